@@ -1,0 +1,180 @@
+"""The plain data that every layer speaks: the Plan (all decisions), nodes as a provider reports them, capabilities."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["control_plane", "worker"]
+Runtime = Literal["docker", "containerd"]
+Cni = Literal["calico", "bridge_cni"]
+Dns = Literal["coredns", "dnsmasq"]
+SourceKind = Literal["bundle", "community", "mirror"]
+ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
+CgroupMode = Literal["v1", "v2"]
+
+PLAN_SCHEMA = "labctl/plan/v1"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of the plan: the field of lab.yml it answers, the value taken, and why."""
+
+    field: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One machine to be: `name` is VM, host and Kubernetes node name; memory in MB.
+
+    `ssh_port` is the forward on 127.0.0.1 to the node's port 22; `display_name` is the name with the
+    suffix setting, as VirtualBox shows it.
+    """
+
+    name: str
+    role: Role
+    address: str
+    cpus: int
+    memory: int
+    ssh_port: int
+    display_name: str
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Networks of the lab, all in CIDR notation and pairwise disjoint; `gateway` is the host's address on `subnet`."""
+
+    subnet: str
+    gateway: str
+    pod_cidr: str
+    service_cidr: str
+    dns_address: str
+    dns_domain: str
+    resolvers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KubernetesPlan:
+    """Everything decided about Kubernetes; `version` has no leading v, `api_port` is the forward on 127.0.0.1 to 6443."""
+
+    version: str
+    config_api: str
+    runtime: Runtime
+    cri_socket: str
+    cgroup_driver: Literal["systemd", "cgroupfs"]
+    image_registry: str
+    pause_image: str
+    cni: Cni
+    cni_version: str | None
+    cni_manifest_sha256: str | None
+    dns: Dns
+    api_port: int
+    role_labels: tuple[str, ...]
+    taints: tuple[str, ...]
+    untaint_control_plane: bool
+    extra_args_as_list: bool
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """Where packages and images come from.
+
+    bundle: `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be built from
+    Debian's source package), served to the nodes from the host while needed, so `url` is None until
+    then. mirror: `url` is the base with the same layout as a bundle. community: `url` is None.
+    """
+
+    kind: SourceKind
+    bundle_id: str | None = None
+    build_bundle: bool = False
+    url: str | None = None
+    key_url: str | None = None
+    image_registry: str | None = None
+    image_archive_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every decision about a lab, made before anything starts; printable, and saved as plan.json.
+
+    `uuid` and `owner` (the path of the directory that holds lab.yml) are the identity that every
+    machine, network and volume carries. `kubernetes` is None in the `bare` profile.
+    """
+
+    name: str
+    uuid: str
+    owner: str
+    profile: str
+    provider: ProviderName
+    guest: str
+    group: str
+    nodes: tuple[NodePlan, ...]
+    network: NetworkPlan
+    source: SourcePlan
+    kubernetes: KubernetesPlan | None
+    base_packages: tuple[str, ...]
+    http_proxy: str | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def control_plane(self) -> NodePlan:
+        return next(node for node in self.nodes if node.role == "control_plane")
+
+    @property
+    def workers(self) -> tuple[NodePlan, ...]:
+        return tuple(node for node in self.nodes if node.role == "worker")
+
+    def as_json(self) -> str:
+        """The plan as the one document `labctl/plan/v1`."""
+        from pydantic import TypeAdapter
+
+        body: dict[str, Any] = TypeAdapter(Plan).dump_python(self, mode="json")
+        return json.dumps({"schema": PLAN_SCHEMA, **body}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read back what `as_json` wrote; raises ValueError when it is something else."""
+        from pydantic import TypeAdapter
+
+        body = json.loads(text)
+        if not isinstance(body, dict) or body.pop("schema", None) != PLAN_SCHEMA:
+            raise ValueError(f"not a {PLAN_SCHEMA} document")
+        return TypeAdapter(cls).validate_python(body)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine as its provider reports it now: how to reach it by SSH, and whether it runs.
+
+    `host_keys` are public host keys (`ssh-ed25519 AAAA...`) handed over by the provider, never scanned
+    from the network where the provider can do better.
+    """
+
+    name: str
+    state: Literal["running", "stopped", "missing", "broken"]
+    ssh_host: str = "127.0.0.1"
+    ssh_port: int = 22
+    ssh_user: str = "vagrant"
+    host_keys: tuple[str, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the machines of a provider own, so that no role ever asks "am I in a container?".
+
+    A False means that the thing belongs to the user's host: the roles leave it alone and the checks say
+    "not applicable" with `reason[<field>]`.
+    """
+
+    own_kernel: bool
+    own_swap: bool
+    own_modules: bool
+    own_conntrack_limits: bool
+    selinux: bool
+    snapshot: bool
+    cgroup: CgroupMode
+    reasons: dict[str, str] = field(default_factory=dict)
