@@ -178,3 +178,20 @@ class Capabilities:
     snapshot: bool
     cgroup: CgroupMode
     reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceAccess:
+    """How nodes reach packages and images right now; what a served bundle or a mirror answers to.
+
+    `key_file` is a path on this host (bundle, mirror); `key_url` is where a node fetches the key
+    itself (community). Empty strings mean: this kind of source has no such thing.
+    """
+
+    apt_url: str
+    apt_suite: str
+    rpm_url: str
+    key_file: str = ""
+    key_url: str = ""
+    image_archive_url: str = ""
+    image_archive_sha256: str = ""

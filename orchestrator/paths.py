@@ -68,6 +68,10 @@ class LabDir:
         return self.root / "identity.json"
 
     @property
+    def source_access(self) -> Path:
+        return self.root / "source.json"
+
+    @property
     def journal(self) -> Path:
         return self.root / "journal.jsonl"
 

@@ -1,0 +1,35 @@
+"""What `./test` runs: one session per kind of proof, all in the environment that the launcher made."""
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.stop_on_first_error = False
+nox.options.sessions = ["lint", "unit", "bundle", "e2e"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types of code, playbooks and roles, with nothing skipped."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("yamllint", "--strict", ".")
+    session.run("ansible-lint", "--offline", "--strict", "--profile", "production")
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Decisions, contracts and golden files: no network, no machine, no Ansible run."""
+    session.run("pytest", "tests/unit", "tests/contract", "--timeout=120", *session.posargs)
+
+
+@nox.session
+def bundle(session: nox.Session) -> None:
+    """The offline bundle, built if it is not cached, and the providers, on real containers."""
+    session.run("pytest", "tests/integration", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Whole labs as a user makes them."""
+    session.run("pytest", "tests/e2e", "--timeout=1800", *session.posargs)

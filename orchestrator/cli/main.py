@@ -1,0 +1,133 @@
+"""The `labctl` command, and the one place where an exception becomes words and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from orchestrator import __version__
+from orchestrator.errors import ExitCode, LabError, Problem
+
+MAX_LINES = 12
+
+# Verb -> module that holds its click command; a module is imported when its verb is used, so that
+# `labctl --help` loads neither Ansible nor Docker.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "provision": ("provision", "Build the lab, or bring it back to what lab.yml says, and prove it"),
+    "plan": ("plan", "Show every decision and its reason; start nothing"),
+    "verify": ("verify", "Prove the health of the lab, node by node"),
+    "status": ("status", "Machines, nodes and versions at a glance"),
+    "kubeconfig": ("access", "Print the path of the lab's kubeconfig"),
+    "kubectl": ("access", "Run kubectl on the lab"),
+    "ssh": ("access", "Open a shell on a node, or run one command there"),
+    "inventory": ("inventory", "Print the Ansible inventory of the lab"),
+    "bundle": ("bundle", "Build, import, show and check the offline bundle"),
+    "catalog": ("plan", "What can be combined, and what was tested"),
+    "destroy": ("destroy", "Remove the lab and everything it made"),
+}
+
+
+class Verbs(click.Group):
+    """A click group that imports a verb's module only when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"orchestrator.cli.{COMMANDS[name][0]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean `labctl {near[0]}`?" if near else "`labctl --help` lists the commands"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="labctl")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.option("--offline", is_flag=True, help="Never look outside this host (same as LABCTL_OFFLINE=1).")
+def labctl(debug: bool, offline: bool) -> None:
+    """A real multi-node Kubernetes lab on this machine: built, proved, made to be broken and repaired."""
+    if offline:
+        os.environ["LABCTL_OFFLINE"] = "1"
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit the process with a code of errors.ExitCode."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(int(invoke(args)))
+
+
+def invoke(args: list[str]) -> int:
+    """Run one command line and return its exit code; whatever goes wrong is printed to stderr."""
+    debug = "--debug" in args or bool(os.environ.get("LABCTL_DEBUG"))
+    try:
+        outcome: Any = labctl.main(args=args, prog_name="labctl", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted; what was begun can be continued: run the same command again")
+        return ExitCode.INTERRUPTED
+    except click.ClickException as problem:
+        _say(problem.format_message())
+        if isinstance(problem, click.UsageError) and problem.ctx is not None:
+            _say(f"  fix: {problem.ctx.command_path} --help", prefix="")
+        return ExitCode.USAGE
+    except LabError as problem:
+        if debug:
+            traceback.print_exc()
+        _say("\n".join(describe(problem)))
+        return problem.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (`labctl plan | head`), which is its right.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as bug:
+        if debug:
+            traceback.print_exc()
+        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}\n  fix: report it with the output of the same command and --debug")
+        return ExitCode.BUG
+    return int(outcome) if isinstance(outcome, int) else ExitCode.OK
+
+
+def describe(problem: LabError) -> list[str]:
+    """The lines that tell a person what failed, where, why, what fixes it, and where the log is: at most 12."""
+    tail = [f"  fix: {problem.fix}"] if problem.fix else []
+    tail += [f"  log: {problem.log}"] if problem.log else []
+    head = problem.message.splitlines() or [type(problem).__name__]
+    room = MAX_LINES - len(tail)
+    listed = [line for each in problem.problems for line in _lines(each)]
+    body = [*head, *listed]
+    if len(body) > room:
+        hidden = len(body) - room + 1
+        body = [*body[: room - 1], f"  ... and {hidden} more lines: add --output json to see all"]
+    return [*body, *tail]
+
+
+def _lines(problem: Problem) -> list[str]:
+    where = f"{problem.where}: " if problem.where else ""
+    return [f"  {where}{problem.what}", *([f"      fix: {problem.fix}"] if problem.fix else [])]
+
+
+def _say(text: str, prefix: str = "labctl: ") -> None:
+    click.echo(f"{prefix}{text}", err=True)

@@ -1,0 +1,201 @@
+"""Plan + nodes as their provider reports them -> the Ansible inventory. Pure: same input, same inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.model import Capabilities, KubernetesPlan, Node, NodePlan, Plan, SourceAccess
+
+
+def build(
+    plan: Plan,
+    nodes: Sequence[Node],
+    capabilities: Capabilities,
+    access: SourceAccess | None,
+    *,
+    private_key: Path,
+    known_hosts: Path,
+    control_dir: Path,
+) -> dict[str, Any]:
+    """The inventory in the form that `--list` of a dynamic inventory prints, `_meta.hostvars` included.
+
+    Variables that are the same on every node stand at the group `cluster`, so that no host repeats them.
+    A node that the provider does not report is left out: a role cannot reach it anyway. `access` is None
+    while nobody serves packages (status, verify); the roles that need a source are not run then.
+    """
+    reported = {node.name: node for node in nodes}
+    present = [node for node in plan.nodes if node.name in reported]
+    return {
+        "_meta": {
+            "hostvars": {node.name: _host_variables(plan, node, reported[node.name], capabilities) for node in present}
+        },
+        "all": {"children": ["cluster"]},
+        "cluster": {
+            "children": ["control_plane", "workers"],
+            "vars": {
+                **_connection(private_key, known_hosts, control_dir),
+                **_machine_variables(plan, capabilities),
+                **(_source_variables(access) if access else {}),
+                **(_kubernetes_variables(plan, plan.kubernetes, capabilities) if plan.kubernetes else {}),
+            },
+        },
+        "control_plane": {"hosts": [node.name for node in present if node.role == "control_plane"]},
+        "workers": {"hosts": [node.name for node in present if node.role == "worker"]},
+    }
+
+
+def variables_of(inventory: Mapping[str, Any], node: str) -> dict[str, Any]:
+    """All variables of one node as Ansible would merge them, `group_names` included."""
+    groups = [name for name in ("control_plane", "workers") if node in inventory[name]["hosts"]]
+    return {
+        **inventory["cluster"]["vars"],
+        **inventory["_meta"]["hostvars"][node],
+        "inventory_hostname": node,
+        "group_names": ["cluster", *groups],
+    }
+
+
+def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict[str, Any]:
+    return {
+        "ansible_ssh_private_key_file": str(private_key),
+        "ansible_ssh_common_args": (
+            f"-o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes "
+            "-o IdentitiesOnly=yes -o IdentityAgent=none -o PasswordAuthentication=no"
+        ),
+        "ansible_control_path_dir": str(control_dir),
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+
+
+def _host_variables(plan: Plan, node: NodePlan, reported: Node, capabilities: Capabilities) -> dict[str, Any]:
+    variables: dict[str, Any] = {
+        "ansible_host": reported.ssh_host,
+        "ansible_port": reported.ssh_port,
+        "ansible_user": reported.ssh_user,
+        "lab_address": node.address,
+        "node_base_hostname": node.name,
+    }
+    kubernetes = plan.kubernetes
+    if kubernetes is None:
+        return variables
+    if node.role == "control_plane":
+        variables |= {
+            "kubeadm_init_node_name": node.name,
+            "kubeadm_init_node_ip": node.address,
+            "kubeadm_init_cert_sans": _cert_sans(plan, node),
+            "kubeconfig_users": ["root", reported.ssh_user],
+            "lab_materials_users": ["root", reported.ssh_user],
+        }
+    else:
+        variables |= {"kubeadm_join_node_name": node.name, "kubeadm_join_node_ip": node.address}
+    return variables
+
+
+def _cert_sans(plan: Plan, node: NodePlan) -> list[str]:
+    """Every name under which the API server is reached: on the lab network, and through the forward on the host."""
+    return [node.name, node.address, "localhost", "127.0.0.1", plan.network.gateway]
+
+
+def _machine_variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]:
+    def reason(field: str) -> str:
+        return capabilities.reasons.get(field, "")
+
+    variables: dict[str, Any] = {
+        "lab_name": plan.name,
+        "lab_subnet": plan.network.subnet,
+        "node_base_hosts": [{"name": node.name, "address": node.address} for node in plan.nodes],
+        "node_base_resolvers": list(plan.network.resolvers),
+        "node_base_packages": list(plan.base_packages),
+        "node_base_http_proxy": plan.http_proxy or "",
+        "swapoff_applicable": capabilities.own_swap,
+        "swapoff_reason": reason("own_swap"),
+        "selinux_permissive_applicable": capabilities.selinux,
+        "selinux_permissive_reason": reason("selinux"),
+        "br_netfilter_manage_modules": capabilities.own_modules,
+        "br_netfilter_reason": reason("own_modules"),
+    }
+    # An empty list means "the role's own list for this OS family", not "no packages".
+    if not plan.base_packages:
+        del variables["node_base_packages"]
+    return variables
+
+
+def _source_variables(access: SourceAccess) -> dict[str, Any]:
+    variables: dict[str, Any] = {
+        "kubernetes_repo_apt_url": access.apt_url,
+        "kubernetes_repo_apt_suite": access.apt_suite,
+        "kubernetes_repo_rpm_url": access.rpm_url,
+    }
+    if access.key_file:
+        variables["kubernetes_repo_key_file"] = access.key_file
+    if access.key_url:
+        variables["kubernetes_repo_key_url"] = access.key_url
+    if access.image_archive_url:
+        for runtime in ("docker", "containerd"):
+            variables[f"{runtime}_image_archive_url"] = access.image_archive_url
+            variables[f"{runtime}_image_archive_sha256"] = access.image_archive_sha256
+    return variables
+
+
+def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: Capabilities) -> dict[str, Any]:
+    network = plan.network
+    control_plane = plan.control_plane
+    ignored = _ignored_preflight_errors(capabilities)
+    variables: dict[str, Any] = {
+        "container_runtime": kubernetes.runtime,
+        "cluster_cni": kubernetes.cni,
+        f"{kubernetes.runtime}_cgroup_driver": kubernetes.cgroup_driver,
+        f"{kubernetes.runtime}_oci_runtime": capabilities.oci_runtime,
+        f"{kubernetes.runtime}_http_proxy": plan.http_proxy or "",
+        "kubernetes_packages_version": kubernetes.version,
+        "kubeadm_init_version": kubernetes.version,
+        "kubeadm_init_config_api": kubernetes.config_api,
+        "kubeadm_init_extra_args_as_list": kubernetes.extra_args_as_list,
+        "kubeadm_init_pod_cidr": network.pod_cidr,
+        "kubeadm_init_service_cidr": network.service_cidr,
+        "kubeadm_init_dns_domain": network.dns_domain,
+        "kubeadm_init_image_registry": kubernetes.image_registry,
+        "kubeadm_init_cri_socket": kubernetes.cri_socket,
+        "kubeadm_init_cgroup_driver": kubernetes.cgroup_driver,
+        "kubeadm_init_skip_phases": ["addon/coredns"] if kubernetes.dns == "dnsmasq" else [],
+        "kubeadm_init_ignore_preflight_errors": ignored,
+        "kubeadm_init_fail_swap_on": capabilities.own_swap,
+        "kubeadm_init_taints": [] if kubernetes.untaint_control_plane else list(kubernetes.taints),
+        "kubeadm_init_untaint": kubernetes.untaint_control_plane,
+        "kubeadm_join_config_api": kubernetes.config_api,
+        "kubeadm_join_extra_args_as_list": kubernetes.extra_args_as_list,
+        "kubeadm_join_endpoint": f"{control_plane.address}:6443",
+        "kubeadm_join_cri_socket": kubernetes.cri_socket,
+        "kubeadm_join_cgroup_driver": kubernetes.cgroup_driver,
+        "kubeadm_join_ignore_preflight_errors": ignored,
+        "cluster_dns_provider": kubernetes.dns,
+        "cluster_dns_address": network.dns_address,
+        "cluster_dns_domain": network.dns_domain,
+        "cluster_dns_upstreams": list(network.resolvers),
+    }
+    if not capabilities.own_conntrack_limits:
+        variables["kubeadm_init_conntrack_max_per_core"] = 0
+    if kubernetes.cni == "bridge_cni":
+        variables["bridge_cni_pod_cidr"] = network.pod_cidr
+    else:
+        variables |= {
+            "calico_version": kubernetes.cni_version,
+            "calico_manifest_sha256": kubernetes.cni_manifest_sha256,
+            "calico_pod_cidr": network.pod_cidr,
+        }
+    return variables
+
+
+def _ignored_preflight_errors(capabilities: Capabilities) -> list[str]:
+    """kubeadm's preflight checks that judge the kernel of the user's host, which is not the lab's to change."""
+    ignored: list[str] = []
+    if not capabilities.own_swap:
+        ignored.append("Swap")
+    if not capabilities.own_modules:
+        # Looks for /boot/config and for modules of a kernel whose files no container carries.
+        ignored.append("SystemVerification")
+    return ignored
+
+

@@ -1,0 +1,201 @@
+"""The only user of ansible_runner: run a playbook over a lab, turn raw events into typed ones, name what failed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator import paths
+from orchestrator.errors import ConvergeError
+from orchestrator.events import Emit, PhaseEnded, PhaseStarted, Step
+
+# Events without a task of their own, or about handlers' bookkeeping, say nothing to a user.
+_TASK_STATUS = {
+    "runner_on_start": "running",
+    "runner_on_ok": "ok",
+    "runner_on_skipped": "skipped",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+    "runner_retry": "running",
+}
+
+
+@dataclass(frozen=True)
+class TaskFailure:
+    """One task that failed on one node, with the cause in the module's own words."""
+
+    node: str
+    role: str
+    task: str
+    cause: str
+    unreachable: bool = False
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a finished run did: executed and changed tasks per node, and where its artefacts lie."""
+
+    executed: Mapping[str, int]
+    changed: Mapping[str, int]
+    directory: Path
+
+
+@dataclass
+class _Listener:
+    """Collects what the raw events of one run say. Called from the runner's thread only."""
+
+    emit: Emit
+    play: str = ""
+    play_started: float = 0.0
+    failures: list[TaskFailure] = field(default_factory=list)
+    executed: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+
+    def handle(self, raw: Mapping[str, Any]) -> bool:
+        name, data = raw.get("event", ""), raw.get("event_data") or {}
+        if name == "playbook_on_play_start":
+            self._next_play(str(data.get("name") or data.get("play") or "play"))
+        elif name == "playbook_on_stats":
+            self.changed = {node: int(count) for node, count in (data.get("changed") or {}).items()}
+        elif name in _TASK_STATUS and data.get("host"):
+            self._task(name, data)
+        return True
+
+    def _next_play(self, title: str) -> None:
+        self.end_play("ok")
+        self.play, self.play_started = title, time.monotonic()
+        self.emit(PhaseStarted(phase=title, title=title))
+
+    def end_play(self, result: str) -> None:
+        if self.play:
+            self.emit(PhaseEnded(phase=self.play, result=result, seconds=time.monotonic() - self.play_started))
+            self.play = ""
+
+    def _task(self, name: str, data: Mapping[str, Any]) -> None:
+        node, outcome = str(data["host"]), data.get("res") or {}
+        status = _TASK_STATUS[name]
+        if status == "ok" and outcome.get("changed"):
+            status = "changed"
+        rescued_or_ignored = bool(data.get("ignore_errors"))
+        cause = ""
+        if status in ("failed", "unreachable") and not rescued_or_ignored:
+            cause = cause_of(outcome)
+            role, task = str(data.get("role") or ""), str(data.get("task") or "")
+            self.failures.append(TaskFailure(node, role, task, cause, unreachable=status == "unreachable"))
+        if name in ("runner_on_ok", "runner_on_failed"):
+            self.executed[node] = self.executed.get(node, 0) + 1
+        title = ": ".join(part for part in (data.get("role"), data.get("task")) if part)
+        self.emit(Step(phase=self.play, node=node, name=title, status=status, detail=cause))
+
+
+def cause_of(outcome: Mapping[str, Any]) -> str:
+    """The most telling words of a module's result: its message and the last lines of its error output."""
+    if outcome.get("censored"):
+        return "the task handles secrets, its output is withheld"
+    message = str(outcome.get("msg") or "").strip()
+    items = [item for item in outcome.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
+    if items and message in ("", "One or more items failed", "All items completed"):
+        return cause_of(items[0])
+    error = str(outcome.get("stderr") or outcome.get("module_stderr") or "").strip()
+    if message in ("", "non-zero return code", "MODULE FAILURE") or message.startswith("MODULE FAILURE"):
+        return " / ".join(line.strip() for line in error.splitlines()[-3:]) or message or "no message"
+    return message
+
+
+def run_playbook(
+    playbook: str,
+    *,
+    lab: paths.LabDir,
+    emit: Emit,
+    deadline: float,
+    extra_vars: Mapping[str, Any] | None = None,
+    limit: str = "",
+    tags: str = "",
+) -> RunSummary:
+    """Run `playbooks/<playbook>` over the lab's inventory; `deadline` in seconds bounds the whole run.
+
+    Every run has a directory of its own under runs/, mode 0700: an old one would lend its extravars to
+    the next run. Raises ConvergeError naming node, role, task and cause; KeyboardInterrupt ends Ansible
+    first and is then passed on.
+    """
+    import ansible_runner
+
+    directory = _next_run_directory(lab.runs)
+    listener = _Listener(emit)
+    cancelled = threading.Event()
+    ends_at = time.monotonic() + deadline
+    thread, result = ansible_runner.run_async(
+        private_data_dir=str(directory),
+        playbook=str(paths.data("playbooks", playbook)),
+        inventory=str(paths.data("inventory", "lab.py")),
+        extravars=dict(extra_vars or {}),
+        limit=limit or None,
+        tags=tags or None,
+        envvars=_environment(lab, directory),
+        event_handler=listener.handle,
+        cancel_callback=lambda: cancelled.is_set() or time.monotonic() > ends_at,
+        quiet=True,
+        # The environment names paths only, but whoever adds to it later must not end up in a file.
+        suppress_env_files=True,
+        settings={"pexpect_timeout": 0.2},
+    )
+    try:
+        while thread.is_alive():
+            thread.join(0.2)
+    except BaseException:
+        cancelled.set()
+        thread.join(30)
+        listener.end_play("interrupted")
+        raise
+    listener.end_play("ok" if result.rc == 0 else "failed")
+    if result.rc != 0:
+        raise _failure(listener, directory, timed_out=time.monotonic() > ends_at, deadline=deadline)
+    return RunSummary(dict(listener.executed), dict(listener.changed), directory)
+
+
+def _next_run_directory(runs: Path) -> Path:
+    numbers = [int(path.name) for path in runs.iterdir() if path.name.isdigit()]
+    directory = runs / str(max(numbers, default=0) + 1)
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+def _environment(lab: paths.LabDir, directory: Path) -> dict[str, str]:
+    return {
+        "ANSIBLE_CONFIG": str(paths.data("ansible.cfg")),
+        "ANSIBLE_ROLES_PATH": str(paths.data("roles")),
+        "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+        "ANSIBLE_HOME": str(directory / "home"),
+        "ANSIBLE_NOCOLOR": "1",
+        "LABCTL_LAB_DIR": str(lab.root),
+        "LC_ALL": "C.UTF-8",
+        "PATH": os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    }
+
+
+def _failure(listener: _Listener, directory: Path, *, timed_out: bool, deadline: float) -> ConvergeError:
+    log = directory / "artifacts"
+    stdout = next(iter(sorted(log.glob("*/stdout"))), log)
+    if timed_out:
+        return ConvergeError(
+            f"the roles did not finish within {deadline:.0f} s",
+            fix="run `labctl provision` again: it continues where this run stopped",
+            log=stdout,
+        )
+    if not listener.failures:
+        return ConvergeError("Ansible stopped before any task failed", fix="read the log", log=stdout)
+    first = listener.failures[0]
+    others = sorted({failure.node for failure in listener.failures} - {first.node})
+    where = f"{first.role}: {first.task}" if first.role else first.task
+    message = f"{first.node}: {where}\n{first.cause}"
+    if others:
+        message += f"\nalso failed on: {', '.join(others)}"
+    fix = "repair the cause and run `labctl provision` again: it continues where this run stopped"
+    if first.unreachable:
+        fix = f"labctl status; labctl provision starts what is stopped (no SSH to {first.node})"
+    return ConvergeError(message, fix=fix, log=stdout)

@@ -1,0 +1,1 @@
+"""One module per verb; the story of each verb reads top to bottom."""

@@ -1,0 +1,169 @@
+"""The lab a command is about: its state directory, identity, saved plan, lock and journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestrator.errors import LockedError, SpecError
+from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted
+from orchestrator.model import Plan, SourceAccess
+from orchestrator.paths import LabDir
+
+DEFAULT_FILE = "lab.yml"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells this lab from every other: the labels on all its machines, networks and volumes."""
+
+    name: str
+    uuid: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab that exists on disk: where its state lies and the plan it was last built to."""
+
+    directory: LabDir
+    plan: Plan
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.plan.name, self.plan.uuid, self.plan.owner)
+
+
+def lab_file(given: Path | None) -> Path:
+    """The lab.yml that is meant: the one given, else ./lab.yml, which need not exist."""
+    return given if given is not None else Path.cwd() / DEFAULT_FILE
+
+
+def open_lab(given: Path | None) -> Lab:
+    """The lab of this directory, as it was last provisioned. Raises SpecError when there is none.
+
+    The saved plan counts, not lab.yml: somebody who is halfway through editing that file can still look
+    at the lab, log in to it and destroy it. LABCTL_LAB_DIR names a state directory outright.
+    """
+    named = os.environ.get("LABCTL_LAB_DIR")
+    directory = LabDir(Path(named)) if named and given is None else _find(lab_file(given))
+    try:
+        return Lab(directory, Plan.from_json(directory.plan.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise SpecError(f"there is no lab in {directory.root}", fix="labctl provision") from None
+    except ValueError as problem:
+        raise SpecError(
+            f"{directory.plan} is damaged: {str(problem).splitlines()[0]}",
+            fix="labctl provision   (writes it anew from lab.yml; the machines are found again)",
+        ) from None
+
+
+def _find(file: Path) -> LabDir:
+    """The state directory beside a lab file: the one of the name in it, or the only one there is."""
+    base = file.resolve().parent / ".labctl"
+    found = sorted(path.parent for path in base.glob("*/plan.json")) if base.is_dir() else []
+    if not found:
+        raise SpecError(f"there is no lab in {base.parent}", fix="labctl provision")
+    if len(found) == 1:
+        return LabDir(found[0])
+    from orchestrator import spec
+
+    name = spec.load(file if file.exists() else None).name
+    if base / name in found:
+        return LabDir(base / name)
+    names = ", ".join(path.name for path in found)
+    raise SpecError(f"{base.parent} has several labs ({names}), none called {name}", fix="labctl --lab FILE with its name")
+
+
+def identity(directory: LabDir, name: str) -> Identity:
+    """The identity kept in the state directory, or a new one; nothing is written here."""
+    owner = str(directory.root.parent.parent)
+    try:
+        kept = json.loads(directory.identity.read_text(encoding="utf-8"))
+        return Identity(name, str(kept["uuid"]), owner)
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return Identity(name, str(uuid.uuid4()), owner)
+
+
+def save(directory: LabDir, plan: Plan) -> None:
+    """Keep the plan and the identity; each file is replaced as a whole, so a killed run leaves the old or the new."""
+    directory.create()
+    write_private(directory.identity, json.dumps(asdict(Identity(plan.name, plan.uuid, plan.owner))) + "\n")
+    write_private(directory.plan, plan.as_json())
+
+
+def save_access(directory: LabDir, access: SourceAccess) -> None:
+    """Keep how the nodes reach packages during the run, for the dynamic inventory."""
+    write_private(directory.source_access, json.dumps(asdict(access)) + "\n")
+
+
+def load_access(directory: LabDir) -> SourceAccess | None:
+    """How the nodes reached packages in the last run; None before the first."""
+    try:
+        return SourceAccess(**json.loads(directory.source_access.read_text(encoding="utf-8")))
+    except (FileNotFoundError, TypeError, ValueError):
+        return None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one of mode 0600 in one step."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    fresh.replace(path)
+
+
+@contextmanager
+def exclusive(directory: LabDir, verb: str) -> Iterator[None]:
+    """Be the one command that changes this lab. Raises LockedError naming the holder.
+
+    The kernel drops the lock with its holder's life, so a dead holder needs no clean-up; who holds it is
+    noted beside the lock for the message only.
+    """
+    from filelock import FileLock, Timeout
+
+    directory.create()
+    lock = FileLock(directory.lock, timeout=0, mode=0o600)
+    note = directory.lock.with_suffix(".holder")
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(_holder(note), fix="wait for it to end, or end it; then run this again") from None
+    try:
+        holder = {"verb": verb, "pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        write_private(note, json.dumps(holder) + "\n")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(note: Path) -> str:
+    try:
+        held = json.loads(note.read_text(encoding="utf-8"))
+        since = time.strftime("%H:%M:%S", time.localtime(held["since"]))
+        return f"`labctl {held['verb']}` is working on this lab: process {held['pid']} on {held['host']}, since {since}"
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return "another labctl command is working on this lab"
+
+
+def journaled(directory: LabDir, verb: str, emit: Emit) -> Emit:
+    """An `Emit` that also appends the begin and end of every phase to the lab's journal."""
+
+    def record(event: Event) -> None:
+        if isinstance(event, PhaseStarted | PhaseEnded):
+            line = json.dumps({"verb": verb, **event.as_dict()}, ensure_ascii=False)
+            descriptor = os.open(directory.journal, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        emit(event)
+
+    return record
