@@ -76,6 +76,8 @@ class KubernetesPlan:
     taints: tuple[str, ...]
     untaint_control_plane: bool
     extra_args_as_list: bool
+    cni_manifest_url: str | None = None
+    cri_dockerd_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ class SourcePlan:
     """Where packages and images come from.
 
     bundle: `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be built from
-    Debian's source package), served to the nodes from the host while needed, so `url` is None until
-    then. mirror: `url` is the base with the same layout as a bundle. community: `url` is None.
+    Debian's source package), served to the nodes from the host under `url` while needed. mirror: `url`
+    is the base with the same layout as a bundle. community: `url` is None. In all three `apt_url` with
+    `apt_suite`, `rpm_url` and `key_url` are what the guest's package manager is told.
     """
 
     kind: SourceKind
@@ -94,6 +97,9 @@ class SourcePlan:
     key_url: str | None = None
     image_registry: str | None = None
     image_archive_url: str | None = None
+    apt_url: str | None = None
+    apt_suite: str = "./"
+    rpm_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class Plan:
     base_packages: tuple[str, ...]
     http_proxy: str | None = None
     decisions: tuple[Decision, ...] = ()
+    ca: str | None = None
 
     @property
     def control_plane(self) -> NodePlan:
@@ -195,3 +202,84 @@ class SourceAccess:
     key_url: str = ""
     image_archive_url: str = ""
     image_archive_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ProviderState:
+    """One provider as this host has it: `detail` says what is missing when it is not `ready`, `fix` how to get it."""
+
+    name: ProviderName
+    ready: bool
+    detail: str = ""
+    fix: str = ""
+    capabilities: Capabilities | None = None
+
+
+@dataclass(frozen=True)
+class SourceContent:
+    """What a bundle of the cache, or a mirror of the same layout, holds; `id` is the bundle's id or the mirror's URL."""
+
+    id: str
+    kubernetes: str
+    images: tuple[str, ...] = ()
+    has_calico: bool = False
+    has_coredns: bool = False
+    has_cri_dockerd: bool = False
+    calico_version: str | None = None
+
+
+@dataclass(frozen=True)
+class BuildableBundle:
+    """Whether this host can build the bundle of `kubernetes` from Debian's source package, and why not."""
+
+    possible: bool
+    reason: str = ""
+    kubernetes: str = "1.20.2"
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class BusyPort:
+    """A TCP port on 127.0.0.1 that somebody other than this lab holds; `by` names the holder as well as it is known."""
+
+    port: int
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class TakenNetwork:
+    """A network this lab must not use: of the host (`lab` is empty) or of another lab; `by` says whose it is."""
+
+    cidr: str
+    by: str
+    lab: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All facts about this host, its package sources and the lab as it exists that planning depends on.
+
+    Memory and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
+    host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
+    --offline). `existing` is the saved plan of this lab when it has machines: what it decided stays
+    decided. `busy_ports` and `networks` leave this lab's own out.
+    """
+
+    uuid: str
+    owner: str
+    cpus: int
+    memory: int
+    disk_free: int
+    disk_path: str
+    kernel: str
+    cgroup: CgroupMode
+    providers: tuple[ProviderState, ...]
+    busy_ports: tuple[BusyPort, ...] = ()
+    networks: tuple[TakenNetwork, ...] = ()
+    bundles: tuple[SourceContent, ...] = ()
+    buildable: BuildableBundle = BuildableBundle(possible=False, reason="not looked at")
+    community_reachable: bool | None = None
+    community_reason: str = ""
+    mirror: SourceContent | None = None
+    mirror_reason: str = ""
+    existing: Plan | None = None
