@@ -201,3 +201,48 @@ def replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
 
 def _environment_untouched(env: Mapping[str, str] | None) -> dict[str, str]:
     return {**os.environ, **(env or {})}
+
+
+class Attached:
+    """A running process whose three streams the caller reads and writes himself, none of which ever blocks.
+
+    `stdin`, `stdout` and `stderr` are file descriptors in non-blocking mode, made for a selector.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self.stdin = process.stdin.fileno()
+        self.stdout = process.stdout.fileno()
+        self.stderr = process.stderr.fileno()
+        for descriptor in (self.stdin, self.stdout, self.stderr):
+            os.set_blocking(descriptor, False)
+
+    def end(self, grace: float = 1.0) -> None:
+        """Close the streams, give the process `grace` seconds to leave by itself, then end its group."""
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+        try:
+            self._process.wait(timeout=grace)
+        except subprocess.TimeoutExpired:
+            end_group(self._process.pid, grace=grace)
+            self._process.wait()
+
+
+def attach(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Attached:
+    """Start a process to talk with over its streams; raises FileNotFoundError when the program does not exist."""
+    return Attached(
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=_environment(env),
+            start_new_session=True,
+        )
+    )

@@ -1,0 +1,117 @@
+"""The cluster as its API server describes it, asked with kubectl through the control plane's session."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .job import ClusterTarget
+
+if TYPE_CHECKING:
+    from .workload import Workload
+
+_KUBECTL = "KUBECONFIG=/etc/kubernetes/admin.conf kubectl --request-timeout=15s "
+_POLL = 0.4
+
+Objects = list[dict[str, Any]]
+
+
+class Cluster:
+    """One run's view of a cluster: what was asked once is kept, what it made is removed by `close`."""
+
+    def __init__(self, host: Any, target: ClusterTarget) -> None:
+        self.host = host
+        self.target = target
+        self.undo = ExitStack()
+        self._kept: dict[str, Any] = {}
+        self._settle_until = time.monotonic() + target.settle
+
+    def shell(self, script: str, *, limit: float = 20) -> Any:
+        """Run a shell script as root on the control plane, kubectl's configuration at hand."""
+        return self.host.run("export KUBECONFIG=/etc/kubernetes/admin.conf; " + script, limit=limit)
+
+    def kubectl(self, arguments: str, *, limit: float = 20) -> Any:
+        """Run kubectl on the control plane; the arguments are shell text."""
+        return self.host.run(_KUBECTL + arguments, limit=limit)
+
+    def answer(self, arguments: str, *, limit: float = 20) -> str:
+        """What kubectl prints; fails the check with kubectl's own last words when it does not succeed."""
+        result = self.kubectl(arguments, limit=limit)
+        words = [line for line in result.stderr.splitlines() if line.strip()]
+        assert result.rc == 0, (
+            f"`kubectl {arguments.split('<<')[0].strip()}` failed: {words[-1] if words else 'no word'}"
+        )
+        return str(result.stdout)
+
+    def settled(self, look: Callable[[], str]) -> None:
+        """Fail with the sentence that `look` returns, looking anew as long as the run grants time to settle."""
+        while True:
+            wrong = look()
+            if not wrong:
+                return
+            if time.monotonic() >= self._settle_until:
+                raise AssertionError(wrong)
+            time.sleep(_POLL)
+            self._kept.clear()
+
+    def objects(self, kind: str) -> Objects:
+        """The objects of a kind (`Node`, `Pod`, ...), from one listing for all checks of a run."""
+        if "state" not in self._kept:
+            listed = self.answer("get nodes,pods,deployments,daemonsets,services,endpoints,leases -A -o json")
+            self._kept["state"] = json.loads(listed)["items"]
+        return [one for one in self._kept["state"] if one["kind"] == kind]
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """The cluster's nodes by name."""
+        return {one["metadata"]["name"]: one for one in self.objects("Node")}
+
+    def pods(self, namespace: str = "kube-system", **labels: str) -> Objects:
+        """The pods of a namespace that carry these labels; `_` in a label's name stands for `-`."""
+        wanted = {name.replace("_", "-"): value for name, value in labels.items()}
+        return [
+            pod
+            for pod in self.objects("Pod")
+            if pod["metadata"]["namespace"] == namespace and wanted.items() <= pod["metadata"].get("labels", {}).items()
+        ]
+
+    @cached_property
+    def workload(self) -> Workload:
+        """The probe pods, started on first use and removed when the run ends."""
+        from .workload import Workload
+
+        return Workload(self)
+
+    def close(self) -> None:
+        """Remove what this run made in the cluster."""
+        self.undo.close()
+
+
+def ready(thing: dict[str, Any]) -> bool:
+    """Whether a node or pod says that it is ready."""
+    return condition(thing, "Ready").get("status") == "True"
+
+
+def condition(thing: dict[str, Any], kind: str) -> dict[str, Any]:
+    """A condition of a node or pod, empty when it does not have it."""
+    found = [one for one in thing.get("status", {}).get("conditions", []) if one["type"] == kind]
+    return dict(found[0]) if found else {}
+
+
+def name_of(thing: dict[str, Any]) -> str:
+    """The name of an object."""
+    return str(thing["metadata"]["name"])
+
+
+def state_of(pod: dict[str, Any]) -> str:
+    """What a pod does, in the word that `kubectl get pods` shows: Running, CrashLoopBackOff, ..."""
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        for kind in ("waiting", "terminated"):
+            reason = container.get("state", {}).get(kind, {}).get("reason")
+            if reason:
+                return str(reason)
+    phase = str(pod.get("status", {}).get("phase", "Unknown"))
+    return phase if phase != "Running" or ready(pod) else "Running but not ready"

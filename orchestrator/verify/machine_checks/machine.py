@@ -1,0 +1,109 @@
+"""Checks of every machine, whatever runs on it: name, clock, disk, memory, services, and the way to its neighbours."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+_FACTS = r"""
+echo "hostname $(uname -n)"
+echo "now $(date +%s.%N)"
+df -P -k / /var/lib /tmp 2>/dev/null | awk 'NR>1 {print "disk", $6, $4, $2}'
+df -P -i / /var/lib 2>/dev/null | awk 'NR>1 && $2 > 0 {print "inodes", $6, $4, $2}'
+awk '/^Mem(Total|Available):/ {print $1, $2}' /proc/meminfo
+echo "state $(systemctl is-system-running 2>/dev/null)"
+systemctl list-units --state=failed --plain --no-legend --no-pager 2>/dev/null | awk '{print "unit", $1}'
+"""
+
+
+@pytest.fixture(scope="module")
+def facts(host: Any) -> list[list[str]]:
+    """What one look at the node says, as lines of words, with the host's clock before and after."""
+    before = time.time()
+    output = host.run(_FACTS).stdout
+    return [line.split() for line in output.splitlines()] + [["asked", str(before), str(time.time())]]
+
+
+def _said(facts: list[list[str]], word: str) -> list[list[str]]:
+    return [line[1:] for line in facts if line[0] == word]
+
+
+@pytest.mark.check(id="machine.hostname", layer="machine", remedy="labctl provision")
+def test_hostname(facts: list[list[str]], lab_vars: dict[str, Any], lab_node: str) -> None:
+    """The machine carries the name of the plan."""
+    name = _said(facts, "hostname")[0][0]
+    wanted = lab_vars.get("node_base_hostname", lab_node)
+    assert name == wanted, f"the machine calls itself {name}; the plan says {wanted}"
+
+
+@pytest.mark.check(
+    id="machine.clock", layer="machine", remedy="labctl exec --on {node} -- sudo systemctl restart systemd-timesyncd"
+)
+def test_clock(facts: list[list[str]]) -> None:
+    """The clock agrees with the host's within 5 seconds."""
+    now = float(_said(facts, "now")[0][0])
+    before, after = (float(value) for value in _said(facts, "asked")[0])
+    skew = max(before - now, now - after, 0.0)
+    ahead = "behind" if now < before else "ahead of"
+    assert skew <= 5, f"its clock is {skew:.0f} s {ahead} the host's: certificates and leases will be judged wrongly"
+
+
+@pytest.mark.check(
+    id="machine.disk",
+    layer="machine",
+    remedy="labctl exec --on {node} -- sudo du -xh --max-depth=2 /var | sort -h | tail",
+)
+def test_disk(facts: list[list[str]]) -> None:
+    """Every file system has space for the kubelet to work."""
+    full = []
+    for mount, free, size in _said(facts, "disk"):
+        if int(size) and (int(free) < 512 * 1024 or int(free) / int(size) < 0.05) and mount != "/tmp":
+            full.append(f"{mount} has {int(free) // 1024} MB of {int(size) // 1024} MB left")
+    assert not full, f"{'; '.join(full)}: the kubelet evicts pods when the disk is nearly full"
+
+
+@pytest.mark.check(id="machine.inodes", layer="machine", remedy="labctl exec --on {node} -- df -i")
+def test_inodes(facts: list[list[str]]) -> None:
+    """Every file system has inodes left."""
+    full = [
+        f"{mount} has {free} of {size} inodes left"
+        for mount, free, size in _said(facts, "inodes")
+        if int(free) / int(size) < 0.03
+    ]
+    assert not full, "; ".join(full)
+
+
+@pytest.mark.check(
+    id="machine.memory", layer="machine", severity="warning", remedy="raise memory in lab.yml, then: labctl provision"
+)
+def test_memory(facts: list[list[str]]) -> None:
+    """At least 100 MB of memory can still be used."""
+    left = int(_said(facts, "MemAvailable:")[0][0]) // 1024
+    assert left >= 100, f"only {left} MB of memory are available: pods will be killed"
+
+
+@pytest.mark.check(
+    id="machine.services", layer="machine", severity="warning", remedy="labctl exec --on {node} -- systemctl --failed"
+)
+def test_services(facts: list[list[str]]) -> None:
+    """No service of the machine has failed."""
+    failed = [unit for (unit,) in _said(facts, "unit")]
+    assert not failed, f"failed units: {', '.join(failed)}"
+
+
+@pytest.mark.check(id="network.mesh_ping", layer="network", remedy="labctl provision")
+def test_mesh_ping(host: Any, lab_vars: dict[str, Any], lab_node: str) -> None:
+    """The node pings every other node, three times each."""
+    others = {
+        str(one["address"]): str(one["name"]) for one in lab_vars.get("node_base_hosts", []) if one["name"] != lab_node
+    }
+    if not others:
+        pytest.skip("not applicable: the lab has one node")
+    pings = " ".join(
+        f"(ping -n -q -c 3 -i 0.2 -W 2 {address} >/dev/null 2>&1 || echo {address}) &" for address in others
+    )
+    silent = host.run(f"command -v ping >/dev/null || {{ echo none; exit; }}; {pings} wait").stdout.split()
+    assert silent != ["none"], "there is no ping on the node"
+    assert not silent, f"no answer to three pings from {', '.join(f'{others[one]} ({one})' for one in sorted(silent))}"

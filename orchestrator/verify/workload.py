@@ -1,0 +1,246 @@
+"""A small real workload for the checks: a Deployment with one pod per node, its Services, and what the pods see."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .cluster import name_of, ready, state_of
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+NAME = "labctl-verify"
+_ROLLOUT_LIMIT = 60.0
+_SERVICE_CALLS = 12
+
+
+@dataclass(frozen=True)
+class ProbePod:
+    """One pod of the workload."""
+
+    name: str
+    node: str
+    address: str
+
+
+class Workload:
+    """The probe Deployment in a namespace of its own; raises AssertionError, in words, when it does not come up.
+
+    Each pod holds a web server that answers with the pod's name and a shell to look around from.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._failure = ""
+        self._remove_leftovers()
+        self.namespace = f"{NAME}-{secrets.token_hex(3)}"
+        self.nodes = tuple(
+            sorted(
+                name
+                for name, node in cluster.nodes().items()
+                if ready(node) and not node["spec"].get("unschedulable") and name in cluster.target.nodes
+            )
+        )
+        cluster.undo.callback(self.remove)
+        self.pods: tuple[ProbePod, ...] = ()
+        try:
+            manifest = json.dumps(self._manifest())
+            cluster.answer(f"apply -f - <<'END_OF_MANIFEST'\n{manifest}\nEND_OF_MANIFEST\n", limit=30)
+            self.pods = self._wait()
+        except AssertionError as error:
+            self._failure = str(error)
+
+    def up(self) -> None:
+        """Fail the check that asks when the workload is not running."""
+        assert self._failure == "", self._failure
+
+    def remove(self) -> None:
+        """Delete the namespace; the cluster finishes the deletion by itself within seconds."""
+        with contextlib.suppress(Exception):
+            self._cluster.kubectl(f"delete namespace {self.namespace} --wait=false --ignore-not-found", limit=15)
+
+    def _remove_leftovers(self) -> None:
+        """Delete namespaces of runs that no longer live: killed ones on this host, old ones of other hosts."""
+        listed = json.loads(self._cluster.answer(f"get namespaces -l app={NAME} -o json"))
+        dead = [
+            name_of(one)
+            for one in listed["items"]
+            if one["status"]["phase"] == "Active" and not _alive(one["metadata"].get("annotations", {}))
+        ]
+        if dead:
+            self._cluster.kubectl(f"delete namespace {' '.join(dead)} --wait=false", limit=15)
+
+    def _manifest(self) -> dict[str, Any]:
+        target = self._cluster.target
+        labels = {"app": NAME}
+        web = {
+            "name": "web",
+            "image": target.web_image,
+            "readinessProbe": {"tcpSocket": {"port": target.web_port}, "periodSeconds": 1},
+        }
+        shell = {"name": "shell", "image": target.shell_image, "command": ["sleep", "600"]}
+        tolerated = ("node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane")
+        pod = {
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "containers": [web, shell],
+            "tolerations": [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in tolerated],
+            "affinity": {
+                "podAntiAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": [
+                        {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+                    ]
+                }
+            },
+        }
+        deployment = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "whoami", "namespace": self.namespace},
+            "spec": {
+                "replicas": len(self.nodes),
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        }
+        ports = [{"port": 80, "targetPort": target.web_port}]
+        namespace = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": self.namespace, "labels": labels, "annotations": _holder()},
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [
+                namespace,
+                deployment,
+                self._service("whoami", {"selector": labels, "ports": ports}),
+                self._service("headless", {"selector": labels, "ports": ports, "clusterIP": "None"}),
+            ],
+        }
+
+    def _service(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+    def _wait(self) -> tuple[ProbePod, ...]:
+        until = time.monotonic() + _ROLLOUT_LIMIT
+        while True:
+            pods = json.loads(self._cluster.answer(f"-n {self.namespace} get pods -o json"))["items"]
+            up = [pod for pod in pods if ready(pod)]
+            if self.nodes and len(up) == len(self.nodes):
+                found = [ProbePod(name_of(p), p["spec"]["nodeName"], p["status"]["podIP"]) for p in up]
+                return tuple(sorted(found, key=lambda one: one.node))
+            if not self.nodes or time.monotonic() > until:
+                states = ", ".join(f"{p['spec'].get('nodeName', 'no node')}: {state_of(p)}" for p in pods)
+                raise AssertionError(
+                    f"{len(up)} of {len(self.nodes)} probe pods became ready within {_ROLLOUT_LIMIT:.0f} s"
+                    f" ({states or 'no pod was made'})"
+                )
+            time.sleep(0.3)
+
+    @cached_property
+    def seen(self) -> dict[str, Seen]:
+        """What each pod's shell sees, by node: one exec per pod, all at once."""
+        addresses = " ".join(pod.address for pod in self.pods)
+        script = _LOOK.format(
+            addresses=addresses,
+            port=self._cluster.target.web_port,
+            calls=" ".join(str(number) for number in range(_SERVICE_CALLS)),
+            service=self.service_address,
+            name=f"whoami.{self.namespace}.svc.{self._cluster.target.dns_domain}",
+            headless=f"headless.{self.namespace}.svc.{self._cluster.target.dns_domain}",
+            domain=self._cluster.target.dns_domain,
+        )
+        runs = " ".join(
+            f'(kubectl --request-timeout=30s -n {self.namespace} exec {pod.name} -c shell -- sh -c "$look" 2>&1'
+            f" | sed 's/^/{pod.node} /') &"
+            for pod in self.pods
+        )
+        output = self._cluster.shell(f"look=$(cat <<'END_OF_LOOK'\n{script}\nEND_OF_LOOK\n)\n{runs} wait", limit=60)
+        lines = [line.split(" ", 2) for line in output.stdout.splitlines()]
+        return {
+            pod.node: Seen(
+                [(rest[1], rest[2] if len(rest) > 2 else "") for rest in lines if rest[0] == pod.node and len(rest) > 1]
+            )
+            for pod in self.pods
+        }
+
+    @cached_property
+    def service_address(self) -> str:
+        """The cluster IP of the workload's Service."""
+        return self._cluster.answer(f"-n {self.namespace} get service whoami -o jsonpath={{.spec.clusterIP}}").strip()
+
+    def logs(self) -> dict[str, str]:
+        """Why the log of a node's pod cannot be read, by node; empty when all can."""
+        reads = " ".join(
+            f"(kubectl --request-timeout=15s -n {self.namespace} logs {pod.name} -c web --tail=1 2>&1 >/dev/null"
+            f" | sed 's/^/{pod.node} /') &"
+            for pod in self.pods
+        )
+        lines = self._cluster.shell(f"{reads} wait", limit=30).stdout.splitlines()
+        return dict(line.partition(" ")[::2] for line in lines)
+
+    def silent_from_node(self) -> list[str]:
+        """The nodes whose pods the control plane's machine itself cannot reach."""
+        port = self._cluster.target.web_port
+        calls = " ".join(
+            f"(curl -s -m 4 -o /dev/null http://{p.address}:{port}/ || echo {p.node}) &" for p in self.pods
+        )
+        return sorted(self._cluster.shell(f"{calls} wait").stdout.split())
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Lines (`kind`, `text`) that one pod printed while looking around."""
+
+    lines: list[tuple[str, str]]
+
+    def of(self, kind: str) -> list[str]:
+        """The texts of one kind."""
+        return [text for said, text in self.lines if said == kind]
+
+
+# Every question goes out at once; each has its own time limit, so the whole takes about as long as the slowest.
+_LOOK = """
+for a in {addresses}; do (echo "pod $a $(curl -s -m 4 http://$a:{port}/ | head -n 1)") & done
+for i in {calls}; do (echo "service $(curl -s -m 4 http://{service}/ | head -n 1)") & done
+(echo "named $(curl -s -m 8 http://whoami/ | head -n 1)") &
+(echo "full $(dig +short +time=2 +tries=2 {name} | tr '\\n' ' ')") &
+(echo "headless $(dig +short +time=2 +tries=2 {headless} | sort | tr '\\n' ' ')") &
+(echo "api $(dig +short +time=2 +tries=2 kubernetes.default.svc.{domain} | tr '\\n' ' ')") &
+(echo "resolver $(sed -n 's/^nameserver //p' /etc/resolv.conf | tr '\\n' ' ')") &
+wait
+"""
+
+
+def _holder() -> dict[str, str]:
+    return {
+        "labctl/host": socket.gethostname(),
+        "labctl/pid": str(os.getpid()),
+        "labctl/until": f"{time.time() + 600:.0f}",
+    }
+
+
+def _alive(annotations: dict[str, str]) -> bool:
+    if annotations.get("labctl/host") != socket.gethostname():
+        return float(annotations.get("labctl/until", "0")) > time.time()
+    pid = annotations.get("labctl/pid", "")
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
