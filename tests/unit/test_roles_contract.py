@@ -1,0 +1,151 @@
+"""Every role keeps the same contract: one set of variables, checks with unique ids, honest tasks."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.parent.parent for path in (ROOT / "roles").glob("*/meta/main.yml"))
+COMMANDS = {"ansible.builtin.command", "ansible.builtin.shell", "ansible.builtin.raw", "ansible.builtin.script"}
+FIELDS = {"id", "layer", "severity", "remedy"}
+
+each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def options_of(role: Path) -> dict[str, Any]:
+    points = read(role / "meta" / "argument_specs.yml")["argument_specs"]
+    return {name: option for point in points.values() for name, option in (point.get("options") or {}).items()}
+
+
+def option_trees(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for option in options.values():
+        yield option
+        yield from option_trees(option.get("options") or {})
+
+
+def tasks_of(role: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for folder in ("tasks", "handlers"):
+        for path in sorted((role / folder).glob("**/*.yml")):
+            for task in flatten(read(path) or []):
+                yield path, task
+
+
+def flatten(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for task in tasks:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from flatten(task.get(part) or [])
+
+
+def checks_of(role: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Name of each test function of a role and the literal arguments of its `check` marker."""
+    for path in sorted((role / "tests").glob("test_*.py")):
+        constants: dict[str, str] = {}
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                constants |= {
+                    str(target.id): node.value.value for target in node.targets if isinstance(target, ast.Name)
+                }
+            if not (isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
+                continue
+            marker = {}
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.check":
+                    for keyword in decorator.keywords:
+                        text = ast.unparse(keyword.value)
+                        literal = (
+                            keyword.value.value
+                            if isinstance(keyword.value, ast.Constant)
+                            else constants.get(text, text)
+                        )
+                        marker[str(keyword.arg)] = str(literal)
+            yield node.name, marker
+
+
+def test_there_are_roles() -> None:
+    assert ROLES
+
+
+@each_role
+def test_argument_specs_defaults_and_readme_name_the_same_variables(role: Path) -> None:
+    options, defaults = options_of(role), read(role / "defaults" / "main.yml") or {}
+    optional = {name for name, option in options.items() if not option.get("required")}
+    readme = set(re.findall(rf"^\| `({role.name}_\w+)` \|", (role / "README.md").read_text(), re.MULTILINE))
+    assert set(defaults) - set(options) == set(), "defaults without a specification"
+    assert optional - set(defaults) == set(), "optional variables without a default"
+    assert readme == set(options)
+
+
+@each_role
+def test_argument_specs_are_typed_and_repeat_no_default(role: Path) -> None:
+    for option in option_trees(options_of(role)):
+        assert option.get("type")
+        assert option.get("description")
+        assert "default" not in option
+
+
+@each_role
+def test_public_variables_carry_the_name_of_the_role_and_internal_ones_underscores(role: Path) -> None:
+    internal = {name for path in (role / "vars").glob("*.yml") for name in read(path) or {}}
+    assert all(name.startswith(f"{role.name}_") for name in options_of(role))
+    assert all(name.startswith(f"__{role.name}_") for name in internal)
+
+
+@each_role
+def test_no_task_hides_an_error(role: Path) -> None:
+    assert [task for _, task in tasks_of(role) if task.get("ignore_errors")] == []
+
+
+@each_role
+def test_every_command_says_when_it_changes_something(role: Path) -> None:
+    silent = [
+        f"{path.relative_to(ROOT)}: {task.get('name')}"
+        for path, task in tasks_of(role)
+        if COMMANDS & set(task)
+        and "changed_when" not in task
+        and not any("creates" in (task[key] or {}) for key in COMMANDS & set(task))
+    ]
+    assert silent == []
+
+
+@each_role
+def test_every_task_has_a_name(role: Path) -> None:
+    assert [str(path.relative_to(ROOT)) for path, task in tasks_of(role) if not task.get("name")] == []
+
+
+@each_role
+def test_handlers_are_named_for_their_role(role: Path) -> None:
+    handlers = read(role / "handlers" / "main.yml") or []
+    assert [task["name"] for task in handlers if not task["name"].endswith(f" for {role.name}")] == []
+
+
+@each_role
+def test_every_check_carries_its_marker(role: Path) -> None:
+    checks = list(checks_of(role))
+    assert checks, f"roles/{role.name}/tests has no check"
+    for name, marker in checks:
+        assert set(marker) == FIELDS, f"{name}: {sorted(FIELDS - set(marker))} missing"
+        assert marker["id"].startswith(f"{role.name}."), name
+        assert marker["severity"] in {"error", "warning"}, name
+
+
+def test_ids_of_checks_are_unique() -> None:
+    counted = Counter(marker.get("id", "") for role in ROLES for _, marker in checks_of(role))
+    assert {name: count for name, count in counted.items() if count > 1} == {}
+
+
+@each_role
+def test_templates_end_with_a_newline(role: Path) -> None:
+    assert [path.name for path in (role / "templates").glob("**/*.j2") if not path.read_text().endswith("\n")] == []
