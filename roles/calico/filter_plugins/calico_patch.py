@@ -1,0 +1,120 @@
+"""Ansible filter: fit Calico's published manifest to this lab, document by document, and refuse one of another shape."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+# What each encapsulation means in the environment of calico-node, and which backend calico-config names.
+ENCAPSULATIONS = {
+    "ipip": {"CALICO_IPV4POOL_IPIP": "Always", "CALICO_IPV4POOL_VXLAN": "Never"},
+    "vxlan": {"CALICO_IPV4POOL_IPIP": "Never", "CALICO_IPV4POOL_VXLAN": "Always"},
+    "none": {"CALICO_IPV4POOL_IPIP": "Never", "CALICO_IPV4POOL_VXLAN": "Never"},
+}
+BIRD_PROBES = ("-bird-live", "-bird-ready", "--bird-live", "--bird-ready")
+
+
+class UnknownShape(ValueError):
+    """The manifest is not built as Calico's manifests are; the text names the document and what it lacks."""
+
+
+def patch(manifest: str, pod_cidr: str, encapsulation: str, autodetection: str) -> str:
+    """The manifest with its IP pool, encapsulation and address detection set.
+
+    Raises UnknownShape when the DaemonSet, its container or the ConfigMap is not where it should be:
+    a manifest patched in part would give a cluster whose pods cannot reach each other.
+    """
+    try:
+        documents = [document for document in yaml.safe_load_all(manifest) if document]
+    except yaml.YAMLError as error:
+        raise UnknownShape(f"the manifest is not YAML: {error}") from error
+    environment = {
+        **ENCAPSULATIONS[encapsulation],
+        "CALICO_IPV4POOL_CIDR": pod_cidr,
+        "IP": "autodetect",
+        "IP_AUTODETECTION_METHOD": autodetection,
+    }
+    node = _container(_only(documents, "DaemonSet", "calico-node"), "calico-node")
+    _set_environment(node, environment)
+    if encapsulation == "vxlan":
+        # VXLAN needs no BGP: BIRD does not run, and a probe of it would never be ready
+        config = _only(documents, "ConfigMap", "calico-config")
+        if "calico_backend" not in (config.get("data") or {}):
+            raise UnknownShape("ConfigMap calico-config: no calico_backend")
+        config["data"]["calico_backend"] = "vxlan"
+        for probe in ("livenessProbe", "readinessProbe"):
+            command = node.get(probe, {}).get("exec", {}).get("command")
+            if command is None:
+                raise UnknownShape(f"DaemonSet calico-node: container calico-node has no {probe}.exec.command")
+            node[probe]["exec"]["command"] = [word for word in command if word not in BIRD_PROBES]
+    return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True, width=4096)
+
+
+def images(manifest: str) -> list[str]:
+    """Every image that the manifest names, sorted; registries and names moved between Calico versions."""
+    found: set[str] = set()
+    for document in yaml.safe_load_all(manifest):
+        template = ((document or {}).get("spec") or {}).get("template") or {}
+        for container in _containers(template.get("spec") or {}):
+            found.add(container["image"])
+    return sorted(found)
+
+
+def _containers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from spec.get("initContainers") or []
+    yield from spec.get("containers") or []
+
+
+def _only(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    matching = [
+        document
+        for document in documents
+        if document.get("kind") == kind and (document.get("metadata") or {}).get("name") == name
+    ]
+    if len(matching) != 1:
+        raise UnknownShape(f"{kind} {name}: found {len(matching)} times in the manifest, wanted once")
+    return matching[0]
+
+
+def _container(workload: dict[str, Any], name: str) -> dict[str, Any]:
+    where = f"{workload['kind']} {workload['metadata']['name']}"
+    spec = ((workload.get("spec") or {}).get("template") or {}).get("spec") or {}
+    matching = [container for container in spec.get("containers") or [] if container.get("name") == name]
+    if len(matching) != 1:
+        raise UnknownShape(f"{where}: container {name} found {len(matching)} times, wanted once")
+    if not isinstance(matching[0].get("env"), list):
+        raise UnknownShape(f"{where}: container {name} has no env list")
+    return matching[0]
+
+
+def _set_environment(container: dict[str, Any], wanted: dict[str, str]) -> None:
+    variables: list[dict[str, Any]] = container["env"]
+    for name, value in wanted.items():
+        entry = next((variable for variable in variables if variable.get("name") == name), None)
+        if entry is None:
+            variables.append({"name": name, "value": value})
+        else:
+            entry.clear()
+            entry.update({"name": name, "value": value})
+
+
+def _filter(manifest: str, sha256: str, pod_cidr: str, encapsulation: str, autodetection: str) -> str:
+    from ansible.errors import AnsibleFilterError
+
+    actual = hashlib.sha256(manifest.encode()).hexdigest()
+    if sha256 != actual:
+        raise AnsibleFilterError(f"the Calico manifest has sha256 {actual}, the lab wants {sha256 or 'one that is known'}")
+    try:
+        return patch(manifest, pod_cidr, encapsulation, autodetection)
+    except UnknownShape as error:
+        raise AnsibleFilterError(f"this Calico manifest cannot be fitted to the lab: {error}") from error
+
+
+class FilterModule:
+    """The filters that this role brings."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"calico_patched": _filter}

@@ -1,0 +1,2 @@
+# Written by labctl.
+alias k=kubectl
