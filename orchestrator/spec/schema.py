@@ -241,7 +241,7 @@ class Packages(Section):
 class Lab(Section):
     """A lab as lab.yml describes it; every key has a default."""
 
-    version: Literal[1] = Field(1, description="version of this format")
+    version: int = Field(1, ge=1, le=1, description="version of this format")
     name: Label = Field("k8s-lab", description="the lab's name, a DNS label")
     profile: Literal["book", "bare", "modern", "offline"] = Field(
         "modern", description="a named set of values that lab.yml then changes"

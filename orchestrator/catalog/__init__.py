@@ -1,0 +1,17 @@
+"""The catalogue: facts about releases, guests, pod networks and package sources as data, and what goes together."""
+
+from orchestrator.catalog.facts import Calico, Catalog, Guest, Release, Sizing, load
+from orchestrator.catalog.resolve import Refusal, Request, Resolution, resolve
+
+__all__ = [
+    "Calico",
+    "Catalog",
+    "Guest",
+    "Refusal",
+    "Release",
+    "Request",
+    "Resolution",
+    "Sizing",
+    "load",
+    "resolve",
+]

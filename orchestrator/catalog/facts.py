@@ -1,0 +1,181 @@
+"""Reads the catalogue's data files into typed facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from orchestrator.catalog.versions import number, within
+
+
+@dataclass(frozen=True)
+class Release:
+    """One Kubernetes minor: what it needs and how it is told.
+
+    `newest_patch` is the newest patch release seen; `final` says that no later one will come.
+    """
+
+    minor: str
+    newest_patch: str
+    final: bool
+    config_api: str
+    extra_args_as_list: bool
+    role_labels: tuple[str, ...]
+    taints: tuple[str, ...]
+    dockershim: bool
+    cgroup_modes: tuple[str, ...]
+    cgroup_driver: str
+    minimum_kernel: str
+    minimum_containerd: str
+    coredns_path: str
+    pause: str
+    community: bool
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest system; `refused` says why it cannot be set up when `converge` is False. `box` is Vagrant's name."""
+
+    name: str
+    title: str
+    family: str
+    box: str
+    url: str | None
+    sha256: str | None
+    python: str
+    kernel: str
+    cgroup: str
+    providers: tuple[str, ...]
+    converge: bool
+    checked: str
+    refused: str = ""
+    nearest: str = ""
+
+
+@dataclass(frozen=True)
+class Calico:
+    """A Calico release for a range of Kubernetes minors; `sha256` of its manifest is None while nobody computed it."""
+
+    version: str
+    kubernetes: str
+    minimum_kernel: str
+    sha256: str | None
+    checked: str
+    manifest: str
+
+
+@dataclass(frozen=True)
+class Community:
+    """The community's package repositories; URLs with {minor} and {newest} in them."""
+
+    apt_url: str
+    apt_suite: str
+    rpm_url: str
+    apt_key_url: str
+    rpm_key_url: str
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What a provider needs of the host, in MB; with `machine_memory` the memory of lab.yml is taken as a whole."""
+
+    machine_memory: bool
+    disk_lab: int
+    disk_node: int
+    disk_bare: int
+    minimum_cpus: int
+    memory_control_plane: int = 0
+    memory_worker: int = 0
+    memory_bare: int = 0
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All facts; `releases` oldest first, `calico` newest first."""
+
+    releases: tuple[Release, ...]
+    guests: tuple[Guest, ...]
+    calico: tuple[Calico, ...]
+    community: Community
+    sizing: Mapping[str, Sizing]
+    image_registry: str
+    cri_sockets: Mapping[str, str]
+    cri_dockerd_version: str
+    cri_dockerd_sha256: str | None
+    cgroup_driver_in_v1_containers: str
+    bundle_port: int
+    bundle_build_disk: int
+
+    def release(self, version: str) -> Release | None:
+        """The release that `1.20` or `1.20.2` belongs to."""
+        wanted = number(version)[:2]
+        return next((release for release in self.releases if number(release.minor) == wanted), None)
+
+    def guest(self, name: str) -> Guest | None:
+        """The guest of that name."""
+        return next((guest for guest in self.guests if guest.name == name), None)
+
+    @property
+    def community_releases(self) -> tuple[Release, ...]:
+        return tuple(release for release in self.releases if release.community)
+
+
+def read_data(name: str) -> Any:
+    """The content of `catalog/data/<name>`."""
+    from ruamel.yaml import YAML
+
+    text = files("orchestrator.catalog").joinpath("data", name).read_text(encoding="utf-8")
+    return YAML(typ="safe", pure=True).load(text)
+
+
+@cache
+def load() -> Catalog:
+    """The catalogue that ships with labctl."""
+    releases, cni, sources = read_data("releases.yml"), read_data("cni.yml"), read_data("package_sources.yml")
+    providers = read_data("providers.yml")
+    build_disk = providers.pop("bundle_build_disk")
+    community = sources["community"]
+    return Catalog(
+        releases=tuple(_releases(releases, community["kubernetes"])),
+        guests=tuple(
+            Guest(name=name, **{**body, "providers": tuple(body["providers"])})
+            for name, body in read_data("guests.yml").items()
+        ),
+        calico=tuple(
+            Calico(manifest=cni["calico"]["manifest"].format(version=row["version"]), **row)
+            for row in cni["calico"]["versions"]
+        ),
+        community=Community(**{key: community[key] for key in Community.__dataclass_fields__}),
+        sizing={name: Sizing(**body) for name, body in providers.items()},
+        image_registry=releases["image_registry"],
+        cri_sockets=releases["cri_sockets"],
+        cri_dockerd_version=releases["cri_dockerd"]["version"],
+        cri_dockerd_sha256=releases["cri_dockerd"]["sha256"],
+        cgroup_driver_in_v1_containers=releases["cgroup_driver_in_v1_containers"],
+        bundle_port=sources["bundle"]["port"],
+        bundle_build_disk=build_disk,
+    )
+
+
+def _releases(data: Mapping[str, Any], community: str) -> list[Release]:
+    first, last = number(data["first"])[1], number(data["last"])[1]
+    return [_release(f"1.{minor}", data, community) for minor in range(first, last + 1)]
+
+
+def _release(minor: str, data: Mapping[str, Any], community: str) -> Release:
+    def fact(name: str) -> Any:
+        matches = [value for limits, value in data["facts"][name]["values"].items() if within(minor, limits)]
+        if len(matches) != 1:
+            raise ValueError(f"releases.yml: {name} has {len(matches)} values for {minor}, not one")
+        return tuple(matches[0]) if isinstance(matches[0], list) else matches[0]
+
+    return Release(
+        minor=minor,
+        newest_patch=data["newest_patch"].get(minor, f"{minor}.0"),
+        final=minor in data["newest_patch"] and not within(minor, data["supported"]),
+        community=within(minor, community),
+        **{name: fact(name) for name in data["facts"]},
+    )
