@@ -1,4 +1,4 @@
-"""Options that many commands share, and how a result is printed."""
+"""Options that many commands share, and how questions are asked and results printed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from orchestrator.spec import Override
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,29 +57,44 @@ def dry_run_option(command: Command) -> Command:
     return click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")(command)
 
 
+_OVERRIDES = {
+    "provider": "provider",
+    "workers": "workers.count",
+    "kubernetes": "kubernetes.version",
+    "profile": "profile",
+}
+
+
 def spec_options(command: Command) -> Command:
     """The options that override lab.yml: --provider, --workers, --kubernetes, --profile."""
     for option in (
+        click.option("--profile", metavar="NAME", help="book, bare, modern or offline."),
         click.option("--kubernetes", metavar="VERSION", help="Kubernetes version, such as 1.20.2, or auto."),
         click.option("--workers", type=int, metavar="N", help="Number of workers; 0 is a single-node lab."),
         click.option("--provider", metavar="NAME", help="virtualbox, libvirt, container, static or auto."),
-        click.option("--profile", metavar="NAME", help="book, bare, modern or offline."),
     ):
         command = option(command)
     return command
 
 
-def overrides(
-    provider: str | None, workers: int | None, kubernetes: str | None, profile: str | None
-) -> dict[str, Any]:
-    """The given ones of those options, by the field of lab.yml that each overrides."""
-    given = {
-        "provider": provider,
-        "workers.count": workers,
-        "kubernetes.version": kubernetes,
-        "profile": profile,
-    }
-    return {field: value for field, value in given.items() if value is not None}
+def overrides(**given: Any) -> tuple[Override, ...]:
+    """The given ones of those options as overrides of the lab.yml fields they stand for."""
+    return tuple(
+        Override(_OVERRIDES[name], value, f"--{name}") for name, value in given.items() if value is not None
+    )
+
+
+def agreement(yes: bool) -> Callable[[str], bool]:
+    """How a workflow asks: --yes agrees, a person at a terminal is asked, a program without --yes declines."""
+
+    def agree(question: str) -> bool:
+        if yes:
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        return click.confirm(question, default=True, err=True)
+
+    return agree
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -16,17 +16,9 @@ from orchestrator.errors import LockedError, SpecError
 from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted
 from orchestrator.model import Plan, SourceAccess
 from orchestrator.paths import LabDir
+from orchestrator.providers.base import LabIdentity
 
 DEFAULT_FILE = "lab.yml"
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What tells this lab from every other: the labels on all its machines, networks and volumes."""
-
-    name: str
-    uuid: str
-    owner: str
 
 
 @dataclass(frozen=True)
@@ -37,8 +29,8 @@ class Lab:
     plan: Plan
 
     @property
-    def identity(self) -> Identity:
-        return Identity(self.plan.name, self.plan.uuid, self.plan.owner)
+    def identity(self) -> LabIdentity:
+        return LabIdentity(self.plan.name, self.plan.uuid, self.plan.owner)
 
 
 def lab_file(given: Path | None) -> Path:
@@ -75,27 +67,27 @@ def _find(file: Path) -> LabDir:
         return LabDir(found[0])
     from orchestrator import spec
 
-    name = spec.load(file if file.exists() else None).name
+    name = spec.load(file if file.exists() else None).lab.name
     if base / name in found:
         return LabDir(base / name)
     names = ", ".join(path.name for path in found)
     raise SpecError(f"{base.parent} has several labs ({names}), none called {name}", fix="labctl --lab FILE with its name")
 
 
-def identity(directory: LabDir, name: str) -> Identity:
+def identity(directory: LabDir, name: str) -> LabIdentity:
     """The identity kept in the state directory, or a new one; nothing is written here."""
     owner = str(directory.root.parent.parent)
     try:
         kept = json.loads(directory.identity.read_text(encoding="utf-8"))
-        return Identity(name, str(kept["uuid"]), owner)
+        return LabIdentity(name, str(kept["uuid"]), owner)
     except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return Identity(name, str(uuid.uuid4()), owner)
+        return LabIdentity(name, str(uuid.uuid4()), owner)
 
 
 def save(directory: LabDir, plan: Plan) -> None:
     """Keep the plan and the identity; each file is replaced as a whole, so a killed run leaves the old or the new."""
     directory.create()
-    write_private(directory.identity, json.dumps(asdict(Identity(plan.name, plan.uuid, plan.owner))) + "\n")
+    write_private(directory.identity, json.dumps(asdict(LabIdentity(plan.name, plan.uuid, plan.owner))) + "\n")
     write_private(directory.plan, plan.as_json())
 
 
@@ -119,6 +111,12 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
     fresh.replace(path)
+
+
+def write_private_copy(source: Path, target: Path) -> Path:
+    """Replace `target` by a copy of a text file, mode 0600; returns `target`."""
+    write_private(target, source.read_text(encoding="utf-8"))
+    return target
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""`labctl ssh`, `kubectl` and `kubeconfig`: working on a lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import options
+
+_PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@click.command(context_settings=_PASS_THROUGH)
+@options.lab_option
+@click.argument("node")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def ssh(lab: Path | None, node: str, command: tuple[str, ...]) -> None:
+    """Open a shell on NODE, or run COMMAND there and exit with its code."""
+    from orchestrator.workflows import access
+    from orchestrator.workflows import lab as labs
+
+    access.become_ssh(labs.open_lab(lab), node, command)
+
+
+@click.command(context_settings=_PASS_THROUGH)
+@options.lab_option
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def kubectl(lab: Path | None, arguments: tuple[str, ...]) -> None:
+    """Run kubectl on the lab's cluster: labctl kubectl -- get nodes."""
+    from orchestrator.workflows import access
+    from orchestrator.workflows import lab as labs
+
+    access.become_kubectl(labs.open_lab(lab), arguments)
+
+
+@click.command()
+@options.lab_option
+@options.output_option
+def kubeconfig(lab: Path | None, output: str) -> None:
+    """Print the path of the lab's kubeconfig."""
+    from orchestrator.workflows import access
+    from orchestrator.workflows import lab as labs
+
+    path = access.kubeconfig_path(labs.open_lab(lab))
+    if output == "json":
+        options.print_json({"schema": "labctl/kubeconfig/v1", "path": str(path)})
+    else:
+        click.echo(str(path))

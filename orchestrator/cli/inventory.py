@@ -1,0 +1,25 @@
+"""`labctl inventory`: what inventory/lab.py prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import options
+
+
+@click.command()
+@options.lab_option
+@click.option("--list", "whole", is_flag=True, help="The whole inventory (the default).")
+@click.option("--host", metavar="NODE", help="The variables of one node.")
+def inventory(lab: Path | None, whole: bool, host: str | None) -> None:
+    """Print the lab's Ansible inventory as JSON."""
+    from orchestrator.workflows import inventory as workflow
+    from orchestrator.workflows import lab as labs
+
+    document = workflow.inventory_of(labs.open_lab(lab))
+    if host is not None and not whole:
+        document = workflow.host_variables(document, host)
+    click.echo(json.dumps(document, indent=2))

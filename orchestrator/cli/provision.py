@@ -1,0 +1,76 @@
+"""`labctl provision`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli import options
+from orchestrator.errors import ExitCode
+
+if TYPE_CHECKING:
+    from orchestrator.workflows.provision import Provisioned
+
+
+@click.command()
+@options.lab_option
+@options.spec_options
+@options.yes_option
+@options.dry_run_option
+@options.output_option
+@options.progress_option
+def provision(
+    lab: Path | None,
+    provider: str | None,
+    workers: int | None,
+    kubernetes: str | None,
+    profile: str | None,
+    yes: bool,
+    dry_run: bool,
+    output: str,
+    progress: str,
+) -> int:
+    """Build the lab, or bring it back to what lab.yml says, and prove it."""
+    from orchestrator.cli import progress as views
+    from orchestrator.workflows import plan as planning
+    from orchestrator.workflows import provision as workflow
+
+    spec = planning.load(
+        lab, options.overrides(provider=provider, workers=workers, kubernetes=kubernetes, profile=profile)
+    )
+    if dry_run:
+        return _preview(workflow.preview(spec), output)
+    with views.showing(views.choose_view(progress, quiet=False)) as emit:
+        done = workflow.provision(spec, agree=options.agreement(yes), emit=emit)
+    if output == "json":
+        options.print_json(workflow.document(done))
+    else:
+        _print(done)
+    return ExitCode.OK if done.report.ok else ExitCode.VERIFY
+
+
+def _preview(intent: list[str], output: str) -> int:
+    if output == "json":
+        options.print_json({"schema": "labctl/dry-run/v1", "would": intent})
+    else:
+        click.echo("\n".join(["would:", *(f"  {line}" for line in intent), "Nothing was changed."]))
+    return ExitCode.OK
+
+
+def _print(done: Provisioned) -> None:
+    from orchestrator.verify.render import render_text
+
+    click.echo(render_text(done.report))
+    plan = done.plan
+    minutes, seconds = divmod(int(done.seconds), 60)
+    changed = sum(done.changed.values())
+    click.echo(f"\n{plan.name}: {len(plan.nodes)} machines, {changed} tasks changed, {minutes} min {seconds} s")
+    if not done.report.ok:
+        return
+    click.echo("next:")
+    if plan.kubernetes is not None:
+        click.echo("  ./labctl kubectl -- get nodes -o wide")
+        click.echo('  export KUBECONFIG="$(./labctl kubeconfig)"')
+    click.echo(f"  ./labctl ssh {plan.nodes[-1].name}")

@@ -1,0 +1,31 @@
+"""`labctl status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import options
+
+
+@click.command()
+@options.lab_option
+@options.output_option
+def status(lab: Path | None, output: str) -> None:
+    """Show the machines and, when the cluster answers, its nodes and versions."""
+    from orchestrator.workflows import lab as labs
+    from orchestrator.workflows.status import status_of
+
+    now = status_of(labs.open_lab(lab))
+    if output == "json":
+        options.print_json(now.as_dict())
+        return
+    click.echo(f"{now.name}: {now.provider}, {now.kubernetes or 'no Kubernetes'}")
+    rows = [("machine", "role", "address", "state", "ssh", "node", "version")]
+    rows += [(m.name, m.role, m.address, m.state, m.ssh, m.node, m.version) for m in now.machines]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if now.trouble:
+        click.echo(f"cluster: {now.trouble}")

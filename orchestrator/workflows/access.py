@@ -1,0 +1,110 @@
+"""Reaching a lab: pinned host keys, shells on nodes, the kubeconfig and kubectl."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator import bundle, paths, proc
+from orchestrator.errors import LabError, ProviderError, SpecError
+from orchestrator.model import Node, Plan
+from orchestrator.paths import LabDir
+from orchestrator.providers import registry, ssh_access
+from orchestrator.providers.base import Provider
+from orchestrator.workflows import lab as labs
+from orchestrator.workflows.lab import Lab
+
+
+def pin(provider: Provider, plan: Plan, directory: LabDir) -> tuple[Node, ...]:
+    """The nodes as the provider reports them now, their host keys written to the lab's known_hosts."""
+    nodes = tuple(provider.nodes(plan))
+    ssh_access.write_known_hosts(directory, nodes)
+    return nodes
+
+
+def reported(lab: Lab) -> tuple[Node, ...]:
+    """The lab's nodes as its provider reports them now."""
+    return tuple(registry.provider(lab.plan.provider).nodes(lab.plan))
+
+
+def reach(lab: Lab, name: str) -> Node:
+    """The node of this name, running. Raises SpecError with the names that exist, ProviderError when it is down."""
+    names = [node.name for node in lab.plan.nodes]
+    if name not in names:
+        raise SpecError(f"the lab {lab.plan.name} has no node {name}", fix=f"one of: {', '.join(names)}")
+    node = next((node for node in reported(lab) if node.name == name), Node(name, "missing"))
+    if node.state != "running":
+        raise ProviderError(f"{name} is {node.state}{f': {node.detail}' if node.detail else ''}", fix="labctl provision")
+    return node
+
+
+def become_ssh(lab: Lab, name: str, command: Sequence[str]) -> None:
+    """Replace this process by ssh to the node: the terminal and the exit code are ssh's own."""
+    proc.replace(ssh_access.ssh_argv(lab.directory, reach(lab, name), command=tuple(command)))
+
+
+def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> None:
+    """Copy the administrator's kubeconfig from the control plane, pointed at the forward on 127.0.0.1; mode 0600.
+
+    The API server's certificate names 127.0.0.1 from the start, so TLS is checked as ever.
+    """
+    from ruamel.yaml import YAML
+
+    node = next(node for node in nodes if node.name == plan.control_plane.name)
+    argv = ssh_access.ssh_argv(directory, node, command=("sudo", "cat", "/etc/kubernetes/admin.conf"))
+    try:
+        text = proc.run(argv, timeout=30).stdout
+    except proc.ProcessFailed as problem:
+        raise ProviderError(f"{node.name}: cannot read /etc/kubernetes/admin.conf: {problem}", fix="labctl provision") from None
+    yaml = YAML(typ="safe", pure=True)
+    document = yaml.load(text)
+    assert plan.kubernetes is not None
+    for entry in document["clusters"]:
+        entry["cluster"]["server"] = f"https://127.0.0.1:{plan.kubernetes.api_port}"
+    import io
+
+    out = io.StringIO()
+    yaml.default_flow_style = False
+    yaml.dump(document, out)
+    labs.write_private(directory.kubeconfig, out.getvalue())
+
+
+def install_kubectl(plan: Plan, directory: LabDir) -> None:
+    """Put the bundle's kubectl, which has the cluster's own version, beside the lab's kubeconfig."""
+    if plan.source.kind != "bundle" or not plan.source.bundle_id:
+        return
+    source = bundle.find(paths.cache_dir(), plan.source.bundle_id).path / "bin" / "kubectl"
+    target = directory.bin / "kubectl"
+    if source.exists() and not (target.exists() and target.stat().st_size == source.stat().st_size):
+        fresh = target.with_suffix(".new")
+        shutil.copyfile(source, fresh)
+        fresh.chmod(0o755)
+        fresh.replace(target)
+
+
+def kubeconfig_path(lab: Lab) -> Path:
+    """The lab's kubeconfig. Raises SpecError when the lab has none."""
+    if lab.plan.kubernetes is None:
+        raise SpecError(f"{lab.plan.name} has no Kubernetes (profile {lab.plan.profile})", fix="labctl ssh NODE")
+    if not lab.directory.kubeconfig.exists():
+        raise SpecError(f"the cluster of {lab.plan.name} is not up yet", fix="labctl provision")
+    return lab.directory.kubeconfig
+
+
+def kubectl_program(lab: Lab) -> str:
+    """The kubectl to use: the lab's own, else the one on PATH."""
+    own = lab.directory.bin / "kubectl"
+    if own.exists():
+        return str(own)
+    found = shutil.which("kubectl")
+    if found is None:
+        raise LabError("there is no kubectl on this host", fix="install kubectl, or: labctl ssh m-k8s -- kubectl get nodes")
+    return found
+
+
+def become_kubectl(lab: Lab, arguments: Sequence[str]) -> None:
+    """Replace this process by kubectl on this lab's cluster."""
+    argv = (kubectl_program(lab), *arguments)
+    proc.replace(argv, env={"KUBECONFIG": str(kubeconfig_path(lab)), "PATH": os.environ.get("PATH", os.defpath)})

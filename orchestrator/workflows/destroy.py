@@ -1,0 +1,82 @@
+"""`labctl destroy`: remove a lab completely, found from its state directory or from the backend's labels."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import SpecError
+from orchestrator.events import Emit, phase
+from orchestrator.model import ProviderName
+from orchestrator.paths import LabDir
+from orchestrator.providers import registry
+from orchestrator.providers.base import LabIdentity
+from orchestrator.workflows import lab as labs
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """A lab to be removed: who it is, whose machines it has, and its state directory when that is still there."""
+
+    identity: LabIdentity
+    provider: ProviderName
+    directory: LabDir
+
+
+def find(file: Path | None, uuid: str | None) -> list[Doomed]:
+    """The lab that is meant: of this directory, or with this id. Empty when there is none.
+
+    A lab whose state directory was deleted is found by the labels on its machines. A lab of another
+    directory is touched only when its id was given.
+    """
+    known = [(name, identity) for name, identity in registry.find_labs()]
+    if uuid is not None:
+        chosen = [(name, identity) for name, identity in known if identity.uuid == uuid]
+        if not chosen:
+            listed = ", ".join(f"{i.uuid} ({i.name} of {i.owner})" for _, i in known) or "none"
+            raise SpecError(f"no lab has the id {uuid}", fix=f"labs on this host: {listed}")
+        return [_doomed(identity, name) for name, identity in chosen]
+    try:
+        lab = labs.open_lab(file)
+        return [Doomed(lab.identity, lab.plan.provider, lab.directory)]
+    except SpecError:
+        owner = str(labs.lab_file(file).resolve().parent)
+        return [_doomed(identity, name) for name, identity in known if identity.owner == owner]
+
+
+def _doomed(identity: LabIdentity, provider: ProviderName) -> Doomed:
+    return Doomed(identity, provider, LabDir(Path(identity.owner) / ".labctl" / identity.name))
+
+
+def describe(doomed: list[Doomed]) -> list[str]:
+    """What would go, one line per lab."""
+    return [f"{d.identity.name} ({d.provider}; all its machines, networks and volumes; {d.directory.root})" for d in doomed]
+
+
+def destroy(doomed: list[Doomed], emit: Emit) -> None:
+    """Remove every machine, network and volume of these labs, then their state. Raises ProviderError, LockedError."""
+    for each in doomed:
+        had_state = each.directory.root.exists()
+        with labs.exclusive(each.directory, "destroy") if had_state else _nobody_to_lock_out():
+            provider = registry.provider(each.provider)
+            try:
+                with phase(emit, "destroy", f"Remove {each.identity.name}"):
+                    provider.destroy(each.identity, emit, "destroy")
+            finally:
+                provider.close(emit, "destroy")
+            if had_state:
+                shutil.rmtree(each.directory.root)
+        if had_state:
+            _remove_if_empty(each.directory.root.parent)
+
+
+def _nobody_to_lock_out() -> object:
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+def _remove_if_empty(path: Path) -> None:
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()

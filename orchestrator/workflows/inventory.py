@@ -1,0 +1,36 @@
+"""The lab's Ansible inventory: the saved plan and the nodes as the provider reports them now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator import inventory, paths
+from orchestrator.errors import SpecError
+from orchestrator.providers import registry, ssh_access
+from orchestrator.workflows import lab as labs
+from orchestrator.workflows.lab import Lab
+
+
+def inventory_of(lab: Lab) -> dict[str, Any]:
+    """The inventory document; nodes that run have their host keys pinned first."""
+    provider = registry.provider(lab.plan.provider)
+    nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
+    if nodes and not lab.directory.known_hosts.exists():
+        ssh_access.write_known_hosts(lab.directory, nodes)
+    return inventory.build(
+        lab.plan,
+        nodes,
+        provider.capabilities(),
+        labs.load_access(lab.directory),
+        private_key=lab.directory.private_key,
+        known_hosts=lab.directory.known_hosts,
+        control_dir=paths.runtime_dir() / lab.plan.uuid[:8],
+    )
+
+
+def host_variables(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """All variables of one node. Raises SpecError with the names that exist."""
+    known = document["_meta"]["hostvars"]
+    if name not in known:
+        raise SpecError(f"no running node is called {name}", fix=f"one of: {', '.join(known) or 'none runs: labctl provision'}")
+    return inventory.variables_of(document, name)

@@ -1,0 +1,131 @@
+"""Gathers what planning depends on: host, providers, ports, networks, bundles, sources, and the lab as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+from orchestrator import bundle, catalog, debian_mirror, host, paths
+from orchestrator.model import BusyPort, BuildableBundle, Observed, Plan, SourceContent, TakenNetwork
+from orchestrator.paths import LabDir
+from orchestrator.providers import registry
+from orchestrator.spec import Spec
+from orchestrator.workflows import lab as labs
+
+PROBE_SECONDS = 3.0
+
+
+def observe(asked: Spec, directory: LabDir) -> Observed:
+    """Look at everything once. Starts nothing; looks outside only when that is allowed, for 3 seconds at most."""
+    facts = host.facts(directory.root)
+    known = labs.identity(directory, asked.lab.name)
+    existing = _existing(directory)
+    others = [found for found in registry.find_labs() if found.uuid != known.uuid]
+    reachable, reason = _community(asked)
+    mirror, mirror_reason = _mirror(asked)
+    return Observed(
+        uuid=known.uuid,
+        owner=known.owner,
+        cpus=facts.cpus,
+        memory=facts.memory_total,
+        disk_free=min(facts.disk_free_cache, facts.disk_free_lab),
+        disk_path=str(paths.cache_dir()),
+        kernel=facts.kernel,
+        cgroup=facts.cgroup,
+        providers=registry.states(facts),
+        busy_ports=_busy_ports(existing),
+        networks=_networks(facts, existing, others),
+        bundles=tuple(content_of(found) for found in bundle.list_bundles(paths.cache_dir())),
+        buildable=_buildable(facts),
+        community_reachable=reachable,
+        community_reason=reason,
+        mirror=mirror,
+        mirror_reason=mirror_reason,
+        existing=existing,
+    )
+
+
+def _existing(directory: LabDir) -> Plan | None:
+    try:
+        return Plan.from_json(directory.plan.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def offline() -> bool:
+    """Whether looking outside is forbidden (LABCTL_OFFLINE or --offline)."""
+    return os.environ.get("LABCTL_OFFLINE", "") not in ("", "0")
+
+
+def _community(asked: Spec) -> tuple[bool | None, str]:
+    """Whether the community's package repository answers: the one look outside that labctl ever takes by itself."""
+    if asked.lab.packages.source in ("bundle", "mirror"):
+        return None, f"not looked at: packages.source is {asked.lab.packages.source}"
+    if offline():
+        return None, "not looked at: LABCTL_OFFLINE is set"
+    url = catalog.load().community.apt_url.format(minor=catalog.load().community_releases[-1].minor)
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_SECONDS):
+            return True, f"{url} answered"
+    except (OSError, ValueError) as problem:
+        return False, f"{url} did not answer within {PROBE_SECONDS:.0f} s: {problem}"
+
+
+def _mirror(asked: Spec) -> tuple[SourceContent | None, str]:
+    """What the mirror named in lab.yml says it has; its manifest is that of a bundle."""
+    url = asked.lab.packages.mirror.url
+    if asked.lab.packages.source != "mirror" or not url:
+        return None, ""
+    try:
+        with urllib.request.urlopen(f"{url}/manifest.json", timeout=10) as answer:
+            document: Any = json.load(answer)
+        found = bundle.info_of(document)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        return None, f"{url}/manifest.json: {problem}"
+    return SourceContent(**{**content_of(found).__dict__, "id": url}), ""
+
+
+def content_of(found: bundle.BundleInfo) -> SourceContent:
+    """A bundle as the plan sees it."""
+    return SourceContent(
+        id=found.id,
+        kubernetes=found.kubernetes,
+        images=found.images,
+        has_calico=found.has_calico,
+        has_coredns=found.has_coredns,
+        has_cri_dockerd=any(name == "cri-dockerd" for name in found.packages),
+    )
+
+
+def _buildable(facts: host.HostFacts) -> BuildableBundle:
+    if not facts.is_root:
+        return BuildableBundle(possible=False, reason="building a bundle takes root (it makes a Debian root directory)")
+    if debian_mirror.find() is None:
+        return BuildableBundle(
+            possible=False,
+            reason=f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one",
+        )
+    return BuildableBundle(possible=True, id=bundle.build_id())
+
+
+def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:
+    """Every TCP port somebody listens on, this lab's own forwards left out."""
+    own = {node.ssh_port for node in existing.nodes} if existing else set()
+    if existing and existing.kubernetes:
+        own.add(existing.kubernetes.api_port)
+    return tuple(BusyPort(port) for port in sorted(host.listening_ports() - own))
+
+
+def _networks(
+    facts: host.HostFacts, existing: Plan | None, others: list[registry.FoundLab]
+) -> tuple[TakenNetwork, ...]:
+    """The host's networks and those of other labs; this lab's own network is on the host too once it runs."""
+    foreign = [TakenNetwork(found.subnet, f"lab {found.name} of {found.owner}", found.name) for found in others if found.subnet]
+    spoken_for = {network.cidr for network in foreign} | ({existing.network.subnet} if existing else set())
+    return (
+        *foreign,
+        *(TakenNetwork(n.cidr, f"interface {n.interface} of this host") for n in facts.networks if n.cidr not in spoken_for),
+    )

@@ -1,0 +1,63 @@
+"""`labctl verify`: the roles' checks on every node and the cluster's checks, as one report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator import inventory as inventories
+from orchestrator.events import Emit, phase
+from orchestrator.model import Node
+from orchestrator.providers import ssh_access
+from orchestrator.verify import ClusterTarget, Report, Target, run_checks
+from orchestrator.workflows import access
+from orchestrator.workflows.inventory import inventory_of
+from orchestrator.workflows.lab import Lab
+
+DEADLINE = 180.0
+
+
+def verify_lab(
+    lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0
+) -> Report:
+    """Run the checks and return the report. `settle` seconds are granted to what is still starting."""
+    nodes = {node.name: node for node in access.reported(lab)}
+    document = inventory_of(lab)
+    targets = [_target(lab, name.name, nodes.get(name.name), document) for name in lab.plan.nodes]
+    with phase(emit, "verify", "Prove the lab"):
+        return run_checks(
+            lab.plan.name,
+            targets,
+            _cluster(lab, settle),
+            only=only,
+            direct=direct,
+            emit=emit,
+            phase="verify",
+            deadline=DEADLINE + settle,
+        )
+
+
+def _target(lab: Lab, name: str, node: Node | None, document: dict[str, Any]) -> Target:
+    if node is None or node.state != "running":
+        state = node.state if node else "missing"
+        detail = f": {node.detail}" if node and node.detail else ""
+        return Target(name, (), {"inventory_hostname": name}, unreachable=f"the machine is {state}{detail}")
+    return Target(name, tuple(ssh_access.ssh_argv(lab.directory, node)), inventories.variables_of(document, name))
+
+
+def _cluster(lab: Lab, settle: float) -> ClusterTarget | None:
+    plan = lab.plan
+    if plan.kubernetes is None:
+        return None
+    return ClusterTarget(
+        control_plane=plan.control_plane.name,
+        version=plan.kubernetes.version,
+        nodes={node.name: node.address for node in plan.nodes},
+        cni=plan.kubernetes.cni,
+        dns=plan.kubernetes.dns,
+        dns_domain=plan.network.dns_domain,
+        dns_address=plan.network.dns_address,
+        service_cidr=plan.network.service_cidr,
+        pod_cidr=plan.network.pod_cidr,
+        settle=settle,
+    )

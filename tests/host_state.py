@@ -1,0 +1,105 @@
+"""What this host looks like, in words: taken before and after a lab, the two must not differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+from orchestrator import proc
+
+# A process of the test run itself, of the kernel, or of whoever watches this machine is not a trace of a lab.
+_OURS = re.compile(r"(dockerd|containerd|docker-proxy|runc|kubelet|etcd|kube-|sshd|ssh: |ansible|dnsmasq|labctl)")
+
+
+def snapshot(docker_host: str | None = None) -> dict[str, list[str]]:
+    """Containers, volumes, networks, links, mounts, rules, processes, package sources and home, each as sorted lines."""
+    return {
+        "links": _json_names(["ip", "-j", "link"], "ifname"),
+        "network namespaces": _lines(["ip", "netns", "list"]),
+        "routes": _lines(["ip", "route"]),
+        "mounts": sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
+        "iptables": _rules("iptables-save"),
+        "ip6tables": _rules("ip6tables-save"),
+        "nft": _lines(["nft", "list", "ruleset"]),
+        "processes": _processes(),
+        "docker": _docker(docker_host),
+        "package sources": _tree(Path("/etc/apt")),
+        "home": _home(),
+        "runtime": sorted(str(path) for path in Path("/run/labctl").rglob("*")) if Path("/run/labctl").exists() else [],
+        "forwarding": [Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()],
+        "cgroups": _cgroups(),
+    }
+
+
+def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
+    """One line per thing that appeared or vanished."""
+    found = []
+    for part, lines in before.items():
+        found += [f"{part}: + {line}" for line in after[part] if line not in lines]
+        found += [f"{part}: - {line}" for line in lines if line not in after[part]]
+    return found
+
+
+def _lines(argv: list[str]) -> list[str]:
+    try:
+        return sorted(line for line in proc.run(argv, check=False).stdout.splitlines() if line.strip())
+    except FileNotFoundError:
+        return []
+
+
+def _json_names(argv: list[str], key: str) -> list[str]:
+    return sorted(str(entry[key]) for entry in json.loads(proc.run(argv).stdout))
+
+
+def _rules(program: str) -> list[str]:
+    return [re.sub(r"\[\d+:\d+\]", "", line) for line in _lines([program]) if not line.startswith("#")]
+
+
+def _processes() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if command and _OURS.search(command) and "pytest" not in command and "nox" not in command:
+            found.append(f"{entry.name} {command[:160]}")
+    return sorted(found)
+
+
+def _docker(host: str | None) -> list[str]:
+    """Everything a running Docker has; nothing when none runs, which is how a fresh machine starts."""
+    if not Path("/var/run/docker.sock").exists():
+        return []
+    found = []
+    for noun, form in (("container", "{{.Names}}"), ("volume", "{{.Name}}"), ("network", "{{.Name}}")):
+        argv = ["docker", noun, "ls", *(["-a"] if noun == "container" else []), "--format", form]
+        found += [f"{noun} {line}" for line in _lines(argv)]
+    return found
+
+
+def _tree(root: Path) -> list[str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return [f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
+
+
+def _home() -> list[str]:
+    """Files of the home directory, caches aside: labctl's is documented, the others are not labctl's."""
+    home = Path.home()
+    skipped = {".cache", ".pyenv", ".cargo", ".rustup", ".npm", ".local"}
+    found = []
+    for path in home.iterdir():
+        if path.name in skipped:
+            continue
+        found += [str(path), *(str(inner) for inner in path.rglob("*"))] if path.is_dir() else [str(path)]
+    return sorted(found)
+
+
+def _cgroups() -> list[str]:
+    roots = [path for path in Path("/sys/fs/cgroup").glob("*") if path.is_dir()]
+    return sorted(str(path) for root in roots for path in root.glob("*/") if path.name in ("docker", "kubepods", "labctl"))
