@@ -8,6 +8,7 @@ without threads.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -28,6 +29,7 @@ from .backend import direct, multiplexed, session_argv
 from .job import Job, Target
 from .plugin import Check, ChecksPlugin, check_of, in_dependency_order
 from .report import CheckResult
+from .roles import belongs, role_of
 from .session import Link, NodeTroubleError
 
 Say = Callable[[dict[str, Any]], None]
@@ -87,7 +89,11 @@ class Engine:
         """The node's own checks, then, on the control plane, those of the cluster: they share its session."""
         chosen = [(check_of(item), item) for item in items]
         chosen = [(c, i) for c, i in chosen if self.job.selection.takes(c.id, c.layer, c.node)]
-        mine = [item for check, item in chosen if check.node == target.name]
+        mine = [
+            item
+            for check, item in chosen
+            if check.node == target.name and belongs(role_of(item.path), target.variables)
+        ]
         leads = self.job.cluster is not None and self.job.cluster.control_plane == target.name
         return mine + ([item for check, item in chosen if not check.node] if leads else [])
 
@@ -156,7 +162,7 @@ class Worker:
                 make = direct(target.name, target.ssh_argv) if job.direct else multiplexed(target.name, self._link)
                 plugin.hosts[target.name] = make
         self._reach()
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in itertools.zip_longest(items, items[1:]):
             if time.monotonic() >= self._engine.ends:
                 return
             check = check_of(item)
@@ -230,6 +236,8 @@ def pytest_arguments(job: Job) -> list[str]:
 
 def main() -> None:
     """Run the job named on the command line and print its events."""
+    # What the user set for his own test runs, and the plugins installed beside labctl, must not change a verdict.
+    os.environ |= {"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     job = Job.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -140,13 +140,18 @@ class ChecksPlugin:
             names = [target.name for target in self.job.targets]
             metafunc.parametrize("lab_node", names, scope="session")
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
         if report.failed:
-            where = report.nodeid.rsplit("/", 1)[-1] or "checks"
+            name = collector.path.name
             lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
-            why = next((line[2:].strip() for line in reversed(lines) if line.startswith("E ")), lines[-1])
-            check = Check(f"collect.{where}", "host", "", "error", f"the check file {where} can be read", "", ())
-            self._broken.append(check.result("error", f"{report.nodeid}: {why}"))
+            why = next((line[2:].strip() for line in reversed(lines) if line.startswith("E ")), lines[-1].strip())
+            check = Check(f"collect.{name}", "host", "", "error", f"The check file {name} can be read", "", ())
+            self._broken.append(check.result("error", f"{collector.path}: {why}"))
+        return report
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._run(session.items, self._broken)

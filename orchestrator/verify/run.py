@@ -31,29 +31,25 @@ def run_checks(
     emit: Emit = discard,
     phase: str = "verify",
     deadline: float = 120,
+    files: Sequence[Path] | None = None,
 ) -> Report:
     """Run every check that applies on every node and, once, on the cluster; return the Report.
 
     `deadline` is in seconds: then whatever has no verdict gets the verdict `error`. `only` chooses layers,
-    nodes, `LAYER/NODE` or check ids. Raises SpecError, before any node is contacted, when `only` names what
-    does not exist; LabError when the engine itself breaks.
+    nodes, `LAYER/NODE` or check ids. `files` replaces labctl's own check files. Raises SpecError, before any
+    node is contacted, when `only` names what does not exist; LabError when the engine itself breaks.
     """
     started = time.time()
     clock = time.monotonic()
-    files = check_files(with_cluster=cluster is not None)
+    chosen = check_files(with_cluster=cluster is not None) if files is None else tuple(str(path) for path in files)
     root = str(paths.data("roles").parent)
-    job = Job(tuple(targets), cluster, files, root, Selection(tuple(only)), deadline, direct)
+    job = Job(tuple(targets), cluster, chosen, root, Selection(tuple(only)), deadline, direct)
     listener = _Listener(emit, phase)
     with tempfile.TemporaryDirectory(prefix="labctl-verify-") as scratch:
         asked = Path(scratch) / "job.json"
         asked.write_text(job.as_json(), encoding="utf-8")
         package = Path(__file__).resolve().parents[2]
-        env = {
-            "PYTHONPATH": str(package),
-            "PYTEST_ADDOPTS": "",
-            "PYTEST_PLUGINS": "",
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        }
+        env = {"PYTHONPATH": str(package)}
         argv = [sys.executable, "-P", "-m", f"{__package__}.engine", str(asked)]
         try:
             proc.stream(argv, listener.line, timeout=deadline + 30, env=env, cwd=Path(scratch))

@@ -187,7 +187,7 @@ class Link:
         if self._session is None:
             self._session = Session(self._argv, limit=self._within(self._connect_limit))
             if self._old_group and self._old_group != self._session.group:
-                self._session.run(f"kill -KILL -- -{self._old_group}", limit=self._within(5))
+                self._session.run(f"kill -9 -{self._old_group}", limit=self._within(5))
             self._old_group = ""
 
     def run(self, command: str, *, limit: float = 20) -> Answer:

@@ -1,0 +1,238 @@
+"""verify from end to end over check files written for the purpose, local shells standing at the place of nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import LabError, SpecError
+from orchestrator.events import Event, Step
+from orchestrator.verify import CheckResult, Report, Target, run_checks
+from orchestrator.verify.job import Job
+
+SHELL = ("sh", "-c", "exec sh")
+SILENT = ("sh", "-c", "exec sleep 60")
+
+CHECKS = '''
+import pytest
+
+
+@pytest.mark.check(id="a.second", layer="system", after="a.first")
+def test_second(host):
+    pass
+
+
+@pytest.mark.check(id="a.first", layer="system", severity="error", remedy="labctl exec --on {node} -- repair")
+def test_first(host, lab_vars):
+    """The node holds what it should."""
+    found = host.check_output("echo %s", lab_vars["word"])
+    assert found == "good", f"it holds {found}"
+
+
+@pytest.mark.check(id="a.third", layer="runtime", after=["a.second"])
+def test_third(host):
+    assert host.file("/etc/passwd").contains("root")
+
+
+@pytest.mark.check(id="a.apply", layer="runtime")
+def test_apply(host, lab_vars):
+    pytest.skip("not applicable: never")
+
+
+@pytest.mark.check(id="a.broken", layer="runtime", severity="warning")
+def test_broken(host):
+    raise ValueError("oops")
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+@pytest.mark.check(id="a.many", layer="runtime")
+def test_many(host, name):
+    assert host.run("echo 1; echo 2 >&2; exit 3").rc == 3
+'''
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "test_a.py"
+    path.write_text(text)
+    return path
+
+
+def run(path: Path, *targets: Target, **more: object) -> Report:
+    return run_checks("lab", targets, None, files=[path], **more)  # type: ignore[arg-type]
+
+
+def found(report: Report) -> dict[tuple[str, str], CheckResult]:
+    return {(one.id, one.node): one for one in report.results}
+
+
+def test_every_node_gets_its_own_verdict_on_every_check(tmp_path: Path) -> None:
+    report = run(write(tmp_path, CHECKS), Target("n1", SHELL, {"word": "good"}), Target("n2", SHELL, {"word": "bad"}))
+    verdicts = {key: one.status for key, one in found(report).items()}
+    assert verdicts == {
+        ("machine.reachable", "n1"): "ok",
+        ("machine.reachable", "n2"): "ok",
+        ("a.first", "n1"): "ok",
+        ("a.first", "n2"): "failed",
+        ("a.second", "n1"): "ok",
+        ("a.second", "n2"): "not_run",
+        ("a.third", "n1"): "ok",
+        ("a.third", "n2"): "not_run",
+        ("a.apply", "n1"): "not_applicable",
+        ("a.apply", "n2"): "not_applicable",
+        ("a.broken", "n1"): "error",
+        ("a.broken", "n2"): "error",
+        ("a.many[x]", "n1"): "ok",
+        ("a.many[y]", "n1"): "ok",
+        ("a.many[x]", "n2"): "ok",
+        ("a.many[y]", "n2"): "ok",
+    }
+    failed = found(report)["a.first", "n2"]
+    assert failed.title == "The node holds what it should"
+    assert failed.evidence == "it holds bad"
+    assert failed.remedy == "labctl exec --on n2 -- repair"
+    assert found(report)["a.second", "n2"].evidence == "waits for a.first"
+
+
+def test_nodes_that_cannot_be_reached_fail_once_and_stop_nobody_else(tmp_path: Path) -> None:
+    report = run(
+        write(tmp_path, CHECKS),
+        Target("off", ("sh", "-c", "echo 'ssh: connect to host x: Connection refused' >&2; exit 255")),
+        Target("stopped", SHELL, {}, "the machine is stopped"),
+        Target("n1", SHELL, {"word": "good"}),
+    )
+    bad = {one.node: one for one in report.results if one.bad and one.id != "a.broken"}
+    assert {node: one.id for node, one in bad.items()} == {"off": "machine.reachable", "stopped": "machine.reachable"}
+    assert "its SSH server is down" in bad["off"].evidence
+    assert bad["stopped"].evidence == "the machine is stopped"
+    assert found(report)["a.third", "off"].evidence == "waits for machine.reachable on off"
+    assert found(report)["a.third", "n1"].status == "ok"
+
+
+def test_a_node_that_hangs_ends_with_the_time_limit_and_the_rest_is_reported(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+import pytest
+
+@pytest.mark.check(id="a.hang", layer="system")
+def test_hang(host, lab_vars):
+    host.run("sleep %s", lab_vars["seconds"])
+
+@pytest.mark.check(id="a.after", layer="system")
+def test_after(host):
+    assert host.run("true").rc == 0
+""",
+    )
+    started = time.monotonic()
+    report = run(path, Target("slow", SHELL, {"seconds": "60"}), Target("n1", SHELL, {"seconds": "0"}), deadline=2)
+    assert time.monotonic() - started < 10
+    assert found(report)["a.hang", "slow"].status == "error"
+    assert "sleep 60" in found(report)["a.hang", "slow"].evidence
+    assert found(report)["a.after", "slow"].status == "error"
+    assert "time limit of 2 s" in found(report)["a.after", "slow"].evidence
+    assert {one.status for one in report.results if one.node == "n1"} == {"ok"}
+
+
+def test_a_check_that_kills_its_process_is_an_error_and_not_silence(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+import os
+import pytest
+
+@pytest.mark.check(id="a.crash", layer="system")
+def test_crash(host):
+    os._exit(3)
+""",
+    )
+    report = run(path, Target("n1", SHELL))
+    assert found(report)["a.crash", "n1"].status == "error"
+
+
+def test_a_file_that_cannot_be_read_is_an_error_beside_the_others(tmp_path: Path) -> None:
+    (tmp_path / "test_odd.py").write_text("import no_such_module\n")
+    good = write(tmp_path, CHECKS)
+    report = run_checks("lab", [Target("n1", SHELL, {"word": "good"})], None, files=[tmp_path / "test_odd.py", good])
+    odd = found(report)["collect.test_odd.py", ""]
+    assert odd.status == "error"
+    assert "No module named 'no_such_module'" in odd.evidence
+    assert found(report)["a.first", "n1"].status == "ok"
+
+
+def test_an_unknown_choice_is_refused_before_any_node_is_contacted(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    target = Target("n1", ("sh", "-c", f"touch {touched}; exec sh"), {"word": "good"})
+    with pytest.raises(SpecError, match=r"a\.frist, w9"):
+        run(write(tmp_path, CHECKS), target, only=["a.frist", "w9"])
+    assert not touched.exists()
+
+
+def test_a_choice_runs_only_what_was_chosen(tmp_path: Path) -> None:
+    nodes = [Target(name, SHELL, {"word": "good"}) for name in ("n1", "n2")]
+    report = run(write(tmp_path, CHECKS), *nodes, only=["runtime/n2"])
+    assert {one.node for one in report.results} == {"n2"}
+    assert {one.layer for one in report.results} == {"machine", "runtime"}
+
+
+def test_nothing_of_the_users_directory_or_environment_takes_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, CHECKS)
+    (tmp_path / "conftest.py").write_text("raise RuntimeError('taken in')\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "rich.py").write_text("raise RuntimeError('taken in')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    assert found(run(path, Target("n1", SHELL, {"word": "good"})))["a.first", "n1"].status == "ok"
+
+
+def test_progress_names_what_fails_and_when_a_node_is_done(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run(write(tmp_path, CHECKS), Target("n1", SHELL, {"word": "bad"}), emit=events.append, phase="verify")
+    steps = [event for event in events if isinstance(event, Step)]
+    assert ("n1", "The node holds what it should", "failed", "it holds bad") in [
+        (step.node, step.name, step.status, step.detail) for step in steps
+    ]
+    assert (steps[-1].node, steps[-1].name, steps[-1].status) == ("n1", "checks", "failed")
+
+
+def test_many_nodes_hanging_at_login_cost_the_time_of_one(tmp_path: Path) -> None:
+    started = time.monotonic()
+    report = run(write(tmp_path, CHECKS), *[Target(f"n{i}", SILENT) for i in range(6)], deadline=3)
+    assert time.monotonic() - started < 10
+    assert report.count("failed") == 6
+
+
+def test_an_engine_that_says_nothing_is_an_error_of_labctl(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no check was run"):
+        run_checks("lab", [], None, files=[write(tmp_path, "x = 1\n")])
+
+
+def test_ctrl_c_ends_the_engine_its_processes_and_its_sessions(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        f"""
+import pytest
+
+@pytest.mark.check(id="a.hang", layer="system")
+def test_hang(host):
+    host.run("echo $$ >{tmp_path}/pid; exec sleep 60", limit=50)
+""",
+    )
+    job = tmp_path / "job.json"
+    job.write_text(Job((Target("n1", SHELL),), None, (str(path),), str(tmp_path)).as_json())
+    engine = subprocess.Popen([sys.executable, "-m", "orchestrator.verify.engine", str(job)], start_new_session=True)
+    until = time.monotonic() + 20
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+        assert time.monotonic() < until
+    hanging = int((tmp_path / "pid").read_text())
+    os.killpg(engine.pid, signal.SIGTERM)
+    engine.wait(timeout=10)
+    while Path(f"/proc/{hanging}").exists():
+        assert time.monotonic() < until
