@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from .changes import changes
+from .html import render_html
 from .job import ClusterTarget, Target
+from .junit import render_junit
 from .render import render_text
 from .report import SCHEMA, CheckResult, Report
 from .run import run_checks
 
-__all__ = ["SCHEMA", "CheckResult", "ClusterTarget", "Report", "Target", "render_text", "run_checks"]
+__all__ = [
+    "SCHEMA",
+    "CheckResult",
+    "ClusterTarget",
+    "Report",
+    "Target",
+    "changes",
+    "render_html",
+    "render_junit",
+    "render_text",
+    "run_checks",
+]

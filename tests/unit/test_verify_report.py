@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
+import pytest
 
+from orchestrator.verify.changes import changes
+from orchestrator.verify.html import render_html
+from orchestrator.verify.junit import render_junit
 from orchestrator.verify.render import render_text, summary
 from orchestrator.verify.report import CheckResult, Report, ordered
 
@@ -109,3 +115,77 @@ def test_results_stand_in_the_order_of_the_layers_and_of_the_lab() -> None:
         ("a.x", "w1-k8s"),
         ("dns.pods", ""),
     ]
+
+
+def test_junit_has_a_suite_per_node_and_counts_that_add_up() -> None:
+    root = ElementTree.fromstring(render_junit(BROKEN))
+    assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5",
+        "failures": "2",
+        "errors": "0",
+        "skipped": "1",
+    }
+    assert [suite.get("name") for suite in root] == ["w1-k8s", "w2-k8s", "w3-k8s"]
+    failure = root.find("./testsuite[@name='w1-k8s']/testcase[@name='docker.running']/failure")
+    assert failure is not None
+    assert failure.get("message") == "docker.service is inactive"
+    assert failure.text == "docker.running holds\ndocker.service is inactive\nfix: labctl x"
+
+
+def test_junit_survives_what_xml_cannot_carry() -> None:
+    odd = Report("l", 0.0, 0.0, (result("a.b", "failed", evidence="\x00\x1b[31m<&> \ud800 한국어"),))
+    failure = ElementTree.fromstring(render_junit(odd)).find(".//failure")
+    assert failure is not None
+    assert "<&> \ufffd 한국어" in str(failure.text)
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("report", [HEALTHY, BROKEN])
+def test_the_page_is_complete_well_formed_and_needs_nothing_else(report: Report) -> None:
+    page = Page()
+    page.feed(render_html(report))
+    assert page.open == []
+    assert page.links == []
+    assert summary(report) in page.text
+    for one in report.results:
+        if one.bad:
+            assert one.evidence in page.text
+            assert one.remedy in page.text
+
+
+def test_the_page_shows_evidence_as_text_whatever_it_holds() -> None:
+    page = render_html(Report("l", 0.0, 0.0, (result("a.b", "failed", evidence="<script>x</script>"),)))
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_changes_tell_what_became_worse_then_what_became_better() -> None:
+    before = Report("l", 0.0, 0.0, (result("a.a", "ok"), result("a.b", "failed", evidence="off"), result("a.c", "ok")))
+    after = Report(
+        "l", 0.0, 0.0, (result("a.a", "failed", evidence="gone\nx"), result("a.b", "ok"), result("a.d", "ok"))
+    )
+    assert changes(before, after) == (
+        "w1-k8s: a.a holds: failed (was ok): gone",
+        "w1-k8s: a.b holds: ok (was failed)",
+        "w1-k8s: a.d holds: ok (was not checked)",
+        "w1-k8s: a.c holds: is no longer checked",
+    )
+    assert changes(before, before) == ()
