@@ -58,7 +58,7 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class KubernetesPlan:
-    """Everything decided about Kubernetes; `version` has no leading v, `api_port` is the forward on 127.0.0.1 to 6443."""
+    """Everything decided about Kubernetes; `version` has no leading v, `api_port` on 127.0.0.1 leads to port 6443."""
 
     version: str
     config_api: str
@@ -174,7 +174,8 @@ class Capabilities:
     """What the machines of a provider own, so that no role ever asks "am I in a container?".
 
     A False means that the thing belongs to the user's host: the roles leave it alone and the checks say
-    "not applicable" with `reason[<field>]`.
+    "not applicable" with `reasons[<field>]`. `oci_runtime` is the path, on the node, of the OCI runtime that
+    container runtimes there must use; empty when any will do.
     """
 
     own_kernel: bool
@@ -185,6 +186,7 @@ class Capabilities:
     snapshot: bool
     cgroup: CgroupMode
     reasons: dict[str, str] = field(default_factory=dict)
+    oci_runtime: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,8 +261,8 @@ class TakenNetwork:
 class Observed:
     """All facts about this host, its package sources and the lab as it exists that planning depends on.
 
-    Memory (what is available now) and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
-    host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
+    Memory (what is available now) and disk in MB. `providers` stand in the order of preference. `kernel`
+    and `cgroup` are the host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
     --offline). `existing` is the saved plan of this lab when it has machines: what it decided stays
     decided. `busy_ports` and `networks` leave this lab's own out.
     """

@@ -1,0 +1,244 @@
+"""What this host is and has: system, rights, sizes, networks, ports, packages. Looks; changes nothing unasked."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orchestrator import paths, proc
+from orchestrator.errors import HostError
+from orchestrator.model import CgroupMode
+
+PackageManager = Literal["apt", "dnf", "zypper", "pacman", "none"]
+
+CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+)
+"""Names of Linux capabilities in the order of their numbers (linux/capability.h), without CAP_."""
+
+_INSTALL: Mapping[PackageManager, tuple[str, ...]] = {
+    "apt": ("apt-get", "install", "-y", "--no-install-recommends"),
+    "dnf": ("dnf", "install", "-y"),
+    "zypper": ("zypper", "--non-interactive", "install"),
+    "pacman": ("pacman", "-S", "--noconfirm", "--needed"),
+}
+_PROGRAMS: Mapping[str, PackageManager] = {
+    "apt-get": "apt",
+    "dnf": "dnf",
+    "zypper": "zypper",
+    "pacman": "pacman",
+}
+INSTALL_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """One network the host is on, in CIDR notation, and the interface that leads there."""
+
+    interface: str
+    cidr: str
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """This host as labctl found it; memory and disk in MB.
+
+    `missing_capabilities` are absent from the bounding set, so that no process started here can have
+    them. `kernel` is `uname -r`.
+    """
+
+    os_id: str
+    os_version: str
+    os_name: str
+    package_manager: PackageManager
+    is_root: bool
+    cpus: int
+    memory_total: int
+    memory_available: int
+    disk_free_cache: int
+    disk_free_lab: int
+    networks: tuple[HostNetwork, ...]
+    cgroup: CgroupMode
+    kernel: str
+    missing_capabilities: tuple[str, ...]
+    service_manager: bool
+
+
+def facts(lab_dir: Path) -> HostFacts:
+    """Look at this host; `lab_dir` is where the lab's state will lie and need not exist yet."""
+    release = parse_os_release(_read("/etc/os-release"))
+    memory = parse_meminfo(_read("/proc/meminfo"))
+    return HostFacts(
+        os_id=release.get("ID", "linux"),
+        os_version=release.get("VERSION_ID", ""),
+        os_name=release.get("PRETTY_NAME", "Linux"),
+        package_manager=package_manager(),
+        is_root=os.geteuid() == 0,
+        cpus=len(os.sched_getaffinity(0)),
+        memory_total=memory.get("MemTotal", 0),
+        memory_available=memory.get("MemAvailable", 0),
+        disk_free_cache=disk_free(paths.cache_dir()),
+        disk_free_lab=disk_free(lab_dir),
+        networks=networks(),
+        cgroup=cgroup_mode(),
+        kernel=os.uname().release,
+        missing_capabilities=missing_capabilities(),
+        service_manager=Path("/run/systemd/system").is_dir(),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Fields of an os-release file, quotes removed."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def parse_meminfo(text: str) -> dict[str, int]:
+    """Fields of /proc/meminfo in MB."""
+    pairs = (line.partition(":") for line in text.splitlines() if line.rstrip().endswith("kB"))
+    return {key: int(value.split()[0]) // 1024 for key, _, value in pairs}
+
+
+def disk_free(path: Path) -> int:
+    """Free MB for this user where `path` lies, or will lie."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free // 2**20
+
+
+def cgroup_mode() -> CgroupMode:
+    """Which cgroup version the controllers are on: v2 only when the unified hierarchy is the mount itself."""
+    return "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1"
+
+
+def missing_capabilities() -> tuple[str, ...]:
+    """Names of the capabilities this kernel knows and the bounding set of this process lacks."""
+    last = int(_read("/proc/sys/kernel/cap_last_cap") or 40)
+    return absent_capabilities(_read("/proc/self/status"), last)
+
+
+def absent_capabilities(status: str, last: int) -> tuple[str, ...]:
+    """Capabilities up to number `last` that the CapBnd line of a /proc/PID/status text lacks."""
+    mask = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd:")), 0)
+    return tuple(name for bit, name in enumerate(CAPABILITIES.split()) if bit <= last and not mask >> bit & 1)
+
+
+def networks() -> tuple[HostNetwork, ...]:
+    """The IPv4 networks of this host's interfaces and routes; empty when `ip` is missing."""
+    try:
+        addresses = proc.run(["ip", "-j", "-4", "addr"], check=False, timeout=10).stdout
+        routes = proc.run(["ip", "-j", "-4", "route", "show", "table", "all"], check=False, timeout=10).stdout
+    except FileNotFoundError:
+        return ()
+    return parse_networks(addresses, routes)
+
+
+def parse_networks(addresses: str, routes: str) -> tuple[HostNetwork, ...]:
+    """Networks from the output of `ip -j addr` and `ip -j route`, without loopback, default and host routes."""
+    found: dict[str, HostNetwork] = {}
+    for link in json.loads(addresses or "[]"):
+        for info in link.get("addr_info", ()):
+            network = ipaddress.ip_interface(f"{info['local']}/{info['prefixlen']}").network
+            found.setdefault(str(network), HostNetwork(str(link.get("ifname", "")), str(network)))
+    for route in json.loads(routes or "[]"):
+        destination = str(route.get("dst", "default"))
+        if destination == "default" or route.get("type", "unicast") != "unicast" or "/" not in destination:
+            continue
+        found.setdefault(destination, HostNetwork(str(route.get("dev", "")), destination))
+    loopback = ipaddress.ip_network("127.0.0.0/8")
+    return tuple(
+        item
+        for item in found.values()
+        if not (net := ipaddress.ip_network(item.cidr)).overlaps(loopback) and net.prefixlen > 0
+    )
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a program of this user could listen on this TCP port of 127.0.0.1 now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def package_manager() -> PackageManager:
+    """The host's package manager by the program that is there."""
+    return next((name for program, name in _PROGRAMS.items() if shutil.which(program)), "none")
+
+
+def install_argv(manager: PackageManager, names: Sequence[str]) -> tuple[str, ...]:
+    """The command line that installs packages without asking; empty when the package manager is unknown."""
+    return (*_INSTALL[manager], *names) if manager in _INSTALL else ()
+
+
+def install_command(manager: PackageManager, names: Sequence[str]) -> str:
+    """The same as text for a person, with sudo for whoever is not root."""
+    argv = install_argv(manager, names)
+    if not argv:
+        return f"install {', '.join(names)} with your system's package manager"
+    return ("" if os.geteuid() == 0 else "sudo ") + " ".join(argv)
+
+
+def install_packages(names: Sequence[str]) -> None:
+    """Install packages with the host's package manager; only for when the user has said --yes.
+
+    Raises HostError with the package manager's own last line. Services that come with a package are
+    started or not as the distribution does it.
+    """
+    manager = package_manager()
+    argv = install_argv(manager, names)
+    fix = install_command(manager, names)
+    if not argv:
+        raise HostError(f"cannot install {', '.join(names)}: no known package manager here", fix=fix)
+    if os.geteuid() != 0:
+        raise HostError(f"installing {', '.join(names)} takes root", fix=fix)
+    env = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+    try:
+        result = proc.run(argv, check=False, timeout=INSTALL_SECONDS, env=env)
+        if not result.ok and manager == "apt":
+            # Package lists may be missing or older than the mirror's pool.
+            proc.run(["apt-get", "update"], check=False, timeout=INSTALL_SECONDS, env=env)
+            result = proc.run(argv, check=False, timeout=INSTALL_SECONDS, env=env)
+    except proc.ProcessFailed as problem:
+        raise HostError(f"installing {', '.join(names)} failed: {problem}", fix=fix) from problem
+    if not result.ok:
+        raise HostError(f"installing {', '.join(names)} failed: {result.tail}", fix=fix)
+
+
+def listening_ports() -> frozenset[int]:
+    """TCP ports on which somebody listens for 127.0.0.1, in any user's process."""
+    return parse_listening(_read("/proc/net/tcp") + _read("/proc/net/tcp6"))
+
+
+def parse_listening(table: str) -> frozenset[int]:
+    """Ports in state LISTEN (0A) of /proc/net/tcp tables, bound to loopback or to every address."""
+    found = set()
+    for line in table.splitlines():
+        fields = line.split()
+        if len(fields) < 4 or fields[3] != "0A":
+            continue
+        address, _, port = fields[1].rpartition(":")
+        # Little-endian words: 7F000001 stands as 0100007F, every address is all zeros.
+        if not address.strip("0") or address == "0100007F" or address.endswith("01000000"):
+            found.add(int(port, 16))
+    return frozenset(found)

@@ -1,0 +1,1 @@
+"""Providers make machines and stop short of Kubernetes."""

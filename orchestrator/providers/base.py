@@ -1,0 +1,68 @@
+"""What every provider answers and does; workflows know providers through this Protocol alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.errors import Problem
+from orchestrator.events import Emit
+from orchestrator.model import Capabilities, Node, Plan, ProviderName
+from orchestrator.paths import LabDir
+
+
+@dataclass(frozen=True)
+class LabIdentity:
+    """What tells a lab from every other, as its machines carry it: name, UUID, directory that holds lab.yml."""
+
+    name: str
+    uuid: str
+    owner: str
+
+
+class Provider(Protocol):
+    """Machines of one kind. `phase` is the phase that the caller has opened and under which events are emitted.
+
+    Every method but `close` may be called again after a failure or a kill: it continues from what is there.
+    """
+
+    @property
+    def name(self) -> ProviderName:
+        """The name under which lab.yml asks for this provider."""
+
+    def capabilities(self) -> Capabilities:
+        """What machines of this provider own; touches nothing."""
+
+    def preflight(self, plan: Plan) -> list[Problem]:
+        """Every reason why `create` could not succeed, at once. Starts nothing, makes nothing."""
+
+    def prepare(self, emit: Emit, phase: str) -> None:
+        """Make ready what all labs share and what takes time (engine, node image). `create` does it if nobody has."""
+
+    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+        """Make what is missing, repair what is broken, change limits in place; return when SSH works on every node.
+
+        Raises ProviderError naming the node. Never touches an object of another lab.
+        """
+
+    def nodes(self, plan: Plan) -> list[Node]:
+        """One Node for each of the plan, as the backend reports it now."""
+
+    def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+        """Start stopped machines; return when SSH works."""
+
+    def halt(self, plan: Plan, emit: Emit, phase: str) -> None:
+        """Stop the machines, keeping them."""
+
+    def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
+        """Remove some machines of the lab with all that is theirs."""
+
+    def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
+        """Remove everything that carries this identity, found from the backend alone."""
+
+    def find_labs(self) -> list[LabIdentity]:
+        """Labs that the backend knows, from whatever checkout."""
+
+    def close(self, emit: Emit, phase: str) -> None:
+        """Let go of the backend; what labctl started for its labs ends with the last of them."""

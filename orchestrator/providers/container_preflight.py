@@ -1,0 +1,167 @@
+"""Why a lab of containers could not be made on this host: every reason at once, before anything is made."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import host, paths
+from orchestrator.errors import Problem
+from orchestrator.model import Plan
+from orchestrator.providers import container_spec as spec
+from orchestrator.providers import engine, node_image
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+# What a node writes into its image layer and volumes: packages, images, a cluster's data.
+DISK_PER_NODE_MB = {True: 2000, False: 300}
+# Nodes seldom use their limit, and Kubernetes on four of them lives in 2 GB; a host with less would only swap.
+MEMORY_PER_NODE_MB = {True: 600, False: 100}
+
+
+def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
+    """All reasons; `api` is the engine that runs, None when none does."""
+    found: list[Problem] = []
+    if api is None and (obstacle := engine.obstacle()) is not None:
+        found.append(Problem(obstacle.message, "this host", obstacle.fix))
+    if api is not None:
+        found += engine_problems(api.info())
+        found += foreign_objects(plan, api)
+    if api is None or not node_image.present(api):
+        found += node_image.problems()
+    own = own_ports(plan, api) if api is not None else set()
+    found += port_problems(plan, own, host.port_is_free)
+    found += network_problems(plan, host.networks())
+    root = data_root(api)
+    with_kubernetes = plan.kubernetes is not None
+    memory = host.parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))
+    found += size_problems(
+        nodes=len(plan.nodes) - (running_nodes(plan, api) if api is not None else 0),
+        with_kubernetes=with_kubernetes,
+        memory_available=memory.get("MemAvailable", 0),
+        disk_free=host.disk_free(root),
+        disk_path=str(root),
+    )
+    return found
+
+
+def data_root(api: APIClient | None) -> Path:
+    """Where the engine keeps containers and volumes."""
+    return Path(api.info()["DockerRootDir"]) if api is not None else paths.cache_dir()
+
+
+def engine_problems(info: Mapping[str, Any]) -> list[Problem]:
+    """What keeps this kind of engine from running systemd nodes, from the answer of `docker info`."""
+    found = []
+    options = info.get("SecurityOptions") or []
+    if any("name=rootless" in option for option in options):
+        found.append(
+            Problem("this Docker runs rootless; a kubelet needs a rootful one", "Docker", "docker context use default")
+        )
+    if any("name=userns" in option for option in options):
+        fix = "remove userns-remap from /etc/docker/daemon.json and restart Docker"
+        found.append(Problem("this Docker remaps user ids; a kubelet cannot run then", "Docker", fix))
+    if info.get("OSType", "linux") != "linux":
+        found.append(Problem("this Docker runs Windows containers", "Docker", "switch Docker to Linux containers"))
+    if not info.get("MemoryLimit", True):
+        found.append(
+            Problem(
+                "this kernel has no memory cgroup, which the kubelet needs", "kernel", "boot with cgroup_enable=memory"
+            )
+        )
+    return found
+
+
+def port_problems(plan: Plan, own: Collection[int], is_free: Any) -> list[Problem]:
+    """Forwards of the plan that somebody else holds on 127.0.0.1."""
+    wanted = [(node.ssh_port, f"SSH of {node.name}") for node in plan.nodes]
+    if plan.kubernetes:
+        wanted.append((plan.kubernetes.api_port, "the API server"))
+    return [
+        Problem(
+            f"port {port} on 127.0.0.1, the forward to {what}, is in use",
+            "network.ssh_port_base" if what.startswith("SSH") else "kubernetes.api_port",
+            f"ss -ltnp 'sport = :{port}' names the program; or choose other ports in lab.yml",
+        )
+        for port, what in wanted
+        if port not in own and not is_free(port)
+    ]
+
+
+def network_problems(plan: Plan, networks: Iterable[host.HostNetwork]) -> list[Problem]:
+    """Networks of this host, other than the lab's own bridge, that the lab's subnet overlaps."""
+    subnet = ipaddress.ip_network(plan.network.subnet)
+    own = spec.bridge(plan.uuid)
+    return [
+        Problem(
+            f"{plan.network.subnet} overlaps {item.cidr}, which this host uses on {item.interface or 'a route'}",
+            "network.subnet",
+            "set network.subnet to another range, or to auto, in lab.yml",
+        )
+        for item in networks
+        if item.interface != own and ipaddress.ip_network(item.cidr).overlaps(subnet)
+    ]
+
+
+def size_problems(
+    *, nodes: int, with_kubernetes: bool, memory_available: int, disk_free: int, disk_path: str
+) -> list[Problem]:
+    """Memory and disk (MB) that this many more nodes need and the host does not have."""
+    if nodes <= 0:
+        return []
+    found = []
+    memory = nodes * MEMORY_PER_NODE_MB[with_kubernetes]
+    disk = nodes * DISK_PER_NODE_MB[with_kubernetes]
+    if memory_available < memory:
+        text = f"{memory_available} MB of memory are available, {nodes} nodes use about {memory}"
+        found.append(Problem(text, "this host", "end other programs, or set fewer workers (workers.count)"))
+    if disk_free < disk:
+        text = f"{disk_free} MB are free, {nodes} nodes use about {disk}"
+        found.append(Problem(text, disk_path, "free space there, or set fewer workers (workers.count)"))
+    return found
+
+
+def own_ports(plan: Plan, api: APIClient) -> set[int]:
+    """Ports on this host that the lab's own running containers forward."""
+    containers = api.containers(filters=spec.selector(plan.uuid))
+    return {port["PublicPort"] for item in containers for port in item["Ports"] if "PublicPort" in port}
+
+
+def running_nodes(plan: Plan, api: APIClient) -> int:
+    """How many of the lab's containers run already."""
+    return len(api.containers(filters=spec.selector(plan.uuid)))
+
+
+def foreign_objects(plan: Plan, api: APIClient) -> list[Problem]:
+    """Containers, networks and volumes that have a name of this lab and belong to somebody else."""
+    containers = {
+        name.strip("/"): item["Labels"]
+        for item in api.containers(all=True)
+        for name in item["Names"]
+        if name.count("/") == 1
+    }
+    networks = {item["Name"]: item["Labels"] for item in api.networks()}
+    volumes = {item["Name"]: item["Labels"] for item in api.volumes()["Volumes"] or ()}
+    names = [node.name for node in plan.nodes]
+    wanted: Sequence[tuple[str, str, Mapping[str, Any]]] = (
+        *(("container", spec.container_name(plan, name), containers) for name in names),
+        ("network", spec.network_name(plan), networks),
+        *(("volume", spec.volume_name(plan, name, volume), volumes) for name in names for volume in spec.VOLUMES),
+    )
+    found = []
+    for kind, name, there in wanted:
+        owner = spec.lab_of(there.get(name))
+        if name in there and (owner is None or owner.uuid != plan.uuid):
+            whose = f"lab {owner.name} of {owner.owner}" if owner else "somebody else"
+            fix = f"docker {kind} rename, or docker {kind} rm {name}, if it is yours" if kind == "container" else ""
+            found.append(
+                Problem(
+                    f"the {kind} {name} exists and belongs to {whose}; it is left alone",
+                    "Docker",
+                    fix or f"docker {kind} rm {name}, if it is yours",
+                )
+            )
+    return found

@@ -1,0 +1,378 @@
+"""The container provider: each node is a systemd container on Docker Engine, reached by SSH like any machine."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator import host, proc
+from orchestrator.errors import LabError, Problem, ProviderError
+from orchestrator.events import Emit, Step, discard
+from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName
+from orchestrator.paths import LabDir
+from orchestrator.providers import container_preflight, engine, node_image, ssh_access
+from orchestrator.providers import container_spec as spec
+from orchestrator.providers.base import LabIdentity
+
+OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
+READY_SECONDS = 60
+STOP_SECONDS = 30
+THREADS = 16
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ContainerProvider:
+    """Machines as containers of the engine that `engine.open_engine` gives. Thread-safe per node."""
+
+    name: ProviderName = "container"
+
+    def __init__(self) -> None:
+        self._engine: engine.Engine | None = None
+
+    def capabilities(self) -> Capabilities:
+        """What a container node owns: its network, processes and files, not the kernel."""
+        shared = "container nodes share the host's kernel"
+        return Capabilities(
+            own_kernel=False,
+            own_swap=False,
+            own_modules=False,
+            own_conntrack_limits=False,
+            selinux=False,
+            snapshot=False,
+            cgroup=host.cgroup_mode(),
+            oci_runtime=OCI_RUNTIME,
+            reasons={
+                "own_kernel": shared,
+                "own_swap": f"{shared}: swap is the host's",
+                "own_modules": f"{shared}: modules are the host's",
+                "own_conntrack_limits": f"{shared}: connection tracking limits are the host's",
+                "selinux": f"{shared}: SELinux is the host's",
+                "snapshot": "container nodes cannot be snapshotted yet",
+            },
+        )
+
+    def preflight(self, plan: Plan) -> list[Problem]:
+        """Every reason why `create` could not succeed; looks at an engine that runs, starts none."""
+        attached = self._engine or engine.attach()
+        try:
+            return container_preflight.problems(plan, attached.api if attached else None)
+        finally:
+            if attached is not None and attached is not self._engine:
+                attached.close(discard, "preflight")
+
+    def prepare(self, emit: Emit, phase: str) -> None:
+        """Start the engine if nothing answers, and have the node image in it."""
+        node_image.ensure(self._open(emit, phase).api, emit, phase)
+
+    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+        """Make or repair the nodes, all at once; return when each lets the lab's key in."""
+        api = self._open(emit, phase).api
+        image = node_image.ensure(api, emit, phase)
+        if foreign := container_preflight.foreign_objects(plan, api):
+            raise ProviderError(foreign[0].what, problems=foreign, fix=foreign[0].fix)
+        public_key = ssh_access.ensure_key(lab)
+        try:
+            self._ensure_network(plan)
+            version = str(api.version()["Version"])
+        except Exception as error:  # the SDK lets requests' and urllib3's errors through
+            raise _failure("the lab's network", error) from error
+        last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
+        granted = spec.grantable(host.missing_capabilities(), last, version)
+
+        def one(node: NodePlan) -> None:
+            emit(Step(phase=phase, node=node.name, name="create the machine", status="running"))
+            changed = self._ensure_container(plan, node, image, granted, public_key)
+            status = "changed" if changed else "ok"
+            emit(Step(phase=phase, node=node.name, name="create the machine", status=status))
+
+        _together(one, plan.nodes)
+        return self._reach(plan, lab, emit, phase)
+
+    def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+        """Start the machines that are not running; return when SSH works."""
+        api = self._open(emit, phase).api
+
+        def one(node: NodePlan) -> None:
+            try:
+                found = self._inspect(plan, node.name)
+                if found is None:
+                    raise ProviderError(f"{node.name} does not exist", fix="labctl provision")
+                if not found["State"]["Running"]:
+                    api.start(found["Id"])
+            except LabError:
+                raise
+            except Exception as error:
+                raise _failure(node.name, error) from error
+
+        _together(one, plan.nodes)
+        return self._reach(plan, lab, emit, phase)
+
+    def nodes(self, plan: Plan) -> list[Node]:
+        """The plan's nodes as Docker reports them; all missing when no engine runs."""
+        if self._open_running() is None:
+            return [
+                Node(node.name, "missing", ssh_port=node.ssh_port, detail="Docker is not running")
+                for node in plan.nodes
+            ]
+        return _together(lambda node: self._report(plan, node), plan.nodes)
+
+    def halt(self, plan: Plan, emit: Emit, phase: str) -> None:
+        """Shut the nodes down as machines, all at once."""
+        if self._open_running() is None:
+            return
+
+        def one(node: NodePlan) -> None:
+            found = self._inspect(plan, node.name)
+            if found is not None and found["State"]["Running"]:
+                emit(Step(phase=phase, node=node.name, name="stop the machine", status="running"))
+                try:
+                    self._api.stop(found["Id"], timeout=STOP_SECONDS)
+                except Exception as error:
+                    raise _failure(node.name, error) from error
+                emit(Step(phase=phase, node=node.name, name="stop the machine", status="changed"))
+
+        _together(one, plan.nodes)
+
+    def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
+        """Remove some of the lab's machines with their volumes."""
+        if self._open_running() is not None:
+            wanted = [{"label": [f"{spec.UUID}={plan.uuid}", f"{spec.NODE}={name}"]} for name in names]
+            _together(lambda filters: self._remove(filters, emit, phase), wanted)
+
+    def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
+        """Remove every container, volume and network with this lab's UUID, whatever state directory is left."""
+        if self._open_running() is None:
+            if not engine.dormant():
+                return
+            self._open(emit, phase)
+        self._remove(spec.selector(identity.uuid), emit, phase)
+
+    def find_labs(self) -> list[LabIdentity]:
+        """Labs by the labels of what the engine holds: containers, networks and volumes."""
+        if self._open_running() is None:
+            if not engine.dormant():
+                return []
+            self._open(discard, "find")
+        wanted = {"label": [spec.UUID]}
+        objects = [
+            *self._api.containers(all=True, filters=wanted),
+            *self._api.networks(filters=wanted),
+            *(self._api.volumes(filters=wanted)["Volumes"] or ()),
+        ]
+        found = {lab.uuid: lab for item in objects if (lab := spec.lab_of(item["Labels"]))}
+        return sorted(found.values(), key=lambda lab: (lab.name, lab.uuid))
+
+    def close(self, emit: Emit, phase: str) -> None:
+        """Let go of the engine; a private one that holds nothing any more is stopped."""
+        if self._engine is not None:
+            self._engine.close(emit, phase)
+            self._engine = None
+
+    # Inside.
+
+    @property
+    def _api(self) -> Any:
+        assert self._engine is not None
+        return self._engine.api
+
+    def _open(self, emit: Emit, phase: str) -> engine.Engine:
+        if self._engine is None:
+            self._engine = engine.open_engine(emit, phase)
+        return self._engine
+
+    def _open_running(self) -> engine.Engine | None:
+        if self._engine is None:
+            self._engine = engine.attach()
+        return self._engine
+
+    def _inspect(self, plan: Plan, node: str) -> dict[str, Any] | None:
+        """Docker's record of a node, found by label; None when there is none."""
+        wanted = {"label": [f"{spec.UUID}={plan.uuid}", f"{spec.NODE}={node}"]}
+        found = self._api.containers(all=True, filters=wanted)
+        if not found:
+            return None
+        from docker.errors import NotFound
+
+        try:
+            record: dict[str, Any] = self._api.inspect_container(found[0]["Id"])
+        except NotFound:
+            return None
+        return record
+
+    def _ensure_network(self, plan: Plan) -> None:
+        for network in self._api.networks(filters=spec.selector(plan.uuid)):
+            config = (network.get("IPAM", {}).get("Config") or [{}])[0]
+            if config.get("Subnet") == plan.network.subnet and config.get("Gateway") == plan.network.gateway:
+                return
+            # The lab moved to another subnet: its containers carry the old addresses and are made anew.
+            for container in self._api.containers(all=True, filters=spec.selector(plan.uuid)):
+                self._api.remove_container(container["Id"], force=True, v=True)
+            self._api.remove_network(network["Id"])
+        self._api.create_network(**spec.network_arguments(plan))
+
+    def _ensure_container(
+        self, plan: Plan, node: NodePlan, image: str, granted: Sequence[str], public_key: str
+    ) -> bool:
+        """Bring one node to the plan; whether anything had to be done."""
+        try:
+            found = self._inspect(plan, node.name)
+            if found is not None and self._must_go(plan, node, found):
+                self._api.remove_container(found["Id"], force=True, v=True)
+                found = None
+            if found is None:
+                self._make(plan, node, image, granted, public_key)
+                return True
+            changed = False
+            wanted = spec.limits(node)
+            if {key: found["HostConfig"].get(key) for key in wanted} != wanted:
+                self._api.update_container(
+                    found["Id"],
+                    cpu_period=wanted["CpuPeriod"],
+                    cpu_quota=wanted["CpuQuota"],
+                    mem_limit=wanted["Memory"],
+                    memswap_limit=wanted["MemorySwap"],
+                )
+                changed = True
+            if found["State"].get("Paused"):
+                self._api.unpause(found["Id"])
+                changed = True
+            if not found["State"]["Running"]:
+                self._api.put_archive(found["Id"], "/", spec.authorized_keys(public_key))
+                self._api.start(found["Id"])
+                changed = True
+            return changed
+        except Exception as error:
+            raise _failure(node.name, error) from error
+
+    def _must_go(self, plan: Plan, node: NodePlan, found: dict[str, Any]) -> bool:
+        """Whether a node is half-made (never started) or has what a living container cannot change."""
+        if found["State"]["Status"] in ("created", "dead", "removing"):
+            return True
+        return bool(found["Config"]["Labels"].get(spec.SPEC) != spec.fixed_digest(plan, node))
+
+    def _make(self, plan: Plan, node: NodePlan, image: str, granted: Sequence[str], public_key: str) -> None:
+        for volume in spec.VOLUMES:
+            name = spec.volume_name(plan, node.name, volume)
+            self._api.create_volume(name, labels=spec.labels(spec.identity(plan), node=node.name, part=volume))
+        config = spec.container_config(plan, node, image, granted)
+        made = self._api.create_container_from_config(config, name=spec.container_name(plan, node.name))
+        self._api.put_archive(made["Id"], "/", spec.authorized_keys(public_key))
+        self._api.start(made["Id"])
+
+    def _report(self, plan: Plan, node: NodePlan) -> Node:
+        found = self._inspect(plan, node.name)
+        if found is None:
+            return Node(node.name, "missing", ssh_port=node.ssh_port)
+        state = found["State"]
+        if not state["Running"] or state.get("Paused"):
+            stopped = state["Status"] in ("exited", "paused")
+            detail = state.get("Error") or state["Status"]
+            return Node(node.name, "stopped" if stopped else "broken", ssh_port=node.ssh_port, detail=detail)
+        keys = tuple(filter(None, [self._read_host_key(found["Id"])]))
+        return Node(node.name, "running", ssh_port=node.ssh_port, host_keys=keys)
+
+    def _read_host_key(self, container: str) -> str:
+        """The node's public host key through Docker's API; empty while it has not made it yet."""
+        from docker.errors import NotFound
+
+        try:
+            stream, _ = self._api.get_archive(container, HOST_KEY)
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+                file = archive.extractfile(archive.getmembers()[0])
+                text = file.read().decode("ascii") if file else ""
+        except NotFound:
+            return ""
+        return " ".join(text.split()[:2])
+
+    def _reach(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+        """Wait until every node answers on SSH with its pinned key and lets the lab in."""
+        deadline = time.monotonic() + READY_SECONDS
+        keyed = _together(lambda node: self._with_key(plan, node, deadline), plan.nodes)
+        ssh_access.write_known_hosts(lab, keyed)
+
+        def one(node: Node) -> None:
+            argv = ssh_access.ssh_argv(lab, node, command=["true"], shared=False)
+            while True:
+                result = proc.run(argv, check=False, timeout=20)
+                if result.ok:
+                    break
+                if time.monotonic() > deadline:
+                    raise self._unreachable(plan, node.name, result.tail)
+                time.sleep(0.1)
+            emit(Step(phase=phase, node=node.name, name="reach the machine by SSH", status="ok"))
+
+        _together(one, keyed)
+        return keyed
+
+    def _with_key(self, plan: Plan, planned: NodePlan, deadline: float) -> Node:
+        while True:
+            node = self._report(plan, planned)
+            if node.state == "running" and node.host_keys:
+                return node
+            if node.state != "running" or time.monotonic() > deadline:
+                raise self._unreachable(plan, planned.name, node.detail or "it made no SSH host key")
+            time.sleep(0.05)
+
+    def _unreachable(self, plan: Plan, node: str, cause: str) -> ProviderError:
+        last = ""
+        with contextlib.suppress(Exception):  # the lines are a help, their lack no second failure
+            found = self._inspect(plan, node)
+            if found is not None and found["State"]["Running"]:
+                run = self._api.exec_create(found["Id"], ["journalctl", "-b", "-n", "5", "--no-pager", "-o", "cat"])
+                last = self._api.exec_start(run["Id"]).decode(errors="replace")
+            elif found is not None:
+                last = self._api.logs(found["Id"], tail=5).decode(errors="replace")
+        text = f"{node} does not answer on SSH: {cause or 'no answer'}"
+        return ProviderError(f"{text}\n{last.strip()}" if last.strip() else text, fix="labctl provision")
+
+    def _remove(self, filters: dict[str, list[str]], emit: Emit, phase: str) -> None:
+        """Remove what the filter selects: containers first, then volumes, then networks."""
+        from docker.errors import NotFound
+
+        def attempt(what: str, action: Callable[[], Any]) -> None:
+            try:
+                action()
+            except NotFound:
+                pass
+            except Exception as error:
+                raise _failure(what, error) from error
+            else:
+                emit(Step(phase=phase, name=f"remove {what}", status="changed"))
+
+        api = self._api
+
+        def remove_container(item: dict[str, Any]) -> None:
+            name = item["Names"][0].strip("/") if item["Names"] else item["Id"][:12]
+            attempt(name, partial(api.remove_container, item["Id"], force=True, v=True))
+
+        _together(remove_container, api.containers(all=True, filters=filters))
+        for volume in api.volumes(filters=filters)["Volumes"] or ():
+            attempt(f"volume {volume['Name']}", partial(api.remove_volume, volume["Name"], force=True))
+        for network in api.networks(filters=filters):
+            attempt(f"network {network['Name']}", partial(api.remove_network, network["Id"]))
+
+
+def _together(action: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do one thing to all items at the same time; every one is finished before the first failure is raised."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        futures = [pool.submit(action, item) for item in items]
+    return [future.result() for future in futures]
+
+
+def _failure(what: str, error: Exception) -> ProviderError:
+    """Docker's refusal in its own words."""
+    cause = getattr(error, "explanation", None) or str(error)
+    fix = "labctl doctor"
+    if "port is already allocated" in str(cause) or "address already in use" in str(cause):
+        fix = "set network.ssh_port_base in lab.yml to a free range, or end the program that has the port"
+    return ProviderError(f"{what}: Docker refuses: {cause}", fix=fix)

@@ -1,0 +1,215 @@
+"""What a Docker engine changes on its host, noted before it starts and undone after it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import proc
+from orchestrator.providers import nft
+
+CGROUP = "/labctl"
+BRIDGE_PREFIX = "lc-"
+SYSCTLS = (
+    "net/ipv4/ip_forward",
+    "net/ipv6/conf/all/forwarding",
+    "net/ipv6/conf/default/forwarding",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+)
+# Fixed places outside its own directories where dockerd and containerd leave something.
+PATHS = (
+    "/etc/docker/key.json",
+    "/etc/docker",
+    "/run/docker/plugins",
+    "/run/docker",
+    "/run/containerd/s",
+    "/run/containerd",
+)
+FAMILIES = {"iptables": "ip", "ip6tables": "ip6"}
+_ENV = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"}
+
+
+@dataclass(frozen=True)
+class HostBefore:
+    """The host before the engine started: sysctl values, rulesets (command -> its -save text), paths that existed."""
+
+    sysctls: Mapping[str, str]
+    rules: Mapping[str, str]
+    paths: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> HostBefore:
+        """Read back what `as_dict` gave."""
+        return cls(dict(data["sysctls"]), dict(data["rules"]), tuple(data["paths"]))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of an iptables-save text: chains with their policy (`-` for one made by somebody), and rules."""
+
+    chains: Mapping[str, str]
+    rules: tuple[str, ...]
+
+    @property
+    def blank(self) -> bool:
+        """Whether it is as the kernel makes it: base chains that accept, and nothing else."""
+        return not self.rules and all(policy == "ACCEPT" for policy in self.chains.values())
+
+
+def parse_rules(text: str) -> dict[str, Table]:
+    """Tables of an iptables-save text by name, counters dropped."""
+    tables: dict[str, Table] = {}
+    name = ""
+    chains: dict[str, str] = {}
+    rules: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("*"):
+            name, chains, rules = line[1:].strip(), {}, []
+        elif line.startswith(":"):
+            chain, policy = line[1:].split()[:2]
+            chains[chain] = policy
+        elif line.startswith("-A "):
+            rules.append(line)
+        elif line == "COMMIT":
+            tables[name] = Table(dict(chains), tuple(rules))
+    return tables
+
+
+def undo(before: str, now: str) -> list[list[str]]:
+    """The iptables arguments that take Docker's own chains and jumps out of `now` and set policies as in `before`.
+
+    Rules of anybody else, also those added since, are left alone.
+    """
+    then, commands = parse_rules(before), []
+    for name, table in parse_rules(now).items():
+        old = then.get(name, Table({}, ()))
+        made = [chain for chain in table.chains if chain.startswith("DOCKER") and chain not in old.chains]
+        theirs = [rule for rule in table.rules if rule not in old.rules and _of_docker(rule, made)]
+        commands += [["-t", name, "-D", *shlex.split(rule)[1:]] for rule in theirs]
+        commands += [["-t", name, "-F", chain] for chain in made]
+        commands += [["-t", name, "-X", chain] for chain in made]
+        if (
+            name == "filter"
+            and table.chains.get("FORWARD") == "DROP"
+            and old.chains.get("FORWARD", "ACCEPT") == "ACCEPT"
+        ):
+            commands.append(["-t", name, "-P", "FORWARD", "ACCEPT"])
+    return commands
+
+
+def _of_docker(rule: str, chains: Iterable[str]) -> bool:
+    words = rule.split()
+    if words[1] in chains:
+        return False  # flushed with its chain
+    target = words[words.index("-j") + 1] if "-j" in words else ""
+    return target in chains or any(word.startswith(BRIDGE_PREFIX) for word in words)
+
+
+def boot_id() -> str:
+    """The id of the running boot: records from another one say nothing about processes or kernel state."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+
+
+def look() -> HostBefore:
+    """Note the host as it is now."""
+    sysctls = {}
+    for name in SYSCTLS:
+        with contextlib.suppress(OSError):
+            sysctls[name] = Path("/proc/sys", name).read_text(encoding="utf-8").strip()
+    rules = {command: _saved(command) for command in FAMILIES}
+    return HostBefore(sysctls, rules, tuple(path for path in PATHS if Path(path).exists()))
+
+
+def _saved(command: str) -> str:
+    if shutil.which(f"{command}-save", path=_ENV["PATH"]) is None:
+        return ""
+    return proc.run([f"{command}-save"], check=False, env=_ENV).stdout
+
+
+def clean(before: HostBefore, *, directories: tuple[Path, ...]) -> None:
+    """Undo what a stopped engine left: mounts, bridges, firewall chains, sysctls, cgroups, files.
+
+    Firewall and sysctls stay when another dockerd runs by now: they are in use by it.
+    """
+    _unmount(directories)
+    if not _another_dockerd():
+        _remove_bridges()
+        for command, family in FAMILIES.items():
+            _clean_rules(command, family, before.rules.get(command, ""))
+        for name, value in before.sysctls.items():
+            path = Path("/proc/sys", name)
+            with contextlib.suppress(OSError):
+                if path.read_text(encoding="utf-8").strip() != value:
+                    path.write_text(value + "\n", encoding="utf-8")
+        for place in PATHS:
+            if place not in before.paths:
+                _remove(Path(place))
+    _remove_cgroups()
+
+
+def _clean_rules(command: str, family: str, before: str) -> None:
+    now = _saved(command)
+    for arguments in undo(before, now):
+        proc.run([command, "-w", "5", *arguments], check=False, env=_ENV)
+    if not now or "nf_tables" not in proc.run([command, "--version"], check=False, env=_ENV).stdout:
+        return
+    existed = parse_rules(before)
+    for name, table in parse_rules(_saved(command)).items():
+        if name not in existed and table.blank:
+            nft.delete_table(family, name)
+
+
+def mounts_below(mountinfo: str, directories: tuple[Path, ...]) -> list[str]:
+    """Mount points under the directories, deepest first, from the text of /proc/self/mountinfo."""
+    points = [re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) for line in mountinfo.splitlines()]
+    found = [point for point in points if any(Path(point).is_relative_to(root) for root in directories)]
+    return sorted(found, key=lambda point: point.count("/"), reverse=True)
+
+
+def _unmount(directories: tuple[Path, ...]) -> None:
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    for point in mounts_below(text, directories):
+        proc.run(["umount", point], check=False, env=_ENV)
+
+
+def _another_dockerd() -> bool:
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            same_namespace = Path(comm.parent, "ns/net").readlink() == Path("/proc/self/ns/net").readlink()
+            if same_namespace and comm.read_text(encoding="utf-8").strip() == "dockerd":
+                return True
+    return False
+
+
+def _remove_bridges() -> None:
+    for link in Path("/sys/class/net").glob(f"{BRIDGE_PREFIX}*"):
+        proc.run(["ip", "link", "delete", link.name], check=False, env=_ENV)
+
+
+def _remove_cgroups() -> None:
+    base = Path("/sys/fs/cgroup")
+    roots = [base / CGROUP[1:], *(path / CGROUP[1:] for path in base.iterdir() if path.is_dir())]
+    for root in roots:
+        for directory, _, _ in os.walk(root, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(directory).rmdir()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()

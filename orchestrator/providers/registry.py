@@ -1,0 +1,109 @@
+"""Which providers there are, which of them this host is ready for and why, and which one `auto` takes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from typing import get_args
+
+from orchestrator.errors import HostError, SpecError
+from orchestrator.events import discard
+from orchestrator.host import HostFacts
+from orchestrator.model import ProviderName, ProviderState
+from orchestrator.providers import engine
+from orchestrator.providers.base import LabIdentity, Provider
+
+
+def _container() -> Provider:
+    from orchestrator.providers.containers import ContainerProvider
+
+    return ContainerProvider()
+
+
+# A provider is added here with its class; `states` says what its host must have.
+_MAKERS: dict[ProviderName, Callable[[], Provider]] = {"container": _container}
+
+# In the order of preference: the programs a provider needs, and where they come from.
+_PROGRAMS: dict[ProviderName, tuple[tuple[str, str], ...]] = {
+    "virtualbox": (
+        ("VBoxManage", "install VirtualBox: https://www.virtualbox.org/wiki/Linux_Downloads"),
+        ("vagrant", "install Vagrant: https://developer.hashicorp.com/vagrant/install"),
+    ),
+    "libvirt": (
+        ("virsh", "install libvirt and its clients with your package manager"),
+        ("vagrant", "install Vagrant and its libvirt plugin: apt-get install vagrant-libvirt"),
+    ),
+    "container": (),
+    "static": (),
+}
+
+
+def provider(name: ProviderName) -> Provider:
+    """The provider of this name. Raises HostError with the reason when this host or labctl cannot run it."""
+    if name in _MAKERS:
+        return _MAKERS[name]()
+    state = _state(name)
+    raise HostError(f"the provider {name} cannot be used: {state.detail}", fix=state.fix)
+
+
+def states(_facts: HostFacts) -> tuple[ProviderState, ...]:
+    """Every provider in the order of preference, with what it lacks on this host. Starts nothing.
+
+    A Docker engine that is not running but that labctl can start counts as ready.
+    """
+    return tuple(_state(name) for name in _PROGRAMS)
+
+
+def _state(name: ProviderName) -> ProviderState:
+    for program, fix in _PROGRAMS[name]:
+        if shutil.which(program) is None:
+            return ProviderState(name, ready=False, detail=f"{program} is not installed", fix=fix)
+    if name not in _MAKERS:
+        detail = {
+            "static": "lab.yml lists no hosts for it",
+        }.get(name, "its tools are here, but labctl cannot drive them yet")
+        return ProviderState(name, ready=False, detail=detail, fix="provider: container")
+    obstacle = engine.obstacle()
+    made = _MAKERS[name]()
+    if obstacle is None:
+        return ProviderState(name, ready=True, capabilities=made.capabilities())
+    return ProviderState(name, False, obstacle.message, obstacle.fix, made.capabilities())
+
+
+def choose(requested: str, states: Sequence[ProviderState], existing: ProviderName | None) -> tuple[ProviderName, str]:
+    """The provider to take, and why.
+
+    A lab keeps the provider it has; a named one is taken or refused with what it lacks; `auto` takes the
+    first that is ready. Raises SpecError for an unknown name, HostError when the choice cannot be used.
+    """
+    by_name = {state.name: state for state in states}
+    if requested != "auto" and requested not in get_args(ProviderName):
+        names = ", ".join(("auto", *get_args(ProviderName)))
+        raise SpecError(f"provider: {requested} is none of {names}", fix="provider: auto")
+    if existing is not None and requested in ("auto", existing):
+        return existing, "the lab has it already"
+    if existing is not None:
+        raise SpecError(f"provider: this lab's machines are made with {existing}", fix="labctl destroy, then provision")
+    if requested != "auto":
+        state = by_name[requested]  # type: ignore[index]
+        if not state.ready:
+            raise HostError(f"the provider {requested} cannot be used: {state.detail}", fix=state.fix)
+        return state.name, "asked for"
+    lacking = [f"{state.name}: {state.detail}" for state in states if not state.ready]
+    for state in states:
+        if state.ready:
+            before = [text for text in lacking if not text.startswith("static")]
+            return state.name, f"the first that this host has ({'; '.join(before)})" if before else "preferred"
+    raise HostError(f"no provider can be used here: {'; '.join(lacking)}", fix=by_name["container"].fix)
+
+
+def find_labs() -> list[tuple[ProviderName, LabIdentity]]:
+    """Every lab that any backend of this host knows, with its provider."""
+    found: list[tuple[ProviderName, LabIdentity]] = []
+    for name, make in _MAKERS.items():
+        made = make()
+        try:
+            found += [(name, identity) for identity in made.find_labs()]
+        finally:
+            made.close(discard, "find")
+    return found

@@ -1,0 +1,86 @@
+"""SSH with the lab's own key and the lab's own known_hosts: the key pair, the pinned host keys, the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from orchestrator import paths, proc
+from orchestrator.model import Node
+from orchestrator.paths import LabDir
+
+
+def ensure_key(lab: LabDir) -> str:
+    """The lab's public key, the pair made if it is not there or one half is missing."""
+    if not (lab.private_key.exists() and lab.public_key.exists()):
+        lab.private_key.unlink(missing_ok=True)
+        lab.public_key.unlink(missing_ok=True)
+        name = lab.root.name
+        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"labctl {name}", "-f", str(lab.private_key)])
+    lab.private_key.chmod(0o600)
+    return lab.public_key.read_text(encoding="ascii").strip()
+
+
+def known_hosts(nodes: Iterable[Node]) -> str:
+    """A known_hosts text that pins each node's host keys to the address it is reached at."""
+    lines = []
+    for node in nodes:
+        place = node.ssh_host if node.ssh_port == 22 else f"[{node.ssh_host}]:{node.ssh_port}"
+        lines += [f"{place} {key}" for key in node.host_keys]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_known_hosts(lab: LabDir, nodes: Iterable[Node]) -> None:
+    """Replace the lab's known_hosts by what the provider says now; the file is new or old, never half."""
+    fresh = lab.known_hosts.with_name(f".known_hosts.{os.getpid()}")
+    fresh.write_text(known_hosts(nodes), encoding="ascii")
+    fresh.chmod(0o600)
+    fresh.replace(lab.known_hosts)
+
+
+def control_path() -> Path:
+    """Where ssh keeps its shared connections: a short path, because socket paths end at 108 bytes."""
+    directory = paths.runtime_dir() / "ssh"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory / "%C"
+
+
+def options(lab: LabDir, *, shared: bool = True) -> list[str]:
+    """The ssh options of this lab: only its key, only its known_hosts, no agent; `shared` reuses connections."""
+    chosen = {
+        "IdentityFile": str(lab.private_key),
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "UserKnownHostsFile": str(lab.known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "UpdateHostKeys": "no",
+        "PasswordAuthentication": "no",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "4",
+        "LogLevel": "ERROR",
+    }
+    if shared:
+        chosen |= {"ControlMaster": "auto", "ControlPersist": "60s", "ControlPath": str(control_path())}
+    else:
+        chosen |= {"ControlMaster": "no", "ControlPath": "none"}
+    return [word for key, value in chosen.items() for word in ("-o", f"{key}={value}")]
+
+
+def ssh_argv(
+    lab: LabDir, node: Node, *, command: Sequence[str] = (), tty: bool = False, shared: bool = True
+) -> list[str]:
+    """The ssh command line for a node; -F /dev/null keeps the user's own configuration out of it."""
+    return [
+        "ssh",
+        "-F",
+        "/dev/null",
+        *options(lab, shared=shared),
+        *(["-t"] if tty else []),
+        "-p",
+        str(node.ssh_port),
+        f"{node.ssh_user}@{node.ssh_host}",
+        *command,
+    ]
