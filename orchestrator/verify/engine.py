@@ -159,8 +159,10 @@ class Worker:
         job = self._engine.job
         for target in job.targets:
             if target.name == self._target.name:
-                make = direct(target.name, target.ssh_argv) if job.direct else multiplexed(target.name, self._link)
-                plugin.hosts[target.name] = make
+                stock = job.direct and not target.unreachable
+                plugin.hosts[target.name] = (
+                    direct(target.name, target.ssh_argv) if stock else multiplexed(target.name, self._link)
+                )
         self._reach()
         for item, following in itertools.zip_longest(items, items[1:]):
             if time.monotonic() >= self._engine.ends:

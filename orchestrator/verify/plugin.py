@@ -108,7 +108,17 @@ def evidence_of(text: str) -> str:
         words = said.group(2).replace("\\n", "\n").strip().splitlines() if said else []
         return shortened(f"`{output.group(3)}` ended with {output.group(1)}" + (f": {words[-1]}" if words else ""))
     message = re.split(r"\n\s*assert ", text, maxsplit=1)[0].strip()
-    return shortened(message)
+    return shortened(_compared(message) if message.startswith("assert ") else message)
+
+
+def _compared(text: str) -> str:
+    """What pytest says of an assertion without a message, in one line: what was found and what was expected."""
+    lines = [line.strip() for line in text.splitlines()]
+    found = [line[2:] for line in lines if line.startswith("+ ") and not line.startswith("+  where")]
+    expected = [line[2:] for line in lines if line.startswith("- ")]
+    if len(found) == 1 and len(expected) == 1:
+        return f"found `{found[0]}` instead of `{expected[0]}`"
+    return lines[0].removeprefix("assert ")
 
 
 def shortened(text: str) -> str:

@@ -126,3 +126,9 @@ def test_checks_of_a_role_belong_where_the_role_runs(role: str, bare: bool, cont
 def test_the_role_of_a_check_is_read_from_its_file() -> None:
     assert role_of(Path("/x/roles/docker/tests/test_docker.py")) == "docker"
     assert role_of(Path("/x/orchestrator/verify/machine_checks/machine.py")) == ""
+
+
+def test_an_assertion_without_a_message_says_what_was_found() -> None:
+    text = "assert 'inactive' == 'active'\n  - active\n  + inactive\n  ? ++"
+    assert evidence_of(text) == "found `inactive` instead of `active`"
+    assert evidence_of("assert 0 == 1\n +  where 0 = <built-in>") == "0 == 1"

@@ -102,7 +102,7 @@ def test_mesh_ping(host: Any, lab_vars: dict[str, Any], lab_node: str) -> None:
     if not others:
         pytest.skip("not applicable: the lab has one node")
     pings = " ".join(
-        f"(ping -n -q -c 3 -i 0.2 -W 2 {address} >/dev/null 2>&1 || echo {address}) &" for address in others
+        f"(ping -n -q -c 3 -i 0.1 -W 2 {address} >/dev/null 2>&1 || echo {address}) &" for address in others
     )
     silent = host.run(f"command -v ping >/dev/null || {{ echo none; exit; }}; {pings} wait").stdout.split()
     assert silent != ["none"], "there is no ping on the node"
