@@ -107,3 +107,79 @@ def test_a_symlink_in_the_way_is_replaced_by_the_file(tmp_path: Path) -> None:
     run({"path": str(path), "content": "nameserver 1.1.1.1\n"})
     assert not path.is_symlink()
     assert target.read_text() == "nameserver 127.0.0.53\n"
+
+
+def run_with(options: dict[str, Any], *files: dict[str, Any]) -> dict[str, Any]:
+    arguments = {"files": [{**OWN, **file} for file in files], **options}
+    given = json.dumps({"ANSIBLE_MODULE_ARGS": arguments})
+    done = subprocess.run([sys.executable, str(MODULE)], input=given, capture_output=True, text=True, timeout=60)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_what_belongs_to_its_reader_is_not_overwritten_and_comes_back_when_missing(tmp_path: Path) -> None:
+    path = tmp_path / "exercise.yaml"
+    wanted = {"path": str(path), "content": "replicas: 3\n", "overwrite": False}
+    assert run(wanted)["changed"] is True
+    path.write_text("replicas: 6\n")
+    assert run(wanted)["changed"] is False
+    assert path.read_text() == "replicas: 6\n"
+
+
+def test_a_link_is_set_once(tmp_path: Path) -> None:
+    link = tmp_path / "wants" / "unit.service"
+    assert run({"path": str(link), "link": "/etc/unit.service"})["changed"] is True
+    assert run({"path": str(link), "link": "/etc/unit.service"})["changed"] is False
+    assert str(link.readlink()) == "/etc/unit.service"
+
+
+def test_a_copy_follows_its_source(tmp_path: Path) -> None:
+    source, copy = tmp_path / "admin.conf", tmp_path / "config"
+    source.write_text("one")
+    wanted = {"path": str(copy), "source": str(source), "mode": "0600"}
+    run(wanted)
+    source.write_text("two")
+    assert run(wanted)["changed_files"] == [str(copy)]
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == ("two", 0o600)
+
+
+def test_a_missing_source_is_refused_by_name(tmp_path: Path) -> None:
+    result = run({"path": str(tmp_path / "config"), "source": str(tmp_path / "admin.conf")})
+    assert result["failed"] is True
+    assert "admin.conf" in result["msg"]
+
+
+def test_a_user_that_does_not_exist_is_refused_by_name() -> None:
+    result = run({"path": "labs/file", "users": ["nobody-of-this-name"]})
+    assert result["msg"] == "nobody-of-this-name is no user of this node"
+
+
+def test_a_directory_in_the_way_is_refused(tmp_path: Path) -> None:
+    assert "is a directory" in run({"path": str(tmp_path)})["msg"]
+
+
+def test_each_line_that_the_program_prints_is_a_change_unless_it_says_otherwise(tmp_path: Path) -> None:
+    file = {"path": str(tmp_path / "file"), "content": "x"}
+    program = ["printf", "service/a unchanged\ndeployment/b configured\n"]
+    result = run_with({"apply": program, "unchanged": " unchanged$"}, file)
+    assert result["applied"] == ["deployment/b configured"]
+    assert (
+        run_with({"apply": [*program[:1], "service/a unchanged\n"], "unchanged": " unchanged$"}, file)["changed"]
+        is False
+    )
+
+
+def test_a_program_that_fails_is_told_with_the_end_of_its_output(tmp_path: Path) -> None:
+    program = ["sh", "-c", "echo no such kind >&2; exit 3"]
+    result = run_with({"apply": program}, {"path": str(tmp_path / "file")})
+    assert result["failed"] is True
+    assert result["msg"].endswith("ended with 3: no such kind")
+
+
+def test_a_binary_file_can_be_removed_and_a_text_of_any_bytes_keeps_them(tmp_path: Path) -> None:
+    binary, text = tmp_path / "images.tar", tmp_path / "hosts"
+    binary.write_bytes(bytes(range(256)))
+    text.write_bytes(b"\xd0 odd\n")
+    result = run({"path": str(binary), "state": "absent"}, {"path": str(text), "block": "lab", "content": "x"})
+    assert result["changed_files"] == [str(binary), str(text)]
+    assert text.read_bytes() == b"\xd0 odd\n" + block("lab", "x").encode()
