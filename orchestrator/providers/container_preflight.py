@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from orchestrator.errors import Problem
 from orchestrator.model import Plan
 from orchestrator.providers import container_spec as spec
 from orchestrator.providers import engine, node_image
+from orchestrator.providers.base import LabIdentity
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -33,7 +34,9 @@ def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
     if api is None or not node_image.present(api):
         found += node_image.problems()
     own = own_ports(plan, api) if api is not None else set()
-    found += port_problems(plan, own, host.port_is_free)
+    found += port_problems(plan, own, host.port_is_free, lab_ports(api) if api is not None else {})
+    if api is not None:
+        found += kernel_problems(plan)
     found += network_problems(plan, host.networks())
     root = data_root(api)
     with_kubernetes = plan.kubernetes is not None
@@ -75,20 +78,33 @@ def engine_problems(info: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def port_problems(plan: Plan, own: Collection[int], is_free: Any) -> list[Problem]:
-    """Forwards of the plan that somebody else holds on 127.0.0.1."""
+def kernel_problems(plan: Plan) -> list[Problem]:
+    """What a cluster needs of the host's kernel and no node may load; Docker loads it as it starts, mostly."""
+    if plan.kubernetes is None or Path("/proc/sys/net/bridge").is_dir():
+        return []
+    fix = "modprobe br_netfilter; echo br_netfilter > /etc/modules-load.d/br_netfilter.conf"
+    return [Problem("the host's kernel has not loaded br_netfilter, which kube-proxy depends on", "this host", fix)]
+
+
+def port_problems(
+    plan: Plan, own: Collection[int], is_free: Callable[[int], bool], holders: Mapping[int, LabIdentity]
+) -> list[Problem]:
+    """Forwards of the plan that somebody else holds on 127.0.0.1; `holders` are the labs known to have a port."""
     wanted = [(node.ssh_port, f"SSH of {node.name}") for node in plan.nodes]
     if plan.kubernetes:
         wanted.append((plan.kubernetes.api_port, "the API server"))
-    return [
-        Problem(
-            f"port {port} on 127.0.0.1, the forward to {what}, is in use",
-            "network.ssh_port_base" if what.startswith("SSH") else "kubernetes.api_port",
-            f"ss -ltnp 'sport = :{port}' names the program; or choose other ports in lab.yml",
-        )
-        for port, what in wanted
-        if port not in own and not is_free(port)
-    ]
+    found = []
+    for port, what in wanted:
+        if port in own or is_free(port):
+            continue
+        where = "network.ssh_port_base" if what.startswith("SSH") else "kubernetes.api_port"
+        text = f"port {port} on 127.0.0.1, the forward to {what}, is in use"
+        fix = f"ss -ltnp 'sport = :{port}' names the program; or choose other ports in lab.yml"
+        if lab := holders.get(port):
+            text = f"{text} by lab {lab.name} of {lab.owner}"
+            fix = f"choose other ports in lab.yml, or remove that lab: labctl destroy --id {lab.uuid}"
+        found.append(Problem(text, where, fix))
+    return found
 
 
 def network_problems(plan: Plan, networks: Iterable[host.HostNetwork]) -> list[Problem]:
@@ -128,6 +144,12 @@ def own_ports(plan: Plan, api: APIClient) -> set[int]:
     """Ports on this host that the lab's own running containers forward."""
     containers = api.containers(filters=spec.selector(plan.uuid))
     return {port["PublicPort"] for item in containers for port in item["Ports"] if "PublicPort" in port}
+
+
+def lab_ports(api: APIClient) -> dict[int, LabIdentity]:
+    """Ports on this host that containers of any lab forward, and whose lab it is."""
+    containers = [(item["Ports"], spec.lab_of(item["Labels"])) for item in api.containers()]
+    return {port["PublicPort"]: lab for ports, lab in containers if lab for port in ports if "PublicPort" in port}
 
 
 def running_nodes(plan: Plan, api: APIClient) -> int:

@@ -48,6 +48,11 @@ def selector(uuid: str) -> dict[str, list[str]]:
     return {"label": [f"{UUID}={uuid}"]}
 
 
+def of_node(uuid: str, node: str) -> dict[str, list[str]]:
+    """The filter that makes Docker list the objects of one node only."""
+    return {"label": [f"{UUID}={uuid}", f"{NODE}={node}"]}
+
+
 def bridge(uuid: str) -> str:
     """The name of the lab's bridge on the host; interface names end at 15 characters."""
     return f"{BRIDGE_PREFIX}{uuid.replace('-', '')[:10]}"

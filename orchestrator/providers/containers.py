@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator import host, proc
-from orchestrator.errors import LabError, Problem, ProviderError
+from orchestrator import host
+from orchestrator.errors import HostError, LabError, Problem, ProviderError
 from orchestrator.events import Emit, Step, discard
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName
 from orchestrator.paths import LabDir
-from orchestrator.providers import container_preflight, engine, node_image, ssh_access
+from orchestrator.providers import container_preflight, container_reach, engine, node_image, ssh_access
 from orchestrator.providers import container_spec as spec
 from orchestrator.providers.base import LabIdentity
 
 OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
-HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 READY_SECONDS = 60
 STOP_SECONDS = 30
 THREADS = 16
@@ -38,6 +35,7 @@ class ContainerProvider:
 
     def __init__(self) -> None:
         self._engine: engine.Engine | None = None
+        self._stop = threading.Event()
 
     def capabilities(self) -> Capabilities:
         """What a container node owns: its network, processes and files, not the kernel."""
@@ -78,6 +76,8 @@ class ContainerProvider:
         """Make or repair the nodes, all at once; return when each lets the lab's key in."""
         api = self._open(emit, phase).api
         image = node_image.ensure(api, emit, phase)
+        if missing := container_preflight.kernel_problems(plan):
+            raise HostError(missing[0].what, fix=missing[0].fix)
         if foreign := container_preflight.foreign_objects(plan, api):
             raise ProviderError(foreign[0].what, problems=foreign, fix=foreign[0].fix)
         public_key = ssh_access.ensure_key(lab)
@@ -95,7 +95,7 @@ class ContainerProvider:
             status = "changed" if changed else "ok"
             emit(Step(phase=phase, node=node.name, name="create the machine", status=status))
 
-        _together(one, plan.nodes)
+        self._together(one, plan.nodes)
         return self._reach(plan, lab, emit, phase)
 
     def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
@@ -114,7 +114,7 @@ class ContainerProvider:
             except Exception as error:
                 raise _failure(node.name, error) from error
 
-        _together(one, plan.nodes)
+        self._together(one, plan.nodes)
         return self._reach(plan, lab, emit, phase)
 
     def nodes(self, plan: Plan) -> list[Node]:
@@ -124,7 +124,7 @@ class ContainerProvider:
                 Node(node.name, "missing", ssh_port=node.ssh_port, detail="Docker is not running")
                 for node in plan.nodes
             ]
-        return _together(lambda node: self._report(plan, node), plan.nodes)
+        return self._together(lambda node: self._report(plan, node), plan.nodes)
 
     def halt(self, plan: Plan, emit: Emit, phase: str) -> None:
         """Shut the nodes down as machines, all at once."""
@@ -141,13 +141,13 @@ class ContainerProvider:
                     raise _failure(node.name, error) from error
                 emit(Step(phase=phase, node=node.name, name="stop the machine", status="changed"))
 
-        _together(one, plan.nodes)
+        self._together(one, plan.nodes)
 
     def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Remove some of the lab's machines with their volumes."""
         if self._open_running() is not None:
-            wanted = [{"label": [f"{spec.UUID}={plan.uuid}", f"{spec.NODE}={name}"]} for name in names]
-            _together(lambda filters: self._remove(filters, emit, phase), wanted)
+            wanted = [spec.of_node(plan.uuid, name) for name in names]
+            self._together(lambda filters: self._remove(filters, emit, phase), wanted)
 
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
         """Remove every container, volume and network with this lab's UUID, whatever state directory is left."""
@@ -155,6 +155,7 @@ class ContainerProvider:
             if not engine.dormant():
                 return
             self._open(emit, phase)
+        ssh_access.end_connections(identity.uuid)
         self._remove(spec.selector(identity.uuid), emit, phase)
 
     def find_labs(self) -> list[LabIdentity]:
@@ -185,6 +186,18 @@ class ContainerProvider:
         assert self._engine is not None
         return self._engine.api
 
+    def _together(self, action: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Do one thing to all items at the same time; every one is finished before the first failure is raised."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            try:
+                futures = [pool.submit(action, item) for item in items]
+                wait(futures)
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return [future.result() for future in futures]
+
     def _open(self, emit: Emit, phase: str) -> engine.Engine:
         if self._engine is None:
             self._engine = engine.open_engine(emit, phase)
@@ -197,8 +210,7 @@ class ContainerProvider:
 
     def _inspect(self, plan: Plan, node: str) -> dict[str, Any] | None:
         """Docker's record of a node, found by label; None when there is none."""
-        wanted = {"label": [f"{spec.UUID}={plan.uuid}", f"{spec.NODE}={node}"]}
-        found = self._api.containers(all=True, filters=wanted)
+        found = self._api.containers(all=True, filters=spec.of_node(plan.uuid, node))
         if not found:
             return None
         from docker.errors import NotFound
@@ -278,62 +290,23 @@ class ContainerProvider:
             stopped = state["Status"] in ("exited", "paused")
             detail = state.get("Error") or state["Status"]
             return Node(node.name, "stopped" if stopped else "broken", ssh_port=node.ssh_port, detail=detail)
-        keys = tuple(filter(None, [self._read_host_key(found["Id"])]))
+        keys = container_reach.host_keys(self._api, found["Id"])
         return Node(node.name, "running", ssh_port=node.ssh_port, host_keys=keys)
-
-    def _read_host_key(self, container: str) -> str:
-        """The node's public host key through Docker's API; empty while it has not made it yet."""
-        from docker.errors import NotFound
-
-        try:
-            stream, _ = self._api.get_archive(container, HOST_KEY)
-            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-                file = archive.extractfile(archive.getmembers()[0])
-                text = file.read().decode("ascii") if file else ""
-        except NotFound:
-            return ""
-        return " ".join(text.split()[:2])
 
     def _reach(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Wait until every node answers on SSH with its pinned key and lets the lab in."""
-        deadline = time.monotonic() + READY_SECONDS
-        keyed = _together(lambda node: self._with_key(plan, node, deadline), plan.nodes)
+        waiting = container_reach.Waiting(self._api, plan, lab, time.monotonic() + READY_SECONDS, self._stop)
+        keyed = self._together(
+            lambda node: waiting.for_host_key(node.name, lambda: self._report(plan, node)), plan.nodes
+        )
         ssh_access.write_known_hosts(lab, keyed)
 
         def one(node: Node) -> None:
-            argv = ssh_access.ssh_argv(lab, node, command=["true"], shared=False)
-            while True:
-                result = proc.run(argv, check=False, timeout=20)
-                if result.ok:
-                    break
-                if time.monotonic() > deadline:
-                    raise self._unreachable(plan, node.name, result.tail)
-                time.sleep(0.1)
+            waiting.for_login(node)
             emit(Step(phase=phase, node=node.name, name="reach the machine by SSH", status="ok"))
 
-        _together(one, keyed)
+        self._together(one, keyed)
         return keyed
-
-    def _with_key(self, plan: Plan, planned: NodePlan, deadline: float) -> Node:
-        while True:
-            node = self._report(plan, planned)
-            if node.state == "running" and node.host_keys:
-                return node
-            if node.state != "running" or time.monotonic() > deadline:
-                raise self._unreachable(plan, planned.name, node.detail or "it made no SSH host key")
-            time.sleep(0.05)
-
-    def _unreachable(self, plan: Plan, node: str, cause: str) -> ProviderError:
-        last = ""
-        with contextlib.suppress(Exception):  # the lines are a help, their lack no second failure
-            found = self._inspect(plan, node)
-            if found is not None and found["State"]["Running"]:
-                run = self._api.exec_create(found["Id"], ["journalctl", "-b", "-n", "5", "--no-pager", "-o", "cat"])
-                last = self._api.exec_start(run["Id"]).decode(errors="replace")
-            elif found is not None:
-                last = self._api.logs(found["Id"], tail=5).decode(errors="replace")
-        text = f"{node} does not answer on SSH: {cause or 'no answer'}"
-        return ProviderError(f"{text}\n{last.strip()}" if last.strip() else text, fix="labctl provision")
 
     def _remove(self, filters: dict[str, list[str]], emit: Emit, phase: str) -> None:
         """Remove what the filter selects: containers first, then volumes, then networks."""
@@ -353,20 +326,16 @@ class ContainerProvider:
 
         def remove_container(item: dict[str, Any]) -> None:
             name = item["Names"][0].strip("/") if item["Names"] else item["Id"][:12]
+            for port in item["Ports"]:
+                if port["PrivatePort"] == 22 and "PublicPort" in port:
+                    ssh_access.end_shared("vagrant", port["PublicPort"])
             attempt(name, partial(api.remove_container, item["Id"], force=True, v=True))
 
-        _together(remove_container, api.containers(all=True, filters=filters))
+        self._together(remove_container, api.containers(all=True, filters=filters))
         for volume in api.volumes(filters=filters)["Volumes"] or ():
             attempt(f"volume {volume['Name']}", partial(api.remove_volume, volume["Name"], force=True))
         for network in api.networks(filters=filters):
             attempt(f"network {network['Name']}", partial(api.remove_network, network["Id"]))
-
-
-def _together(action: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Do one thing to all items at the same time; every one is finished before the first failure is raised."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        futures = [pool.submit(action, item) for item in items]
-    return [future.result() for future in futures]
 
 
 def _failure(what: str, error: Exception) -> ProviderError:

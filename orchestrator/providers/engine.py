@@ -62,8 +62,9 @@ class Engine:
             private_engine.stop(engine, emit, phase)
             last.release(remove=True)
             lock.release(remove=True)
-            with contextlib.suppress(OSError):
-                engine.directory.parent.rmdir()
+            for directory in (engine.directory.parent / "ssh", engine.directory.parent):
+                with contextlib.suppress(OSError):  # somebody still has a connection open
+                    directory.rmdir()
 
     def _disconnect(self) -> None:
         if self._api is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import debian_mirror, host, paths, proc
 from orchestrator.errors import HostError, Problem
-from orchestrator.events import Emit, Step
+from orchestrator.events import Emit, Note, Step
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -112,6 +112,8 @@ def ensure(api: APIClient, emit: Emit, phase: str) -> str:
         if not present(api):
             archive = cached()
             if not _intact(archive):
+                if archive.exists():
+                    emit(Note(phase=phase, text=f"{archive} is damaged: building the node image anew"))
                 build(archive, emit, phase)
             emit(Step(phase=phase, name="load the node image", status="running", remaining=5.0))
             _load(api, archive, name)

@@ -22,6 +22,9 @@ from orchestrator.providers import engine_traces
 START_SECONDS = 60
 STOP_SECONDS = 30
 
+# As the kernel shows the names of processes, cut at 15 characters.
+ENGINE_PROGRAMS = ("dockerd", "containerd", "containerd-shim")
+
 # What dockerd needs beside itself; a user's PATH often lacks the sbin directories they live in.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -157,6 +160,10 @@ def start(engine: OwnEngine, emit: Emit, phase: str, answers: Callable[[str], bo
     root = data_root()
     root.mkdir(mode=0o700, exist_ok=True)
     engine.write_state({**before, "pid": None, "data_root": str(root)})
+    if (left := _left_running(engine)) is not None:
+        engine.write_state({**engine.read_state(), "pid": left, "started": start_time(left)})
+        _await(engine, left, answers)
+        return
     for stale in (engine.socket, engine.directory / "docker.pid"):
         stale.unlink(missing_ok=True)
     config = engine.directory / "daemon.json"
@@ -185,11 +192,37 @@ def start(engine: OwnEngine, emit: Emit, phase: str, answers: Callable[[str], bo
         cwd=Path("/"),
     )
     engine.write_state({**engine.read_state(), "pid": pid, "started": start_time(pid)})
+    _await(engine, pid, answers)
+
+
+def _await(engine: OwnEngine, pid: int, answers: Callable[[str], bool]) -> None:
+    """Wait until the engine answers. Raises HostError with the last line it logged."""
     deadline = time.monotonic() + START_SECONDS
     while not answers(f"unix://{engine.socket}"):
         if start_time(pid) is None or time.monotonic() > deadline:
             raise HostError(f"Docker does not start: {last_line(engine.log)}", log=engine.log, fix=f"less {engine.log}")
         time.sleep(0.05)
+
+
+def _left_running(engine: OwnEngine) -> int | None:
+    """A dockerd of ours that a killed labctl started and could not record any more."""
+    return next((pid for pid in _of_ours(engine) if _comm(pid) == "dockerd"), None)
+
+
+def _of_ours(engine: OwnEngine) -> Iterator[int]:
+    """Processes whose command line names the private engine's own directory: dockerd, containerd, its shims."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            pid = int(path.parent.name)
+            if f"{engine.directory}/".encode() in path.read_bytes() and _comm(pid) in ENGINE_PROGRAMS:
+                yield pid
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def last_line(log: Path) -> str:
@@ -207,18 +240,24 @@ def stop(engine: OwnEngine, emit: Emit, phase: str) -> None:
     """End the private dockerd (its recorded process and no other) and undo what it did to the host."""
     state = engine.read_state()
     pid = engine.process()
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        if not _gone(pid, state["started"], STOP_SECONDS):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            _gone(pid, state["started"], 5)
+    for process in ([pid] if pid is not None else [], _of_ours(engine)):  # dockerd first: it ends its children
+        for each in process:
+            _end(each)
     if "before" in state:
         before = engine_traces.HostBefore.from_dict(state["before"])
         engine_traces.clean(before, directories=(engine.directory, Path(state["data_root"])))
     shutil.rmtree(engine.directory, ignore_errors=True)
     emit(Note(phase=phase, text="the last lab is gone: the private Docker engine is stopped, the host is as before"))
+
+
+def _end(pid: int) -> None:
+    """Ask a process to end, and make it end when it does not."""
+    started = start_time(pid)
+    for sign, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+        if started is None or _gone(pid, started, seconds):
+            return
 
 
 def _gone(pid: int, started: int, seconds: float) -> bool:

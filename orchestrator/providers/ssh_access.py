@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -44,6 +45,24 @@ def control_path() -> Path:
     directory = paths.runtime_dir() / "ssh"
     directory.mkdir(mode=0o700, exist_ok=True)
     return directory / "%C"
+
+
+def end_shared(user: str, port: int, address: str = "127.0.0.1") -> None:
+    """End the shared connection to a node, if there is one, so that no ssh process outlives its machine."""
+    directory = paths.runtime_dir() / "ssh"
+    if directory.is_dir() and any(directory.iterdir()):
+        argv = ["ssh", "-F", "/dev/null", "-O", "exit", "-o", f"ControlPath={control_path()}", "-p", str(port)]
+        proc.run([*argv, f"{user}@{address}"], check=False, timeout=10)
+
+
+def end_connections(uuid: str) -> None:
+    """End the shared connections that Ansible holds to the nodes of a lab, and remove their directory."""
+    directory = paths.runtime_dir() / uuid[:8]
+    for path in directory.glob("*") if directory.is_dir() else ():
+        proc.run(["ssh", "-F", "/dev/null", "-O", "exit", "-o", f"ControlPath={path}", "node"], check=False, timeout=10)
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def options(lab: LabDir, *, shared: bool = True) -> list[str]:
