@@ -219,7 +219,10 @@ class ProviderState:
 
 @dataclass(frozen=True)
 class SourceContent:
-    """What a bundle of the cache, or a mirror of its layout, holds; `id` is the bundle's id or the mirror's URL."""
+    """What a bundle of the cache, or a mirror of its layout, holds; `id` is the bundle's id or the mirror's URL.
+
+    `containerd` is its version there, empty when it is that of the guest's own distribution or unknown.
+    """
 
     id: str
     kubernetes: str
@@ -228,6 +231,7 @@ class SourceContent:
     has_coredns: bool = False
     has_cri_dockerd: bool = False
     calico_version: str | None = None
+    containerd: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,7 +265,7 @@ class TakenNetwork:
 class Observed:
     """All facts about this host, its package sources and the lab as it exists that planning depends on.
 
-    Memory (what is available now) and disk in MB. `providers` stand in the order of preference. `kernel`
+    Memory and disk in MB. `providers` stand in the order of preference. `kernel`
     and `cgroup` are the host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
     --offline). `existing` is the saved plan of this lab when it has machines: what it decided stays
     decided. `busy_ports` and `networks` leave this lab's own out.

@@ -47,6 +47,7 @@ class Guest:
     sha256: str | None
     python: str
     kernel: str
+    containerd: str
     cgroup: str
     providers: tuple[str, ...]
     converge: bool

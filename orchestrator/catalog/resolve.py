@@ -16,7 +16,8 @@ Purpose = Literal["converge", "create", "render"]
 class Request:
     """A combination; `kernel` and `cgroup` are those of the nodes (of the host, for containers).
 
-    `cri_dockerd` says that the package source carries it, or that its checksum is confirmed.
+    `cri_dockerd` says that the package source carries it, or that its checksum is confirmed; `containerd` is
+    the version the source has, empty for the one that the guest's own repositories have.
     """
 
     version: str
@@ -27,6 +28,7 @@ class Request:
     cgroup: str
     cni: str = "bridge_cni"
     cri_dockerd: bool = False
+    containerd: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
     purpose: Purpose = "converge"
 
@@ -99,6 +101,13 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
         yield Refusal(
             "kubernetes.version",
             f"Kubernetes {release.minor} needs kernel {release.minimum_kernel}, {nodes} has {request.kernel}",
+            _nearest(request, catalog, "a newer guest"),
+        )
+    held = _containerd(request, catalog)
+    if request.runtime == "containerd" and not at_least(held, release.minimum_containerd):
+        yield Refusal(
+            "kubernetes.version",
+            f"Kubernetes {release.minor} needs containerd {release.minimum_containerd}, {request.guest} installs {held}",
             _nearest(request, catalog, "a newer guest"),
         )
     if request.cni == "calico":
@@ -177,20 +186,27 @@ def nearest_version(request: Request, catalog: Catalog) -> str | None:
     wanted = number(request.version)[1]
     for release in sorted(catalog.releases, key=lambda item: abs(number(item.minor)[1] - wanted)):
         candidate = replace(request, version=release.newest_patch, cni="bridge_cni")
-        if _runs(candidate, release):
+        if _runs(candidate, release, catalog):
             return release.newest_patch
     return None
 
 
-def _runs(request: Request, release: Release) -> bool:
+def _containerd(request: Request, catalog: Catalog) -> str:
+    """The containerd that the nodes get; an unknown guest is refused elsewhere, so here it has what is needed."""
+    guest = catalog.guest(request.guest)
+    return request.containerd or (guest.containerd if guest else "99")
+
+
+def _runs(request: Request, release: Release, catalog: Catalog) -> bool:
     return (
         (request.runtime != "docker" or release.dockershim or request.cri_dockerd)
         and request.cgroup in release.cgroup_modes
         and at_least(request.kernel, release.minimum_kernel)
+        and (request.runtime != "containerd" or at_least(_containerd(request, catalog), release.minimum_containerd))
     )
 
 
 def runs(request: Request, catalog: Catalog) -> bool:
     """Whether version, runtime, kernel and cgroup of `request` go together (the guest is another question)."""
     release = catalog.release(request.version)
-    return release is not None and _runs(request, release)
+    return release is not None and _runs(request, release, catalog)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator.catalog import Catalog, Request, Resolution, resolve
 from orchestrator.model import Cni, Dns, KubernetesPlan, Observed, Runtime
 from orchestrator.plan.ledger import Ledger
-from orchestrator.plan.source import Chosen
+from orchestrator.plan.source import Chosen, with_content
 
 
 def kubernetes(
@@ -83,14 +83,12 @@ def kubernetes(
 
 def _runtime(request: Request, chosen: Chosen, catalog: Catalog, ledger: Ledger) -> tuple[Runtime, str, Request]:
     """The runtime; a default gives way to containerd where Docker cannot work."""
-    content = chosen.content
-    cri_dockerd = request.cri_dockerd or bool(content and content.has_cri_dockerd)
-    request = replace(request, version=chosen.version, cri_dockerd=cri_dockerd)
+    request = with_content(replace(request, version=chosen.version), chosen.content)
     if request.runtime == "containerd":
         return "containerd", "", _with_cni(request, ledger)
     release = catalog.release(chosen.version)
     explicit = ledger.spec.is_explicit("kubernetes.runtime")
-    if release and not release.dockershim and not cri_dockerd and not explicit:
+    if release and not release.dockershim and not request.cri_dockerd and not explicit:
         adapter = f"cri-dockerd {catalog.cri_dockerd_version}"
         why = f"{release.minor} has no dockershim, and {adapter} has no confirmed checksum"
         return "containerd", why, _with_cni(replace(request, runtime="containerd"), ledger)

@@ -54,15 +54,26 @@ class Wanted:
             return True
         return (
             self.takes(content.kubernetes)
-            and self.can_run(content.kubernetes, catalog, cri_dockerd=content.has_cri_dockerd)
+            and self.can_run(content.kubernetes, catalog, content)
             and (content.has_calico or not self.calico)
             and (content.has_coredns or not self.coredns)
         )
 
-    def can_run(self, version: str, catalog: Catalog, *, cri_dockerd: bool = False) -> bool:
+    def can_run(self, version: str, catalog: Catalog, content: SourceContent | None = None) -> bool:
         """Whether the nodes can run this version, with containerd where the runtime may give way."""
-        request = replace(self.request, version=version, cri_dockerd=cri_dockerd or self.request.cri_dockerd)
+        request = with_content(replace(self.request, version=version), content)
         return runs(request, catalog) or (self.any_runtime and runs(replace(request, runtime="containerd"), catalog))
+
+
+def with_content(request: Request, content: SourceContent | None) -> Request:
+    """The request with what the bundle or mirror itself brings."""
+    if content is None:
+        return request
+    return replace(
+        request,
+        cri_dockerd=request.cri_dockerd or content.has_cri_dockerd,
+        containerd=content.containerd,
+    )
 
 
 def choose(wanted: Wanted, observed: Observed, catalog: Catalog, ledger: Ledger) -> Chosen | None:

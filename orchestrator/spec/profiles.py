@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +19,7 @@ class Profile:
     values: dict[str, Any]
 
 
+@cache
 def profiles() -> dict[str, Profile]:
     """Every profile by name, in the order of the data file."""
     from ruamel.yaml import YAML

@@ -15,6 +15,9 @@ DEPTH_LIMIT = 20
 
 FieldPath = tuple[str | int, ...]
 
+# Stands for a value that was refused already, so that nobody complains about it twice.
+_REFUSED = object()
+
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -87,7 +90,8 @@ def parse(text: str, name: str = "lab.yml") -> Document:
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise SpecError(f"{name}: not valid YAML: {what}", fix=_yaml_fix(what, name)) from None
     if root is not None:
-        document.values = _Reader(document).value(root, ())
+        value = _Reader(document).value(root, ())
+        document.values = None if value is _REFUSED else value
     return document
 
 
@@ -113,19 +117,20 @@ class _Reader:
         self.document.lines.setdefault(path, node.start_mark.line + 1)
         if id(node) in self.seen:
             self.problem(path, "is an alias (`*name`), which lab.yml does not have", "write the value itself")
-            return None
+            return _REFUSED
         self.seen.add(id(node))
         if len(path) > DEPTH_LIMIT:
             self.problem(path[:3], "is nested too deeply", "a lab.yml has three levels")
-            return None
+            return _REFUSED
         if isinstance(node, MappingNode) and self.plain(node, path, "map"):
             return self.mapping(node, path)
         if isinstance(node, SequenceNode) and self.plain(node, path, "seq"):
-            return tuple(self.value(child, (*path, index)) for index, child in enumerate(node.value))
+            values = [self.value(child, (*path, index)) for index, child in enumerate(node.value)]
+            return tuple(value for value in values if value is not _REFUSED)
         if isinstance(node, ScalarNode):
             self.document.raw[path] = node.value
             return self.scalar(node, path)
-        return None
+        return _REFUSED
 
     def plain(self, node: Any, path: FieldPath, kind: str) -> bool:
         if node.tag == _TAG + kind:
@@ -156,7 +161,9 @@ class _Reader:
                 )
                 continue
             self.document.lines[*path, key] = line
-            values[key] = self.value(value_node, (*path, key))
+            value = self.value(value_node, (*path, key))
+            if value is not _REFUSED:
+                values[key] = value
         return values
 
     def scalar(self, node: Any, path: FieldPath) -> Any:
@@ -177,4 +184,4 @@ class _Reader:
         except ValueError:
             return text
         self.plain(node, path, "str")
-        return None
+        return _REFUSED

@@ -1,0 +1,158 @@
+"""Writes docs/tested.md: of each combination whether it was executed, rendered only, or read up. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.catalog.facts import Catalog, Release, load, read_data
+from orchestrator.catalog.versions import number, within
+
+LEVELS = ("executed", "rendered", "read up")
+SHOWN = {"executed": "**executed**", "rendered": "rendered only", "read up": "read up"}
+
+INTRO = """\
+# What has been tested
+
+This page is made from the catalogue (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
+
+- **executed**: a lab of this combination was built by labctl and verified.
+- rendered only: the tests compute its plan, with every value that machines and roles are given; no machine ran it.
+- read up: the facts come from documentation (`releases.yml` names each source); nothing here ran or rendered it.
+
+A combination that is missing from the first table is refused, with its reason.
+"""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One row of evidence.yml; `any` matches everything."""
+
+    kubernetes: str
+    runtime: str
+    cni: str
+    provider: str
+    guest: str
+    source: str
+    level: str
+    note: str = ""
+
+    def covers(self, minor: str, runtime: str, cni: str) -> bool:
+        """Whether this row speaks of the combination."""
+        return within(minor, self.kubernetes) and self.runtime in ("any", runtime) and self.cni in ("any", cni)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A combination that the catalogue does not refuse, and the strongest evidence for it."""
+
+    release: Release
+    runtime: str
+    cni: str
+    level: str
+    evidence: Evidence | None = None
+
+
+def evidence() -> tuple[Evidence, ...]:
+    """The rows of evidence.yml."""
+    rows: list[dict[str, Any]] = read_data("evidence.yml")
+    return tuple(Evidence(**row) for row in rows)
+
+
+def combinations(catalog: Catalog, known: Sequence[Evidence]) -> Iterator[Combination]:
+    """Every combination of release, runtime and pod network that can work, newest release first."""
+    for release in reversed(catalog.releases):
+        for runtime in ("docker", "containerd"):
+            for cni in ("calico", "bridge_cni"):
+                if cni == "calico" and not any(within(release.minor, item.kubernetes) for item in catalog.calico):
+                    continue
+                matches = [row for row in known if row.covers(release.minor, runtime, cni)]
+                best = min(matches, key=lambda row: LEVELS.index(row.level), default=None)
+                yield Combination(release, runtime, cni, best.level if best else "read up", best)
+
+
+def render(catalog: Catalog, known: Sequence[Evidence]) -> str:
+    """The page as Markdown."""
+    parts = [
+        INTRO,
+        "## Kubernetes, runtime, pod network\n",
+        _table(
+            ("Kubernetes", "runtime", "pod network", "kubeadm API", "cgroup", "community packages", "state"),
+            (_row(item, catalog) for item in combinations(catalog, known)),
+        ),
+        "## Guest systems\n",
+        _table(
+            ("guest", "box", "providers", "set up", "state"),
+            (
+                (
+                    guest.title,
+                    guest.box,
+                    ", ".join(guest.providers),
+                    "yes" if guest.converge else f"no: {guest.refused}",
+                    _guest_state(guest.name, known),
+                )
+                for guest in catalog.guests
+            ),
+        ),
+        "## Evidence\n",
+        _table(
+            ("Kubernetes", "runtime", "pod network", "provider", "guest", "packages", "state", "how"),
+            (
+                (
+                    _range(row.kubernetes),
+                    row.runtime,
+                    row.cni,
+                    row.provider,
+                    row.guest,
+                    row.source,
+                    SHOWN[row.level],
+                    row.note,
+                )
+                for row in known
+            ),
+        ),
+    ]
+    return "\n".join(parts)
+
+
+def _row(item: Combination, catalog: Catalog) -> tuple[str, ...]:
+    release = item.release
+    runtime = item.runtime
+    if runtime == "docker":
+        runtime = "Docker" if release.dockershim else f"Docker, cri-dockerd {catalog.cri_dockerd_version}"
+    network = item.cni
+    if network == "calico":
+        network = "Calico " + next(one.version for one in catalog.calico if within(release.minor, one.kubernetes))
+    proof = item.evidence
+    where = f" ({proof.provider}, {proof.guest}, {proof.source})" if proof and item.level == "executed" else ""
+    return (
+        release.minor,
+        runtime,
+        network,
+        release.config_api.rpartition("/")[2] + (" (list of arguments)" if release.extra_args_as_list else ""),
+        ", ".join(release.cgroup_modes),
+        "yes" if release.community else "no: bundle or mirror",
+        SHOWN[item.level] + where,
+    )
+
+
+def _guest_state(name: str, known: Sequence[Evidence]) -> str:
+    levels = [row.level for row in known if row.guest == name]
+    return SHOWN[min(levels, key=LEVELS.index, default="read up")]
+
+
+def _range(limits: str) -> str:
+    low, _, high = limits.partition("-")
+    return low if high and number(low) == number(high) else f"{low} to {high}" if high else f"{low} and later"
+
+
+def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def page() -> str:
+    """The page of the catalogue that ships with labctl."""
+    return render(load(), evidence())

@@ -1,0 +1,66 @@
+"""What all tests share: the golden-file comparison and an observed host to plan on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.model import BuildableBundle, Observed, ProviderState
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write golden files and generated documents anew; read the difference before you commit it",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, Path], None]:
+    """Compare a text with a file of the repository, or write it with --update-golden."""
+
+    def compare(text: str, file: Path) -> None:
+        if request.config.getoption("--update-golden"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        held = file.read_text(encoding="utf-8") if file.exists() else ""
+        assert text == held, (
+            f"{file.relative_to(ROOT)} is not current: run pytest with --update-golden and read the diff"
+        )
+
+    return compare
+
+
+@pytest.fixture
+def observe() -> Callable[..., Observed]:
+    """An ordinary Linux machine with Docker and nothing else; keyword arguments change what is observed."""
+    host = Observed(
+        uuid="00000000-0000-4000-8000-000000000001",
+        owner="/home/reader/lab",
+        cpus=4,
+        memory=16000,
+        disk_free=60000,
+        disk_path="/home/reader/.cache/labctl",
+        kernel="6.1.0",
+        cgroup="v1",
+        providers=(
+            ProviderState("virtualbox", ready=False, detail="VBoxManage is not installed", fix="install VirtualBox"),
+            ProviderState("libvirt", ready=False, detail="virsh is not installed", fix="install libvirt"),
+            ProviderState("container", ready=True),
+        ),
+        buildable=BuildableBundle(possible=True, kubernetes="1.20.2", id="debian-1.20.2"),
+        community_reachable=False,
+        community_reason="no answer within 3 s",
+    )
+
+    def changed(**facts: Any) -> Observed:
+        return replace(host, **facts)
+
+    return changed

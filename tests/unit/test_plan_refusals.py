@@ -1,0 +1,217 @@
+"""What cannot work is refused before any machine is made: message, fix and exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator import catalog
+from orchestrator.errors import ExitCode, LabError
+from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, ProviderState, SourceContent, TakenNetwork
+from orchestrator.plan import plan
+from orchestrator.spec import Override, parse
+
+Observe = Callable[..., Observed]
+NOTHING = BuildableBundle(possible=False, reason="no Debian mirror")
+ONLINE = {"community_reachable": True}
+
+
+def refused(text: str, observed: Observed, *overrides: Override) -> LabError:
+    with pytest.raises(LabError) as caught:
+        plan(parse(text, overrides=overrides), catalog.load(), observed)
+    return caught.value
+
+
+WRONG = [
+    pytest.param('kubernetes: {version: "1.99"}', {}, "kubernetes.version", "is not known", '"1.37.0"', id="future"),
+    pytest.param('kubernetes: {version: "1.10"}', {}, "kubernetes.version", "is not known", '"1.18.20"', id="past"),
+    pytest.param(
+        'kubernetes: {version: "1.30"}',
+        {},
+        "kubernetes.version",
+        "no answer within 3 s",
+        "bundle import",
+        id="unreachable",
+    ),
+    pytest.param('kubernetes: {version: "1.23"}', ONLINE, "kubernetes.version", "1.24 to 1.37", "import", id="too-old"),
+    pytest.param(
+        'kubernetes: {version: "1.30.99"}', ONLINE, "kubernetes.version", "1.30.99", '"1.30.14", the last', id="patch"
+    ),
+    pytest.param(
+        'kubernetes: {version: "1.30", runtime: docker}',
+        ONLINE,
+        "kubernetes.runtime",
+        "dockershim",
+        "kubernetes.runtime: containerd",
+        id="runtime-no-longer-supported",
+    ),
+    pytest.param(
+        'kubernetes: {version: "1.35"}', ONLINE, "kubernetes.version", "does not run on cgroup v1", '"1.34.11"', id="v1"
+    ),
+    pytest.param(
+        'kubernetes: {version: "1.34"}',
+        {**ONLINE, "kernel": "4.18.0-1.el8"},
+        "kubernetes.version",
+        "needs kernel 4.19",
+        '"1.31.0"',
+        id="kernel",
+    ),
+    pytest.param(
+        'kubernetes: {version: "1.36"}',
+        {**ONLINE, "cgroup": "v2"},
+        "kubernetes.version",
+        "needs containerd 2.0, debian-12 installs 1.6.20",
+        '"1.35.8"',
+        id="containerd",
+    ),
+    pytest.param("kubernetes: {cni: calico}", {}, "kubernetes.cni", "images cannot be had", "bridge_cni", id="calico"),
+    pytest.param(
+        'kubernetes: {cni: calico, version: "1.28"}',
+        ONLINE,
+        "kubernetes.cni",
+        "no Calico version",
+        "bridge_cni",
+        id="1.28",
+    ),
+    pytest.param("kubernetes: {dns: coredns}", {}, "kubernetes.dns", "cannot be had", "dnsmasq", id="coredns"),
+    pytest.param("guest: debain-12", {}, "guest", "not in the catalogue", "debian-12", id="guest-typo"),
+    pytest.param("guest: rocky-9", {}, "guest", "container has no Rocky", "debian-12", id="guest-of-containers"),
+    pytest.param(
+        "guest: centos-7",
+        {"providers": (ProviderState("virtualbox", ready=True),)},
+        "guest",
+        "Python 3.8",
+        "rocky-9",
+        id="centos-7",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "facts", "field", "what", "fix"), WRONG)
+def test_an_impossible_wish_is_refused_with_the_nearest_that_works(
+    text: str, facts: dict[str, Any], field: str, what: str, fix: str, observe: Observe
+) -> None:
+    error = refused(text, observe(**facts))
+    assert error.exit_code == ExitCode.USAGE
+    assert len(error.problems) == 1, [str(problem) for problem in error.problems]
+    assert error.problems[0].where == f"lab.yml:1 {field}"
+    assert what in error.problems[0].what
+    assert fix in error.problems[0].fix
+
+
+UNREADY = [
+    pytest.param(
+        "provider: virtualbox",
+        {},
+        "provider virtualbox cannot be used: VBoxManage is not installed",
+        "install VirtualBox, or provider: container",
+        id="provider-not-installed",
+    ),
+    pytest.param(
+        "",
+        {"providers": (ProviderState("container", ready=False, detail="Docker is not installed", fix="apt"),)},
+        "container: Docker is not installed",
+        "apt",
+        id="no-docker",
+    ),
+    pytest.param(
+        "network: {ssh_port_base: 60010}",
+        {"busy_ports": (BusyPort(60010, "sshd (1)"),)},
+        "60010, SSH of m-k8s, is held",
+        "end that program",
+        id="explicit-ssh-port",
+    ),
+    pytest.param(
+        "kubernetes: {api_port: 6443}",
+        {"busy_ports": (BusyPort(6443, "k3s (9)"),)},
+        "6443 is held by k3s (9)",
+        "end that program",
+        id="explicit-api-port",
+    ),
+    pytest.param("", {"disk_free": 900}, "900 MB free under", "LABCTL_CACHE", id="no-space"),
+    pytest.param("", {"memory": 900}, "900 MB of memory", "--workers", id="no-memory"),
+    pytest.param("", {"cpus": 1}, "1 CPU", "more CPUs", id="one-cpu"),
+    pytest.param("", {"buildable": NOTHING}, "no package source", "bundle import", id="no-source"),
+    pytest.param("profile: offline", {"buildable": NOTHING}, "no Debian mirror", "bundle import", id="no-bundle"),
+    pytest.param(
+        "packages: {source: community}", {}, "not reachable (no answer within 3 s)", "connect", id="community"
+    ),
+    pytest.param(
+        "packages: {source: mirror, mirror: {url: http://m.example}}",
+        {"mirror_reason": "404"},
+        "mirror cannot be used: 404",
+        "packages.mirror.url",
+        id="mirror",
+    ),
+    pytest.param(
+        "",
+        {"networks": (TakenNetwork("192.168.56.0/24", "lab other (/home/x)", "other"),)},
+        "used by lab other (/home/x)",
+        "network.subnet: auto",
+        id="default-subnet",
+    ),
+    pytest.param(
+        "network: {subnet: auto}",
+        {"networks": (TakenNetwork("192.168.56.0/21", "vboxnet0"),)},
+        "no /24 of",
+        "destroy",
+        id="no-subnet-left",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "facts", "what", "fix"), UNREADY)
+def test_a_host_that_lacks_something_is_told_what_and_how_to_get_it(
+    text: str, facts: dict[str, Any], what: str, fix: str, observe: Observe
+) -> None:
+    error = refused(text, observe(**facts))
+    assert error.exit_code == ExitCode.HOST
+    assert len(error.problems) == 1, [str(problem) for problem in error.problems]
+    assert what in error.problems[0].what
+    assert fix in error.problems[0].fix
+
+
+def test_everything_that_is_wrong_is_told_at_once(observe: Observe) -> None:
+    error = refused('guest: nonsense\nkubernetes: {version: "1.99"}', observe(cpus=1))
+    assert error.exit_code == ExitCode.USAGE
+    assert [problem.where for problem in error.problems] == [
+        "lab.yml:1 guest",
+        "lab.yml:2 kubernetes.version",
+        "this host",
+    ]
+
+
+def test_an_option_is_named_as_the_place(observe: Observe) -> None:
+    error = refused("", observe(), Override("kubernetes.version", "1.99", "--kubernetes"))
+    assert error.problems[0].where == "--kubernetes"
+
+
+class TestExistingLab:
+    @pytest.fixture
+    def existing(self, observe: Observe) -> Plan:
+        return plan(parse(""), catalog.load(), observe())
+
+    @pytest.mark.parametrize(
+        ("text", "field"),
+        [
+            ("network: {subnet: 192.168.57.0/24}", "network.subnet"),
+            ("kubernetes: {pod_cidr: 172.18.0.0/16}", "kubernetes.pod_cidr"),
+            ("kubernetes: {runtime: containerd}", "kubernetes.runtime"),
+            ('kubernetes: {version: "1.21.0"}', "kubernetes.version"),
+        ],
+    )
+    def test_what_its_machines_were_made_with_cannot_be_changed(
+        self, text: str, field: str, existing: Plan, observe: Observe
+    ) -> None:
+        bundles = (SourceContent("b", "1.20.2"), SourceContent("c", "1.21.0"))
+        error = refused(text, observe(existing=existing, bundles=bundles))
+        assert error.exit_code == ExitCode.USAGE
+        assert any(problem.where == f"lab.yml:1 {field}" for problem in error.problems)
+        assert all("destroy" in problem.fix for problem in error.problems)
+
+    def test_another_provider_is_refused(self, existing: Plan, observe: Observe) -> None:
+        ready = tuple(ProviderState(name, ready=True) for name in ("virtualbox", "container"))
+        error = refused("provider: virtualbox", observe(existing=existing, providers=ready))
+        assert "it cannot become virtualbox" in str(error.problems[0])
