@@ -265,8 +265,8 @@ class TakenNetwork:
 class Observed:
     """All facts about this host, its package sources and the lab as it exists that planning depends on.
 
-    Memory and disk in MB. `providers` stand in the order of preference. `kernel`
-    and `cgroup` are the host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
+    Memory and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
+    host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
     --offline). `existing` is the saved plan of this lab when it has machines: what it decided stays
     decided. `busy_ports` and `networks` leave this lab's own out.
     """

@@ -107,7 +107,8 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
     if request.runtime == "containerd" and not at_least(held, release.minimum_containerd):
         yield Refusal(
             "kubernetes.version",
-            f"Kubernetes {release.minor} needs containerd {release.minimum_containerd}, {request.guest} installs {held}",
+            f"Kubernetes {release.minor} needs containerd {release.minimum_containerd}, "
+            f"{request.guest} installs {held}",
             _nearest(request, catalog, "a newer guest"),
         )
     if request.cni == "calico":
