@@ -1,0 +1,257 @@
+"""`bundle build`: makes the offline bundle from Debian's source package, or takes an intact one from the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator import debian_mirror, proc
+from orchestrator.bundle import images, manifest, packages, recipe, repos
+from orchestrator.bundle.compile import Compiler, stored
+from orchestrator.bundle.manifest import BundleInfo
+from orchestrator.bundle.recipe import Recipe
+from orchestrator.bundle.root import BuildRoot, required_host_tools
+from orchestrator.errors import HostError, LockedError, Problem
+from orchestrator.events import Emit, Event, Note, Step
+
+# Seconds each step takes on 2 cores, measured; what is still to come is the sum of the rest.
+_ROOT, _COMPILE, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, _SUM = 25, 270, 15, 15, 25, 10, 20, 12, 6
+_TICK = 1.5
+
+
+def build_id() -> str:
+    """The id of the bundle that `build` makes: the hash of all inputs."""
+    return recipe.load().id
+
+
+def disk_need() -> int:
+    """Bytes a build needs on the cache's filesystem while it runs; a finished bundle takes a sixth of it."""
+    return recipe.load().disk
+
+
+def preflight(cache: Path) -> list[Problem]:
+    """Everything on this host that keeps a bundle from being built; an empty list means that it can be."""
+    problems = []
+    for program, package in required_host_tools().items():
+        if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
+            problems.append(Problem(f"the program {program} is missing", "bundle build", f"apt-get install {package}"))
+    free = shutil.disk_usage(cache).free
+    if free < disk_need():
+        what = f"only {free // 10**6} MB are free in {cache}, building the bundle needs {disk_need() // 10**6} MB"
+        problems.append(Problem(what, "bundle build", "LABCTL_CACHE=<directory on a larger disk> labctl bundle build"))
+    if os.uname().machine != "x86_64":
+        problems.append(Problem(f"bundles are built on x86_64 only, this is {os.uname().machine}", "bundle build"))
+    if debian_mirror.find() is None:
+        fix = f"{debian_mirror.SETTING}=<URL of a Debian mirror> labctl bundle build"
+        problems.append(Problem("no Debian mirror is known to build from", "bundle build", fix))
+    return problems
+
+
+@dataclass
+class Progress:
+    """Says at least every two seconds, from a thread of its own, which step runs and how long the rest will take."""
+
+    emit: Emit
+    phase: str
+    plan: dict[str, float]
+    started: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, event: Event) -> None:
+        with self._lock:
+            self.emit(event)
+
+    def note(self, text: str) -> None:
+        self.send(Note(phase=self.phase, text=text))
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[list[str]]:
+        """Frame a step; the yielded list's last entry is shown as detail."""
+        began = time.monotonic()
+        expected = self.plan.pop(name, 0.0)
+        detail: list[str] = [""]
+        done = threading.Event()
+
+        def remaining() -> float:
+            return max(expected - (time.monotonic() - began), 1.0) + sum(self.plan.values())
+
+        def tick() -> None:
+            while not done.wait(_TICK):
+                text = f"{detail[-1]} {time.monotonic() - began:.0f} s".strip()
+                self.send(Step(phase=self.phase, name=name, detail=text, remaining=remaining()))
+
+        self.send(Step(phase=self.phase, name=name, remaining=remaining()))
+        ticker = threading.Thread(target=tick, daemon=True)
+        ticker.start()
+        status = "failed"
+        try:
+            yield detail
+            status = "ok"
+        finally:
+            done.set()
+            ticker.join()
+            seconds = f"{time.monotonic() - began:.1f} s"
+            left = sum(self.plan.values())
+            self.send(Step(phase=self.phase, name=name, status=status, detail=seconds, remaining=left))
+
+
+@contextlib.contextmanager
+def locked(cache: Path) -> Iterator[None]:
+    """Hold the one lock of all bundles; raises LockedError when another process builds or imports."""
+    from filelock import FileLock, Timeout
+
+    store = manifest.store(cache)
+    store.mkdir(parents=True, exist_ok=True, mode=0o755)
+    lock = FileLock(store / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(
+            f"another labctl is building or importing a bundle in {store}",
+            fix="wait until it has ended, then run the command again",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def build(cache: Path, emit: Emit, phase_name: str) -> BundleInfo:
+    """The bundle of this labctl's recipe: from the cache when it is intact, else built (6 minutes on 2 cores).
+
+    Raises HostError when the host lacks something or a step fails (the log is named), LockedError when
+    another build runs. A bundle appears in the cache only when it is complete.
+    """
+    inputs = recipe.load()
+    with locked(cache):
+        present = manifest.store(cache) / inputs.id
+        if present.exists():
+            try:
+                info = manifest.load(present)
+                manifest.require_intact(info)
+            except manifest.BrokenBundleError as error:
+                emit(Note(phase=phase_name, text=f"{error.message}; building it anew"))
+                shutil.rmtree(present)
+            else:
+                emit(
+                    Step(
+                        phase=phase_name,
+                        name="bundle",
+                        status="ok",
+                        detail=f"{info.id} is in the cache and intact",
+                        remaining=0,
+                    )
+                )
+                return info
+        problems = preflight(cache)
+        if problems:
+            raise HostError("the bundle cannot be built on this host", fix=problems[0].fix, problems=problems)
+        return _build(cache, inputs, emit, phase_name)
+
+
+def _build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleInfo:
+    work = cache / "build"
+    log = cache / "logs" / f"bundle-{inputs.id}.log"
+    log.parent.mkdir(exist_ok=True)
+    log.unlink(missing_ok=True)
+    root = BuildRoot(work / "root", log)
+    _clear(root, work)  # what a killed build left behind
+    work.mkdir()
+    try:
+        staged = _assemble(cache, inputs, root, Progress(emit, phase_name, {}))
+        final = manifest.store(cache) / inputs.id
+        staged.rename(final)
+        return manifest.load(final)
+    except proc.ProcessFailed as error:
+        raise HostError(f"building the bundle failed: {error}", fix=f"tail -n 40 {log}", log=log) from error
+    finally:
+        _clear(root, work)
+
+
+def _clear(root: BuildRoot, work: Path) -> None:
+    root.remove()
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) -> Path:
+    compiled = stored(cache, inputs)
+    progress.plan.update(
+        {"build root": _ROOT, "tools": _TOOLS, "download": _DOWNLOAD, "packages": _RPM + _DEB}
+        | {"images": _IMAGES, "sign": _SIGN, "sums": _SUM}
+        | ({} if compiled else {"compile": _COMPILE - _TOOLS - _DOWNLOAD})
+    )
+    mirror = debian_mirror.find()
+    assert mirror is not None  # preflight has seen to it
+    progress.note(f"building bundle {inputs.id} from {mirror.url}, log {root.log}")
+    with progress.step("build root"):
+        root.create(mirror, inputs.suite, inputs.compiler)
+    compiler = None if compiled else Compiler.start(root, inputs)
+    try:
+        # The compiler leaves the disk and the network idle; all that does not need its result is done meanwhile.
+        with progress.step("tools"):
+            root.run(["apt-get", "install", "--yes", "--no-install-recommends", *inputs.tools])
+        with progress.step("download"):
+            closures = packages.closures(root, _wanted(inputs))
+        if compiler:
+            with progress.step("compile") as detail:
+                compiled = compiler.finish(cache, detail)
+    except BaseException:
+        if compiler:
+            compiler.end()
+        raise
+    assert compiled is not None
+    return _pack(inputs, root, closures, compiled, progress)
+
+
+def _wanted(inputs: Recipe) -> dict[str, tuple[str, ...]]:
+    """The lists of Debian packages to resolve: for the nodes, for own packages made of Debian's, for each image."""
+    from_debs = {name for twin in inputs.rpms for name in twin.debs}
+    for package in inputs.packages:
+        references = {**package.files, **package.deb_files, **package.rpm_files}.values()
+        from_debs |= {reference.split(":")[1] for reference in references if reference.startswith("deb:")}
+    wanted = {
+        "nodes": ("?essential", *inputs.node_packages),
+        "parts": tuple(sorted(from_debs)),
+        "base": inputs.base_packages,
+    }
+    return wanted | {image.ref: image.packages for image in inputs.images if image.packages}
+
+
+def _pack(
+    inputs: Recipe, root: BuildRoot, closures: dict[str, packages.Closure], compiled: Path, progress: Progress
+) -> Path:
+    staged = root.path.parent / inputs.id
+    (staged / "bin").mkdir(parents=True)
+    work = repos.fill_apt(root, closures["nodes"])
+    with progress.step("packages") as detail:
+        debs = packages.build_debs(root, inputs, compiled, closures["parts"], work)
+        rpms = packages.build_rpms(root, inputs, compiled, closures["parts"], detail.append)
+    with progress.step("sign"):
+        fingerprint = repos.make_key(root, staged / "key.asc")
+        repos.index_apt(root, work, staged / "apt")
+        repos.index_rpm(root, staged / "rpm")
+    with progress.step("images") as detail:
+        images.build(
+            root, inputs, closures, compiled, root.path.parent / "layers", staged / "images.tar", detail.append
+        )
+    with progress.step("sums"):
+        shutil.copyfile(compiled / "kubectl", staged / "bin" / "kubectl")
+        (staged / "bin" / "kubectl").chmod(0o755)
+        info = BundleInfo(
+            id=inputs.id,
+            path=staged,
+            kubernetes=inputs.kubernetes,
+            packages={**packages.versions(closures["nodes"]), **debs},
+            rpms=rpms,
+            images=inputs.references,
+            files=manifest.describe(staged),
+            key_fingerprint=fingerprint,
+        )
+        manifest.write(info)
+    return staged

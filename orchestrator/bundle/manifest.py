@@ -1,0 +1,206 @@
+"""A bundle on disk: its manifest, finding bundles in the cache, and the proof that no byte of one has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from orchestrator.errors import HostError, LabError, Problem
+
+SCHEMA = "labctl/bundle/v1"
+MANIFEST = "manifest.json"
+REBUILD = "labctl bundle build"
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """One file of a bundle: `path` relative to its directory with forward slashes, `size` in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """What a bundle says of itself, and where it lies.
+
+    `packages` maps the names in the apt repository to their versions, `rpms` those of the rpm repository;
+    `images` are references in images.tar.
+    """
+
+    id: str
+    path: Path
+    kubernetes: str
+    packages: Mapping[str, str]
+    rpms: Mapping[str, str]
+    images: tuple[str, ...]
+    files: tuple[BundleFile, ...]
+    key_fingerprint: str
+
+    @property
+    def has_coredns(self) -> bool:
+        return any("/coredns" in ref for ref in self.images)
+
+    @property
+    def has_calico(self) -> bool:
+        return any("calico/" in ref for ref in self.images)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def key_file(self) -> Path:
+        return self.path / "key.asc"
+
+    @property
+    def image_archive(self) -> Path:
+        return self.path / "images.tar"
+
+    @property
+    def image_archive_sha256(self) -> str:
+        return next((file.sha256 for file in self.files if file.path == "images.tar"), "")
+
+    @property
+    def kubectl(self) -> Path:
+        return self.path / "bin" / "kubectl"
+
+    def as_manifest(self) -> dict[str, Any]:
+        """The content of manifest.json."""
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "kubernetes": self.kubernetes,
+            "packages": dict(sorted(self.packages.items())),
+            "rpms": dict(sorted(self.rpms.items())),
+            "images": list(self.images),
+            "files": [asdict(file) for file in self.files],
+            "key_fingerprint": self.key_fingerprint,
+        }
+
+
+class BrokenBundleError(HostError):
+    """A bundle is not what its manifest says; it must not be used."""
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file as hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def safe(path: str) -> bool:
+    """Whether a path of a manifest or archive stays inside the bundle."""
+    parts = PurePosixPath(path)
+    return bool(path) and not parts.is_absolute() and ".." not in parts.parts and "\\" not in path and "\0" not in path
+
+
+def load(directory: Path) -> BundleInfo:
+    """Read the manifest of a bundle directory; raises BrokenBundleError when there is none or it makes no sense."""
+    manifest = directory / MANIFEST
+    try:
+        body = json.loads(manifest.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrokenBundleError(f"{directory} is not a bundle: it has no {MANIFEST}", fix=REBUILD) from None
+    except (OSError, ValueError) as error:
+        raise BrokenBundleError(f"{manifest} cannot be read: {error}", fix=REBUILD) from error
+    try:
+        if body["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {body['schema']!r}, not {SCHEMA}")
+        files = tuple(BundleFile(str(f["path"]), str(f["sha256"]), int(f["size"])) for f in body["files"])
+        info = BundleInfo(
+            id=str(body["id"]),
+            path=directory,
+            kubernetes=str(body["kubernetes"]),
+            packages={str(name): str(version) for name, version in body["packages"].items()},
+            rpms={str(name): str(version) for name, version in body.get("rpms", {}).items()},
+            images=tuple(str(ref) for ref in body["images"]),
+            files=files,
+            key_fingerprint=str(body["key_fingerprint"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BrokenBundleError(f"{manifest} is not a bundle's manifest: {error}", fix=REBUILD) from error
+    outside = [file.path for file in files if not safe(file.path)]
+    if outside:
+        raise BrokenBundleError(f"{manifest} names files outside the bundle: {outside[0]}", fix=REBUILD)
+    if not safe(info.id) or "/" in info.id or info.id.startswith("."):
+        raise BrokenBundleError(f"{manifest} has an id that cannot be a directory name: {info.id!r}", fix=REBUILD)
+    return info
+
+
+def write(bundle: BundleInfo) -> None:
+    """Write manifest.json into the bundle's directory."""
+    text = json.dumps(bundle.as_manifest(), indent=1) + "\n"
+    (bundle.path / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def describe(directory: Path) -> tuple[BundleFile, ...]:
+    """All files of a directory, but for the manifest itself, with their sums."""
+    found = sorted(item for item in directory.rglob("*") if item.is_file() and item != directory / MANIFEST)
+    return tuple(
+        BundleFile(item.relative_to(directory).as_posix(), file_sha256(item), item.stat().st_size) for item in found
+    )
+
+
+def verify(bundle: BundleInfo) -> list[Problem]:
+    """Compare every file with the manifest; an empty list means that all bytes are as they were built."""
+    problems = []
+    for file in bundle.files:
+        path = bundle.path / file.path
+        where = f"{bundle.path.name}/{file.path}"
+        if path.is_symlink() or not path.is_file():
+            problems.append(Problem("is missing or not a plain file", where, REBUILD))
+        elif path.stat().st_size != file.size:
+            problems.append(Problem(f"is {path.stat().st_size} bytes long, not {file.size}", where, REBUILD))
+        elif file_sha256(path) != file.sha256:
+            problems.append(Problem("has other content than when it was built (sha256 differs)", where, REBUILD))
+    known = {file.path for file in bundle.files} | {MANIFEST}
+    for item in sorted(bundle.path.rglob("*")):
+        name = item.relative_to(bundle.path).as_posix()
+        if (item.is_symlink() or not item.is_dir()) and name not in known:
+            problems.append(Problem("is not in the manifest", f"{bundle.path.name}/{name}", REBUILD))
+    return problems
+
+
+def require_intact(bundle: BundleInfo) -> None:
+    """Raise BrokenBundleError with every problem unless the bundle is exactly what its manifest says."""
+    problems = verify(bundle)
+    if problems:
+        raise BrokenBundleError(
+            f"bundle {bundle.id} is damaged and will not be used: {problems[0].where} {problems[0].what}",
+            fix=REBUILD,
+            problems=problems,
+        )
+
+
+def store(cache: Path) -> Path:
+    """The directory of all bundles."""
+    return cache / "bundles"
+
+
+def list_bundles(cache: Path) -> list[BundleInfo]:
+    """All bundles of the cache whose manifest can be read, newest Kubernetes last; nothing is verified."""
+    found = []
+    top = store(cache)
+    for item in sorted(top.iterdir()) if top.is_dir() else ():
+        if item.is_dir() and not item.name.startswith("."):
+            try:
+                info = load(item)
+            except LabError:
+                continue
+            if info.id == item.name:
+                found.append(info)
+    return sorted(
+        found, key=lambda info: ([int(part) for part in info.kubernetes.split(".") if part.isdigit()], info.id)
+    )
+
+
+def find(cache: Path, bundle_id: str) -> BundleInfo | None:
+    """The bundle of that id, or None; nothing is verified."""
+    return next((info for info in list_bundles(cache) if info.id == bundle_id), None)

@@ -1,0 +1,288 @@
+"""Packages of a bundle: Debian's with all they need, and Kubernetes' as .deb and .rpm the way upstream cuts them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.bundle.recipe import PackageRecipe, Recipe
+from orchestrator.bundle.root import BuildRoot
+from orchestrator.errors import HostError
+
+REVISION = "1"
+MAINTAINER = "The labctl maintainers <labctl@localhost>"
+# Archives and state of the closure, inside the root.
+DEBS = "/build/debs"
+# Directories that are links into /usr on every Debian of today.
+MERGED = ("bin", "sbin", "lib", "lib64")
+_EMPTY = "/build/empty-status"
+
+
+@dataclass(frozen=True)
+class Closure:
+    """Debian packages with everything they depend on: package name -> file name below /build/debs."""
+
+    files: Mapping[str, str]
+
+    def without(self, other: Closure, omit: Iterable[str] = ()) -> Closure:
+        """What this closure has on top of another one."""
+        skip = set(other.files) | set(omit)
+        return Closure({name: file for name, file in self.files.items() if name not in skip})
+
+
+def _apt(packages: Sequence[str]) -> list[str]:
+    """apt-get that resolves as if nothing at all were installed, so that any node finds all it may lack."""
+    settings = {
+        "Dir::State::status": _EMPTY,
+        "Dir::Cache::archives": DEBS,
+        "APT::Install-Recommends": "false",
+        "APT::Sandbox::User": "root",
+        "APT::Keep-Downloaded-Packages": "true",
+        "Acquire::Retries": "3",
+    }
+    options = [f"-o{name}={value}" for name, value in settings.items()]
+    return ["apt-get", *options, "--yes", *("install", *packages)]
+
+
+def closures(root: BuildRoot, wanted: Mapping[str, Sequence[str]]) -> dict[str, Closure]:
+    """Resolve each list of packages on its own and download everything once; apt checks Debian's signatures."""
+    root.script(f"mkdir -p {DEBS}/partial; : > {_EMPTY}")
+    found: dict[str, Closure] = {}
+    for name, packages in wanted.items():
+        # --print-uris names no file that is already there, so all lists are resolved before any download.
+        listing = root.read([*_apt(packages), "--print-uris", "-qq"])
+        rows = [line.split() for line in listing.splitlines() if line.startswith("'")]
+        found[name] = Closure({row[1].split("_")[0]: row[1] for row in rows})
+    # Two lists may choose different packages for one dependency, hence one download per list.
+    for packages in wanted.values():
+        root.run([*_apt(packages), "--download-only"])
+    return found
+
+
+def place(root: BuildRoot, closure: Closure, target: Path) -> None:
+    """Put the packages of a closure into a repository directory; a colon of an epoch stays out of file names."""
+    for file in closure.files.values():
+        _link(root.path / DEBS.lstrip("/") / file, target / re.sub(r"_\d+%3a", "_", file))
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another filesystem, or a filesystem without hard links
+        shutil.copyfile(source, target)
+
+
+def extract(root: BuildRoot, files: Iterable[str], name: str) -> Path:
+    """Unpack packages into one directory of the root, with the merged /usr that Debian's own installer makes."""
+    tree = f"/build/trees/{name}"
+    links = "; ".join(f"mkdir -p usr/{part}; ln -s usr/{part} {part}" for part in MERGED)
+    # dpkg-deb -x would replace those links by the directories that older packages still have.
+    unpack = "; ".join(
+        f"dpkg-deb --fsys-tarfile '{DEBS}/{file}' | tar -x --keep-directory-symlink --no-same-owner" for file in files
+    )
+    root.script(f"rm -rf {tree}; mkdir -p {tree}; cd {tree}; {links}; {unpack}")
+    return root.build / "trees" / name
+
+
+def source_of(reference: str, recipe: Recipe, compiled: Path) -> Path:
+    """The file that `bin:` or `file:` of a recipe means."""
+    kind, _, rest = reference.partition(":")
+    path = {"bin": compiled, "file": recipe.directory / "files"}[kind] / rest
+    if not path.is_file():
+        raise HostError(f"the bundle's recipe names {reference}, but {path} does not exist", fix="labctl bundle build")
+    return path
+
+
+def _tree(root: BuildRoot, recipe: Recipe, package: PackageRecipe, compiled: Path, debs: Closure, kind: str) -> Path:
+    """The files of a package as they will lie on a node."""
+    tree = root.build / "packages" / kind / package.name
+    shutil.rmtree(tree, ignore_errors=True)
+    files = {**package.files, **(package.deb_files if kind == "deb" else package.rpm_files)}
+    for destination, reference in files.items():
+        if kind == "rpm" and destination.startswith("/lib/"):
+            destination = "/usr" + destination
+        target = tree / destination.lstrip("/")
+        if reference.startswith("deb:"):
+            _, name, directory = reference.split(":")
+            unpacked = extract(root, [debs.files[name]], f"package-{name}")
+            shutil.copytree(unpacked / directory.lstrip("/"), target, copy_function=_link_file, symlinks=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A copy, not a link: its mode and owner are the package's.
+        shutil.copyfile(source_of(reference, recipe, compiled), target)
+        target.chmod(0o755 if reference.startswith("bin:") else 0o644)
+    return tree
+
+
+def _link_file(source: str, target: str) -> str:
+    _link(Path(source), Path(target))
+    return target
+
+
+def upstream_version(debian: str) -> str:
+    """`1.1.1+ds1-3+b5` -> `1.1.1`: the version without epoch, repacking marks and Debian's revision."""
+    match = re.match(r"(?:\d+:)?([0-9][0-9.]*)", debian)
+    return match.group(1).rstrip(".") if match else debian
+
+
+def version_of(package: PackageRecipe, recipe: Recipe, versions: Mapping[str, str]) -> str:
+    """The upstream version a package carries."""
+    return upstream_version(versions[package.version_of]) if package.version_of else recipe.kubernetes
+
+
+def versions(closure: Closure) -> dict[str, str]:
+    """Package name -> Debian version, epoch included, read off the file names."""
+    return {name: file.split("_")[1].replace("%3a", ":") for name, file in closure.files.items()}
+
+
+def build_debs(root: BuildRoot, recipe: Recipe, compiled: Path, debs: Closure, target: Path) -> dict[str, str]:
+    """Make the .deb of every own package in `target`; returns name -> version."""
+    made: dict[str, str] = {}
+    known = versions(debs)
+    for package in recipe.packages:
+        version = f"{version_of(package, recipe, known)}-{REVISION}"
+        tree = _tree(root, recipe, package, compiled, debs, "deb")
+        control = tree / "DEBIAN"
+        control.mkdir()
+        fields = {
+            "Package": package.name,
+            "Version": version,
+            "Architecture": recipe.architecture,
+            "Maintainer": MAINTAINER,
+            "Section": "misc",
+            "Priority": "optional",
+            "Depends": ", ".join(package.deb_depends),
+            "Description": package.summary,
+        }
+        text = "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
+        (control / "control").write_text(text, encoding="utf-8")
+        configuration = [path for path in package.deb_files if path.startswith("/etc/")]
+        if configuration:
+            (control / "conffiles").write_text("".join(f"{path}\n" for path in configuration), encoding="utf-8")
+        if package.enable:
+            _write_scripts(control, package.enable)
+        # zstd: unpacking xz on every node at once costs more time than the few megabytes it saves.
+        inside = f"/build/packages/deb/{package.name}"
+        file = f"{package.name}_{version}_{recipe.architecture}.deb"
+        root.run(["dpkg-deb", "--root-owner-group", "-Zzstd", "-z5", "--build", inside, f"/build/packages/{file}"])
+        _link(root.build / "packages" / file, target / file)
+        made[package.name] = version
+    return made
+
+
+def _write_scripts(control: Path, unit: str) -> None:
+    """Enable the unit as upstream's package does; kubeadm starts it once there is something to run."""
+    after = f"""#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+    if command -v systemctl >/dev/null; then systemctl enable --quiet {unit} || true; fi
+    if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
+fi
+"""
+    before = f"""#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl disable --now --quiet {unit} || true; fi
+"""
+    for name, text in (("postinst", after), ("prerm", before)):
+        (control / name).write_text(text, encoding="utf-8")
+        (control / name).chmod(0o755)
+
+
+def build_rpms(
+    root: BuildRoot, recipe: Recipe, compiled: Path, debs: Closure, tick: Callable[[str], None]
+) -> dict[str, str]:
+    """Make the .rpm of every own package and of every twin in /build/rpms; returns name -> version."""
+    made: dict[str, str] = {}
+    known = versions(debs)
+    for package in recipe.packages:
+        tick(f"{package.name}.rpm")
+        _tree(root, recipe, package, compiled, debs, "rpm")
+        version = version_of(package, recipe, known)
+        _rpmbuild(
+            root,
+            package.name,
+            version,
+            package.summary,
+            requires=package.rpm_requires,
+            recommends=package.rpm_recommends,
+        )
+        made[package.name] = f"{version}-{REVISION}"
+    for twin in recipe.rpms:
+        tick(f"{twin.name}.rpm")
+        tree = extract(root, [debs.files[name] for name in twin.debs], f"twin-{twin.name}")
+        # The directories of the base system belong to the distribution's own packages.
+        for part in MERGED:
+            (tree / part).unlink()
+        for pattern in twin.without:
+            for path in list(tree.glob(pattern)):
+                path.unlink()
+        if twin.only:
+            kept = {path for pattern in twin.only for path in tree.glob(pattern)}
+            for path in list(tree.rglob("*")):
+                if path not in kept and (path.is_symlink() or not path.is_dir()):
+                    path.unlink()
+        place_for_rpm = f"/build/packages/rpm/{twin.name}"
+        root.script(f"mkdir -p /build/packages/rpm; mv /build/trees/twin-{twin.name} {place_for_rpm}")
+        version = upstream_version(known[twin.debs[0]])
+        summary = f"{twin.name}, from Debian's {' and '.join(twin.debs)}"
+        _rpmbuild(root, twin.name, version, summary, requires=twin.requires, groups=twin.groups)
+        made[twin.name] = f"{version}-{REVISION}"
+    return made
+
+
+def rpm_spec(
+    name: str,
+    version: str,
+    summary: str,
+    *,
+    requires: Sequence[str] = (),
+    recommends: Sequence[str] = (),
+    groups: Sequence[str] = (),
+) -> str:
+    """The spec of an rpm whose files are ready-made.
+
+    The scriptlet that adds groups is in Lua, which rpm runs itself: a shell scriptlet would make rpm ask
+    for a package that owns /bin/sh.
+    """
+    lines = [
+        "%global debug_package %{nil}",
+        "%global __os_install_post %{nil}",
+        "%global _build_id_links none",
+        "%global _binary_payload w5.zstdio",
+        f"Name: {name}",
+        f"Version: {version}",
+        f"Release: {REVISION}",
+        f"Summary: {summary}",
+        "License: Apache-2.0",
+        "AutoReqProv: no",
+        *(f"Requires: {item}" for item in requires),
+        *(f"Recommends: {item}" for item in recommends),
+        "%description",
+        summary,
+    ]
+    if groups:
+        lines += ["%pre -p <lua>", *(f'rpm.execute("groupadd", "--system", "--force", "{group}")' for group in groups)]
+    return "\n".join([*lines, "%files -f %{_filelist}", ""])
+
+
+def _rpmbuild(root: BuildRoot, name: str, version: str, summary: str, **relations: Sequence[str]) -> None:
+    tree = root.build / "packages" / "rpm" / name
+    listed = sorted(path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir())
+    files = "".join(f'"/{path.relative_to(tree).as_posix()}"\n' for path in listed)
+    (root.build / "packages" / f"{name}.files").write_text("%defattr(-,root,root)\n" + files, encoding="utf-8")
+    spec = rpm_spec(name, version, summary, **relations)
+    (root.build / "packages" / f"{name}.spec").write_text(spec, encoding="utf-8")
+    root.run(
+        [
+            "rpmbuild", "-bb", "--quiet", "--noclean",
+            "--define", f"_filelist /build/packages/{name}.files",
+            "--define", "_rpmdir /build/rpms",
+            "--define", "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm",
+            "--buildroot", f"/build/packages/rpm/{name}",
+            f"/build/packages/{name}.spec",
+        ]
+    )  # fmt: skip
