@@ -272,7 +272,8 @@ def discover(role, endpoint, node_name, timeout):
     return state, reason, lacking
 
 
-def main():
+def main() -> None:
+    """Run the module."""
     from ansible.module_utils.basic import AnsibleModule
 
     module = AnsibleModule(

@@ -1,4 +1,4 @@
-"""Ansible filter: fit Calico's published manifest to this lab, document by document, and refuse one of another shape."""
+"""Ansible filter: fit Calico's published manifest to this lab, and refuse one of another shape."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ ENCAPSULATIONS = {
 BIRD_PROBES = ("-bird-live", "-bird-ready", "--bird-live", "--bird-ready")
 
 
-class UnknownShape(ValueError):
+class UnknownShapeError(ValueError):
     """The manifest is not built as Calico's manifests are; the text names the document and what it lacks."""
 
 
 def patch(manifest: str, pod_cidr: str, encapsulation: str, autodetection: str) -> str:
     """The manifest with its IP pool, encapsulation and address detection set.
 
-    Raises UnknownShape when the DaemonSet, its container or the ConfigMap is not where it should be:
+    Raises UnknownShapeError when the DaemonSet, its container or the ConfigMap is not where it should be:
     a manifest patched in part would give a cluster whose pods cannot reach each other.
     """
     try:
         documents = [document for document in yaml.safe_load_all(manifest) if document]
     except yaml.YAMLError as error:
-        raise UnknownShape(f"the manifest is not YAML: {error}") from error
+        raise UnknownShapeError(f"the manifest is not YAML: {error}") from error
     environment = {
         **ENCAPSULATIONS[encapsulation],
         "CALICO_IPV4POOL_CIDR": pod_cidr,
@@ -43,12 +43,12 @@ def patch(manifest: str, pod_cidr: str, encapsulation: str, autodetection: str) 
         # VXLAN needs no BGP: BIRD does not run, and a probe of it would never be ready
         config = _only(documents, "ConfigMap", "calico-config")
         if "calico_backend" not in (config.get("data") or {}):
-            raise UnknownShape("ConfigMap calico-config: no calico_backend")
+            raise UnknownShapeError("ConfigMap calico-config: no calico_backend")
         config["data"]["calico_backend"] = "vxlan"
         for probe in ("livenessProbe", "readinessProbe"):
             command = node.get(probe, {}).get("exec", {}).get("command")
             if command is None:
-                raise UnknownShape(f"DaemonSet calico-node: container calico-node has no {probe}.exec.command")
+                raise UnknownShapeError(f"DaemonSet calico-node: container calico-node has no {probe}.exec.command")
             node[probe]["exec"]["command"] = [word for word in command if word not in BIRD_PROBES]
     return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True, width=4096)
 
@@ -75,7 +75,7 @@ def _only(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, An
         if document.get("kind") == kind and (document.get("metadata") or {}).get("name") == name
     ]
     if len(matching) != 1:
-        raise UnknownShape(f"{kind} {name}: found {len(matching)} times in the manifest, wanted once")
+        raise UnknownShapeError(f"{kind} {name}: found {len(matching)} times in the manifest, wanted once")
     return matching[0]
 
 
@@ -84,9 +84,9 @@ def _container(workload: dict[str, Any], name: str) -> dict[str, Any]:
     spec = ((workload.get("spec") or {}).get("template") or {}).get("spec") or {}
     matching = [container for container in spec.get("containers") or [] if container.get("name") == name]
     if len(matching) != 1:
-        raise UnknownShape(f"{where}: container {name} found {len(matching)} times, wanted once")
+        raise UnknownShapeError(f"{where}: container {name} found {len(matching)} times, wanted once")
     if not isinstance(matching[0].get("env"), list):
-        raise UnknownShape(f"{where}: container {name} has no env list")
+        raise UnknownShapeError(f"{where}: container {name} has no env list")
     return matching[0]
 
 
@@ -106,10 +106,12 @@ def _filter(manifest: str, sha256: str, pod_cidr: str, encapsulation: str, autod
 
     actual = hashlib.sha256(manifest.encode()).hexdigest()
     if sha256 != actual:
-        raise AnsibleFilterError(f"the Calico manifest has sha256 {actual}, the lab wants {sha256 or 'one that is known'}")
+        raise AnsibleFilterError(
+            f"the Calico manifest has sha256 {actual}, the lab wants {sha256 or 'one that is known'}"
+        )
     try:
         return patch(manifest, pod_cidr, encapsulation, autodetection)
-    except UnknownShape as error:
+    except UnknownShapeError as error:
         raise AnsibleFilterError(f"this Calico manifest cannot be fitted to the lab: {error}") from error
 
 
