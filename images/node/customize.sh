@@ -4,10 +4,13 @@ set -eu
 root=$1
 
 chroot "$root" groupadd --gid 1000 vagrant
-chroot "$root" useradd --uid 1000 --gid vagrant --create-home --shell /bin/bash vagrant
+chroot "$root" useradd --uid 1000 --gid vagrant --groups adm,systemd-journal --create-home --shell /bin/bash vagrant
 install -d -m 0700 -o 1000 -g 1000 "$root/home/vagrant/.ssh"
 chmod 0440 "$root/etc/sudoers.d/vagrant"
 mkdir -p "$root/lib/modules"
+
+# Every connection would run the scripts that compose a message of the day nobody prints.
+sed -i '/pam_motd/d; /pam_mail/d' "$root/etc/pam.d/sshd"
 
 # Nodes get identity, keys and package sources from their lab, never from the image.
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -28,6 +29,7 @@ ENTRYPOINT = "/usr/local/sbin/labctl-node-init"
 BUILD_SECONDS = 900
 TYPICAL_SECONDS = 45.0
 DISK_MB = 1500
+KEPT = 2
 
 
 def recipe_files(root: Path) -> list[Path]:
@@ -117,6 +119,7 @@ def ensure(api: APIClient, emit: Emit, phase: str) -> str:
                 build(archive, emit, phase)
             emit(Step(phase=phase, name="load the node image", status="running", remaining=5.0))
             _load(api, archive, name)
+            _forget_old(api)
             emit(Step(phase=phase, name="load the node image", status="ok"))
     return name
 
@@ -221,6 +224,20 @@ def _cause(result: proc.Result) -> str:
     """The first error line of apt or mmdebstrap: what follows it only repeats it."""
     errors = [line for line in result.stdout.splitlines() if line.startswith("E:")]
     return errors[0][2:].strip() if errors else result.tail
+
+
+def _forget_old(api: APIClient) -> None:
+    """Drop archives beyond the newest few, and images in Docker that have no archive any more and no node."""
+    directory = cached().parent
+    archives = sorted(directory.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for archive in archives[KEPT:]:
+        for path in (archive, _sum_file(archive), archive.with_suffix(".log")):
+            path.unlink(missing_ok=True)
+    kept = {f"{REPOSITORY}:{archive.stem}" for archive in archives[:KEPT]}
+    for image in api.images(name=REPOSITORY, filters={"label": LABEL}):
+        for old in set(image["RepoTags"] or ()) - kept:
+            with contextlib.suppress(Exception):  # a node still uses it
+                api.remove_image(old)
 
 
 def _load(api: APIClient, archive: Path, name: str) -> None:

@@ -1,0 +1,181 @@
+"""How a lab looks in Docker, and what stands in the way of one, over plain data."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.host import CAPABILITIES, HostNetwork
+from orchestrator.model import KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourcePlan
+from orchestrator.paths import LabDir
+from orchestrator.providers import container_preflight as preflight
+from orchestrator.providers import container_spec as spec
+from orchestrator.providers import ssh_access
+from orchestrator.providers.base import LabIdentity
+
+KUBERNETES = KubernetesPlan(
+    version="1.20.2",
+    config_api="kubeadm.k8s.io/v1beta2",
+    runtime="docker",
+    cri_socket="/var/run/dockershim.sock",
+    cgroup_driver="systemd",
+    image_registry="registry.k8s.io",
+    pause_image="registry.k8s.io/pause:3.2",
+    cni="bridge_cni",
+    cni_version=None,
+    cni_manifest_sha256=None,
+    dns="dnsmasq",
+    api_port=6443,
+    role_labels=(),
+    taints=(),
+    untaint_control_plane=False,
+    extra_args_as_list=False,
+)
+PLAN = Plan(
+    name="k8s-lab",
+    uuid="01234567-89ab-cdef-0123-456789abcdef",
+    owner="/home/reader/lab",
+    profile="modern",
+    provider="container",
+    guest="debian-12",
+    group="",
+    nodes=(
+        NodePlan("m-k8s", "control_plane", "192.168.56.10", 2, 3072, 60010, "m-k8s"),
+        NodePlan("w1-k8s", "worker", "192.168.56.101", 1, 2560, 60101, "w1-k8s"),
+    ),
+    network=NetworkPlan(
+        "192.168.56.0/24", "192.168.56.1", "172.16.0.0/16", "10.96.0.0/12", "10.96.0.10", "cluster.local", ()
+    ),
+    source=SourcePlan("bundle"),
+    kubernetes=KUBERNETES,
+    base_packages=(),
+)
+
+
+def test_every_object_carries_the_labs_identity() -> None:
+    config = spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"])
+    assert spec.lab_of(config["Labels"]) == LabIdentity("k8s-lab", PLAN.uuid, "/home/reader/lab")
+    assert spec.lab_of(spec.network_arguments(PLAN)["labels"]) == spec.identity(PLAN)
+    assert config["Labels"]["labctl.node"] == "m-k8s"
+
+
+def test_an_object_without_our_labels_is_nobodys_lab() -> None:
+    assert spec.lab_of(None) is None
+    assert spec.lab_of({"labctl.name": "k8s-lab"}) is None
+
+
+def test_interface_names_fit_the_kernels_15_characters() -> None:
+    assert len(spec.bridge(PLAN.uuid)) <= 15
+
+
+def test_forwards_listen_on_the_loopback_address_only_and_the_api_only_on_the_control_plane() -> None:
+    first = spec.host_config(PLAN, PLAN.nodes[0], [])["PortBindings"]
+    assert first["22/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": "60010"}]
+    assert first["6443/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": "6443"}]
+    assert set(spec.host_config(PLAN, PLAN.nodes[1], [])["PortBindings"]) == {"22/tcp"}
+    bare = replace(PLAN, kubernetes=None)
+    assert set(spec.host_config(bare, bare.nodes[0], [])["PortBindings"]) == {"22/tcp"}
+
+
+def test_cpus_and_memory_are_limits_without_extra_swap() -> None:
+    limits = spec.limits(PLAN.nodes[1])
+    assert limits["CpuQuota"] / limits["CpuPeriod"] == 1
+    assert limits["Memory"] == limits["MemorySwap"] == 2560 * 2**20
+
+
+def test_a_node_is_not_privileged_and_cannot_load_modules_or_set_the_clock() -> None:
+    granted = spec.grantable((), 40, "28.0.1")
+    assert len(granted) == len(CAPABILITIES.split()) - 2
+    assert not {"SYS_MODULE", "SYS_TIME"} & set(granted)
+    assert "Privileged" not in spec.host_config(PLAN, PLAN.nodes[0], granted)
+
+
+def test_what_host_engine_or_kernel_do_not_have_is_not_asked_for() -> None:
+    assert "SYS_RESOURCE" not in spec.grantable(("SYS_RESOURCE",), 40, "28.0.1")
+    assert "BPF" in spec.grantable((), 40, "23.0.0")
+    assert "BPF" not in spec.grantable((), 40, "20.10.24+dfsg1")
+    assert "AUDIT_READ" not in spec.grantable((), 36, "28.0.1")
+
+
+def test_only_what_a_living_container_cannot_change_makes_it_go() -> None:
+    node = PLAN.nodes[1]
+    same = spec.fixed_digest(PLAN, replace(node, cpus=2, memory=4096))
+    assert same == spec.fixed_digest(PLAN, node)
+    assert spec.fixed_digest(PLAN, replace(node, ssh_port=60102)) != same
+    assert spec.fixed_digest(PLAN, replace(node, address="192.168.56.102")) != same
+
+
+def test_the_labs_key_arrives_with_the_modes_sshd_insists_on() -> None:
+    with tarfile.open(fileobj=io.BytesIO(spec.authorized_keys("ssh-ed25519 AAAA lab"))) as archive:
+        found = {member.name: (member.mode, member.uid, member.gid) for member in archive.getmembers()}
+        text = archive.extractfile("home/vagrant/.ssh/authorized_keys")
+        assert text is not None
+        assert text.read() == b"ssh-ed25519 AAAA lab\n"
+    assert found == {"home/vagrant/.ssh": (0o700, 1000, 1000), "home/vagrant/.ssh/authorized_keys": (0o600, 1000, 1000)}
+
+
+def test_the_containers_configuration_is_json() -> None:
+    assert json.dumps(spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"]))
+
+
+def test_a_busy_port_is_named_with_its_holder_and_the_labs_own_is_not_busy() -> None:
+    other = LabIdentity("other", "99", "/home/other")
+    found = preflight.port_problems(PLAN, {60010}, lambda port: port == 6443, {60101: other})
+    assert [problem.where for problem in found] == ["network.ssh_port_base"]
+    assert "lab other of /home/other" in found[0].what
+    assert "60101" in found[0].what
+
+
+def test_every_busy_port_is_told_at_once() -> None:
+    assert len(preflight.port_problems(PLAN, set(), lambda port: False, {})) == 3
+
+
+def test_a_network_of_the_host_in_the_way_is_named_and_the_labs_own_bridge_is_not() -> None:
+    own = HostNetwork(spec.bridge(PLAN.uuid), "192.168.56.0/24")
+    assert preflight.network_problems(PLAN, [own, HostNetwork("eth0", "192.0.2.0/24")]) == []
+    found = preflight.network_problems(PLAN, [HostNetwork("tun0", "192.168.0.0/16")])
+    assert "tun0" in found[0].what
+    assert found[0].fix
+
+
+@pytest.mark.parametrize(("memory", "disk", "problems"), [(8000, 20000, 0), (800, 20000, 1), (800, 100, 2)])
+def test_memory_and_disk_that_are_short_are_both_told(memory: int, disk: int, problems: int) -> None:
+    found = preflight.size_problems(
+        nodes=4, with_kubernetes=True, memory_available=memory, disk_free=disk, disk_path="/var/lib/docker"
+    )
+    assert len(found) == problems
+
+
+def test_a_lab_that_is_all_there_needs_no_more_room() -> None:
+    assert not preflight.size_problems(nodes=0, with_kubernetes=True, memory_available=0, disk_free=0, disk_path="/")
+
+
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ({"SecurityOptions": ["name=seccomp", "name=rootless"]}, "rootless"),
+        ({"SecurityOptions": ["name=userns"]}, "user ids"),
+        ({"OSType": "windows"}, "Windows"),
+        ({"MemoryLimit": False}, "memory cgroup"),
+    ],
+)
+def test_an_engine_that_cannot_run_nodes_is_refused_with_its_reason(info: dict[str, object], said: str) -> None:
+    assert said in preflight.engine_problems(info)[0].what
+
+
+def test_an_ordinary_engine_is_no_problem() -> None:
+    assert preflight.engine_problems({"SecurityOptions": ["name=seccomp,profile=default"], "MemoryLimit": True}) == []
+
+
+def test_host_keys_are_pinned_to_the_forward_and_nothing_else_is_trusted(tmp_path: Path) -> None:
+    node = Node("w1-k8s", "running", ssh_port=60101, host_keys=("ssh-ed25519 AAAA",))
+    assert ssh_access.known_hosts([node]) == "[127.0.0.1]:60101 ssh-ed25519 AAAA\n"
+    argv = ssh_access.ssh_argv(LabDir(tmp_path), node, command=["uptime"], shared=False)
+    assert argv[:3] == ["ssh", "-F", "/dev/null"]
+    assert {"StrictHostKeyChecking=yes", "IdentitiesOnly=yes", "IdentityAgent=none"} <= set(argv)
+    assert argv[-4:] == ["-p", "60101", "vagrant@127.0.0.1", "uptime"]

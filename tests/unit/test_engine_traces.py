@@ -1,0 +1,105 @@
+"""What a Docker engine left in the firewall is undone, and nothing else is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.providers import engine_traces
+from orchestrator.providers.engine_traces import HostBefore
+
+FOREIGN = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:MINE - [0:0]
+-A INPUT -p tcp -m tcp --dport 22 -m comment --comment "my own rule" -j ACCEPT
+COMMIT
+"""
+
+WITH_DOCKER = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+:MINE - [0:0]
+-A INPUT -p tcp -m tcp --dport 22 -m comment --comment "my own rule" -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o lc-0123456789 -j DOCKER
+-A FORWARD -i lc-0123456789 ! -o lc-0123456789 -j ACCEPT
+-A DOCKER-USER -j RETURN
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 192.168.56.0/24 ! -o lc-0123456789 -j MASQUERADE
+COMMIT
+"""
+
+
+def test_dockers_chains_jumps_and_policy_are_undone() -> None:
+    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_DOCKER)]
+    assert commands == [
+        "-t filter -D FORWARD -j DOCKER-USER",
+        "-t filter -D FORWARD -o lc-0123456789 -j DOCKER",
+        "-t filter -D FORWARD -i lc-0123456789 ! -o lc-0123456789 -j ACCEPT",
+        "-t filter -F DOCKER",
+        "-t filter -F DOCKER-USER",
+        "-t filter -X DOCKER",
+        "-t filter -X DOCKER-USER",
+        "-t filter -P FORWARD ACCEPT",
+        "-t nat -D PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+        "-t nat -D POSTROUTING -s 192.168.56.0/24 ! -o lc-0123456789 -j MASQUERADE",
+        "-t nat -F DOCKER",
+        "-t nat -X DOCKER",
+    ]
+
+
+def test_a_rule_the_user_added_since_stays() -> None:
+    assert not any("80" in words for words in engine_traces.undo(FOREIGN, WITH_DOCKER))
+
+
+def test_chains_of_a_docker_that_was_there_before_stay() -> None:
+    before = WITH_DOCKER.replace("-A FORWARD -o lc-0123456789 -j DOCKER\n", "")
+    assert engine_traces.undo(before, WITH_DOCKER) == [
+        ["-t", "filter", "-D", "FORWARD", "-o", "lc-0123456789", "-j", "DOCKER"]
+    ]
+
+
+def test_a_policy_that_dropped_before_goes_on_dropping() -> None:
+    before = FOREIGN.replace(":FORWARD ACCEPT", ":FORWARD DROP")
+    assert ["-t", "filter", "-P", "FORWARD", "ACCEPT"] not in engine_traces.undo(before, WITH_DOCKER)
+
+
+def test_a_host_without_any_rules_gets_its_forward_policy_back() -> None:
+    assert ["-t", "filter", "-P", "FORWARD", "ACCEPT"] in engine_traces.undo("", WITH_DOCKER)
+
+
+def test_a_table_is_blank_when_only_accepting_base_chains_are_left() -> None:
+    tables = engine_traces.parse_rules("*nat\n:OUTPUT ACCEPT [1:2]\nCOMMIT\n" + FOREIGN)
+    assert tables["nat"].blank
+    assert not tables["filter"].blank
+
+
+def test_mounts_below_a_directory_are_found_deepest_first() -> None:
+    mountinfo = (
+        "20 1 8:1 / / rw - ext4 /dev/sda rw\n"
+        "21 20 0:1 / /run/labctl/engine/exec/netns/1 rw - nsfs nsfs rw\n"
+        "22 20 0:2 / /cache/engine rw - ext4 /dev/sda rw\n"
+        "23 20 0:3 / /cache/engine/over\\040lay/merged rw - overlay overlay rw\n"
+        "24 20 0:4 / /cache/engineer rw - tmpfs tmpfs rw\n"
+    )
+    found = engine_traces.mounts_below(mountinfo, (Path("/run/labctl/engine"), Path("/cache/engine")))
+    assert found[-1] == "/cache/engine"
+    assert set(found) == {"/run/labctl/engine/exec/netns/1", "/cache/engine", "/cache/engine/over lay/merged"}
+
+
+def test_the_note_of_the_host_survives_being_written_down() -> None:
+    before = HostBefore({"net/ipv4/ip_forward": "0"}, {"iptables": FOREIGN}, ("/etc/docker",))
+    assert HostBefore.from_dict(before.as_dict()) == before
