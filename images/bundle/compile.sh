@@ -34,7 +34,9 @@ build() { # OUTPUT PACKAGE...
     local to=$1
     shift
     # No debug information: -w drops it when linking, so the compiler need not make it either.
-    go build -o "$to" -gcflags "$package/...=-dwarf=false" -ldflags "-s -w ${flags[*]}" "$@"
+    # providerless is upstream's own tag for a Kubernetes without the cloud SDKs of Amazon, Azure, Google and VMware:
+    # a lab has none of these clouds, and they are a third of the time and a quarter of the size.
+    go build -o "$to" -tags providerless -gcflags "$package/...=-dwarf=false" -ldflags "-s -w ${flags[*]}" "$@"
 }
 
 echo "== openapi"

@@ -55,12 +55,18 @@ def preflight(cache: Path) -> list[Problem]:
 
 @dataclass
 class Progress:
-    """Says at least every two seconds, from a thread of its own, which step runs and how long the rest will take."""
+    """Says at least every two seconds, from a thread of its own, which step runs and how long the rest will take.
+
+    `plan` has the steps still to come with the seconds each is expected to take; on a slower or busier
+    machine the estimate grows by what the steps so far have shown.
+    """
 
     emit: Emit
     phase: str
     plan: dict[str, float]
     started: float = field(default_factory=time.monotonic)
+    _expected: float = 0.0
+    _taken: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, event: Event) -> None:
@@ -79,7 +85,8 @@ class Progress:
         done = threading.Event()
 
         def remaining() -> float:
-            return max(expected - (time.monotonic() - began), 1.0) + sum(self.plan.values())
+            slower = max(self._taken / self._expected, 1.0) if self._expected else 1.0
+            return max(expected * slower - (time.monotonic() - began), 1.0) + sum(self.plan.values()) * slower
 
         def tick() -> None:
             while not done.wait(_TICK):
@@ -96,9 +103,10 @@ class Progress:
         finally:
             done.set()
             ticker.join()
-            seconds = f"{time.monotonic() - began:.1f} s"
+            seconds = time.monotonic() - began
+            self._expected, self._taken = self._expected + expected, self._taken + seconds
             left = sum(self.plan.values())
-            self.send(Step(phase=self.phase, name=name, status=status, detail=seconds, remaining=left))
+            self.send(Step(phase=self.phase, name=name, status=status, detail=f"{seconds:.1f} s", remaining=left))
 
 
 @contextlib.contextmanager
@@ -170,6 +178,8 @@ def _build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleIn
         return manifest.load(final)
     except proc.ProcessFailed as error:
         raise HostError(f"building the bundle failed: {error}", fix=f"tail -n 40 {log}", log=log) from error
+    except OSError as error:
+        raise HostError(f"building the bundle failed: {error}", fix=f"df -h {cache}", log=log) from error
     finally:
         _clear(root, work)
 
@@ -228,8 +238,8 @@ def _pack(
 ) -> Path:
     staged = root.path.parent / inputs.id
     (staged / "bin").mkdir(parents=True)
-    work = repos.fill_apt(root, closures["nodes"])
     with progress.step("packages") as detail:
+        work = repos.fill_apt(root, closures["nodes"])
         debs = packages.build_debs(root, inputs, compiled, closures["parts"], work)
         rpms = packages.build_rpms(root, inputs, compiled, closures["parts"], detail.append)
     with progress.step("sign"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.bundle.packages import Closure, place
@@ -10,6 +11,8 @@ from orchestrator.bundle.root import BuildRoot
 
 _HOME = "/build/gnupg"
 _NAME = "labctl offline bundle"
+# From this size on, in bytes, a package is worth compressing anew.
+_LARGE = 4_000_000
 
 
 def make_key(root: BuildRoot, target: Path) -> str:
@@ -59,7 +62,23 @@ def fill_apt(root: BuildRoot, closure: Closure) -> Path:
     work = root.build / "apt"
     work.mkdir()
     place(root, closure, work)
+    repack(root, [path for path in sorted(work.iterdir()) if path.stat().st_size > _LARGE])
     return work
+
+
+def repack(root: BuildRoot, packages: Sequence[Path]) -> None:
+    """Compress the files of packages with zstd instead of xz; nothing inside changes.
+
+    Unpacking docker.io takes 2.2 s of CPU with xz and 0.2 s with zstd, on every node of every lab.
+    """
+    for path in packages:
+        inside = f"/build/{path.relative_to(root.build).as_posix()}"
+        root.script(
+            "rm -rf /build/repack; mkdir /build/repack; cd /build/repack; "
+            f"ar x {inside}; test -e data.tar.xz || exit 0; rm {inside}; "
+            "xz -dc data.tar.xz | zstd -q -9 -T0 -o data.tar.zst; "
+            f"ar rc {inside} debian-binary control.tar.* data.tar.zst"
+        )
 
 
 def _adopt(source: Path, target: Path) -> None:

@@ -81,6 +81,10 @@ class BuildRoot:
         sources = self.path.parent / "sources.list"
         sources.write_text(mirror.sources(suite, source_packages=True), encoding="utf-8")
         argv = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "--",
             "mmdebstrap",
             f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
             "--variant=apt",

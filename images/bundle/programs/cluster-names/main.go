@@ -42,8 +42,9 @@ func dnsmasqArguments(domain, port string, upstreams []string) []string {
 	arguments := []string{
 		"--keep-in-foreground", "--log-facility=-", "--no-resolv", "--no-hosts", "--no-poll", "--pid-file=", "--conf-file=/dev/null",
 		"--port=" + port,
-		// Stay root: the pod's security context takes the rights away (NET_BIND_SERVICE and SETGID are what it needs).
-		"--user=root", "--group=root",
+		// Stay root, and do not even touch the groups: the pod's security context takes the rights away, and
+		// NET_BIND_SERVICE is all that is left to need.
+		"--user=root", "--group=",
 		"--cache-size=1000", "--dns-forward-max=1000", "--edns-packet-max=1232",
 		"--server=/" + domain + "/" + own, "--server=/in-addr.arpa/" + own, "--server=/ip6.arpa/" + own,
 	}
