@@ -1,19 +1,17 @@
-"""Waiting for a container node: its SSH host key through Docker's API, then a login with the lab's key."""
+"""Waiting until a container node lets the lab in by SSH, and telling why it does not."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator import proc
 from orchestrator.errors import Interrupted, ProviderError
-from orchestrator.model import Node, Plan
+from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.providers import container_spec as spec
 from orchestrator.providers import ssh_access
@@ -21,22 +19,19 @@ from orchestrator.providers import ssh_access
 if TYPE_CHECKING:
     from docker import APIClient
 
-HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 JOURNAL = ["journalctl", "-b", "-n", "5", "--no-pager", "-o", "cat"]
 
 
-def host_keys(api: APIClient, container: str) -> tuple[str, ...]:
-    """The node's public host keys, read through Docker's API; none while it has not made them yet."""
-    from docker.errors import NotFound
-
-    try:
-        stream, _ = api.get_archive(container, HOST_KEY)
-        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-            file = archive.extractfile(archive.getmembers()[0])
-            words = file.read().decode("ascii").split() if file else []
-    except NotFound:
-        return ()
-    return (" ".join(words[:2]),) if len(words) >= 2 else ()
+def reported(planned: NodePlan, containers: Iterable[Mapping[str, Any]]) -> Node:
+    """A node as Docker's list of the lab's containers has it; its host key stands in a label since it was made."""
+    found = next((item for item in containers if item["Labels"].get(spec.NODE) == planned.name), None)
+    if found is None:
+        return Node(planned.name, "missing", ssh_port=planned.ssh_port)
+    if found["State"] == "running":
+        key = found["Labels"].get(spec.HOST_KEY, "")
+        return Node(planned.name, "running", ssh_port=planned.ssh_port, host_keys=(key,) if key else ())
+    state: Literal["stopped", "broken"] = "stopped" if found["State"] in ("exited", "paused") else "broken"
+    return Node(planned.name, state, ssh_port=planned.ssh_port, detail=str(found["Status"]))
 
 
 @dataclass(frozen=True)
@@ -48,16 +43,6 @@ class Waiting:
     lab: LabDir
     deadline: float
     stop: threading.Event
-
-    def for_host_key(self, name: str, report: Callable[[], Node]) -> Node:
-        """The node as reported once it runs and has a host key. Raises ProviderError when it never does."""
-        while True:
-            node = report()
-            if node.state == "running" and node.host_keys:
-                return node
-            if node.state != "running":
-                raise self._unreachable(name, f"it is {node.state}: {node.detail}")
-            self._pause(name, "it made no SSH host key")
 
     def for_login(self, node: Node) -> None:
         """Return when the node lets the lab's key in; a node that has lost the key is given it once more."""
@@ -75,6 +60,9 @@ class Waiting:
             self.api.put_archive(container["Id"], "/", keys)
 
     def _pause(self, name: str, cause: str) -> None:
+        running = self.api.containers(filters=spec.of_node(self.plan.uuid, name))
+        if not running:
+            raise self._unreachable(name, "its container ended")
         if time.monotonic() > self.deadline:
             raise self._unreachable(name, cause)
         if self.stop.wait(0.05):

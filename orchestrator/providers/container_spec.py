@@ -14,7 +14,7 @@ from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.engine_traces import BRIDGE_PREFIX
 
 NAME, UUID, OWNER, NODE, PART = "labctl.name", "labctl.uuid", "labctl.owner", "labctl.node", "labctl.part"
-SPEC = "labctl.spec"
+SPEC, HOST_KEY = "labctl.spec", "labctl.host-key"
 VOLUMES = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet"}
 API_SERVER_PORT = 6443
 USER_ID = 1000
@@ -137,8 +137,13 @@ def host_config(plan: Plan, node: NodePlan, capabilities: Sequence[str]) -> dict
     }
 
 
-def container_config(plan: Plan, node: NodePlan, image: str, capabilities: Sequence[str]) -> dict[str, Any]:
-    """The whole container as Docker's API takes it; its digest stands in the label labctl.spec."""
+def container_config(
+    plan: Plan, node: NodePlan, image: str, capabilities: Sequence[str], host_key: str
+) -> dict[str, Any]:
+    """The whole container as Docker's API takes it.
+
+    Labels carry a digest of what cannot be changed later, and the public host key that the node is given.
+    """
     config: dict[str, Any] = {
         "Image": image,
         "Hostname": node.name,
@@ -151,7 +156,7 @@ def container_config(plan: Plan, node: NodePlan, image: str, capabilities: Seque
             }
         },
     }
-    config["Labels"] = {**labels(identity(plan), node=node.name), SPEC: fixed_digest(plan, node)}
+    config["Labels"] = {**labels(identity(plan), node=node.name), SPEC: fixed_digest(plan, node), HOST_KEY: host_key}
     return config
 
 
@@ -164,15 +169,23 @@ def fixed_digest(plan: Plan, node: NodePlan) -> str:
 
 def authorized_keys(public_key: str) -> bytes:
     """A tar for the node's root that lets the lab's key in as the login user, with the modes sshd insists on."""
-    buffer = io.BytesIO()
     content = f"{public_key}\n".encode()
+    return _tar({"home/vagrant/.ssh/": (0o700, b""), "home/vagrant/.ssh/authorized_keys": (0o600, content)}, USER_ID)
+
+
+def host_key_files(private: bytes, public: str) -> bytes:
+    """A tar for the node's root with the host key it is to have."""
+    path = "etc/ssh/ssh_host_ed25519_key"
+    return _tar({path: (0o600, private), f"{path}.pub": (0o644, f"{public}\n".encode())}, 0)
+
+
+def _tar(files: Mapping[str, tuple[int, bytes]], owner: int) -> bytes:
+    """An archive of files by path; a path that ends in a slash is a directory."""
+    buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        directory = tarfile.TarInfo("home/vagrant/.ssh")
-        directory.type, directory.mode = tarfile.DIRTYPE, 0o700
-        file = tarfile.TarInfo("home/vagrant/.ssh/authorized_keys")
-        file.mode, file.size = 0o600, len(content)
-        for info in (directory, file):
-            info.uid = info.gid = USER_ID
-        archive.addfile(directory)
-        archive.addfile(file, io.BytesIO(content))
+        for path, (mode, content) in files.items():
+            info = tarfile.TarInfo(path.rstrip("/"))
+            info.mode, info.size, info.uid, info.gid = mode, len(content), owner, owner
+            info.type = tarfile.DIRTYPE if path.endswith("/") else tarfile.REGTYPE
+            archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()

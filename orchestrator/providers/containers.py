@@ -124,7 +124,8 @@ class ContainerProvider:
                 Node(node.name, "missing", ssh_port=node.ssh_port, detail="Docker is not running")
                 for node in plan.nodes
             ]
-        return self._together(lambda node: self._report(plan, node), plan.nodes)
+        found = self._api.containers(all=True, filters=spec.selector(plan.uuid))
+        return [container_reach.reported(node, found) for node in plan.nodes]
 
     def halt(self, plan: Plan, emit: Emit, phase: str) -> None:
         """Shut the nodes down as machines, all at once."""
@@ -276,37 +277,26 @@ class ContainerProvider:
         for volume in spec.VOLUMES:
             name = spec.volume_name(plan, node.name, volume)
             self._api.create_volume(name, labels=spec.labels(spec.identity(plan), node=node.name, part=volume))
-        config = spec.container_config(plan, node, image, granted)
+        private, public = ssh_access.new_host_key()
+        config = spec.container_config(plan, node, image, granted, public)
         made = self._api.create_container_from_config(config, name=spec.container_name(plan, node.name))
-        self._api.put_archive(made["Id"], "/", spec.authorized_keys(public_key))
+        # Before the start: reading or writing a running container's files mounts its volumes a second time inside it.
+        for archive in (spec.authorized_keys(public_key), spec.host_key_files(private, public)):
+            self._api.put_archive(made["Id"], "/", archive)
         self._api.start(made["Id"])
-
-    def _report(self, plan: Plan, node: NodePlan) -> Node:
-        found = self._inspect(plan, node.name)
-        if found is None:
-            return Node(node.name, "missing", ssh_port=node.ssh_port)
-        state = found["State"]
-        if not state["Running"] or state.get("Paused"):
-            stopped = state["Status"] in ("exited", "paused")
-            detail = state.get("Error") or state["Status"]
-            return Node(node.name, "stopped" if stopped else "broken", ssh_port=node.ssh_port, detail=detail)
-        keys = container_reach.host_keys(self._api, found["Id"])
-        return Node(node.name, "running", ssh_port=node.ssh_port, host_keys=keys)
 
     def _reach(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Wait until every node answers on SSH with its pinned key and lets the lab in."""
+        nodes = self.nodes(plan)
+        ssh_access.write_known_hosts(lab, nodes)
         waiting = container_reach.Waiting(self._api, plan, lab, time.monotonic() + READY_SECONDS, self._stop)
-        keyed = self._together(
-            lambda node: waiting.for_host_key(node.name, lambda: self._report(plan, node)), plan.nodes
-        )
-        ssh_access.write_known_hosts(lab, keyed)
 
         def one(node: Node) -> None:
             waiting.for_login(node)
             emit(Step(phase=phase, node=node.name, name="reach the machine by SSH", status="ok"))
 
-        self._together(one, keyed)
-        return keyed
+        self._together(one, nodes)
+        return nodes
 
     def _remove(self, filters: dict[str, list[str]], emit: Emit, phase: str) -> None:
         """Remove what the filter selects: containers first, then volumes, then networks."""

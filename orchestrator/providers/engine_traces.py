@@ -199,12 +199,15 @@ def _remove_bridges() -> None:
 
 
 def _remove_cgroups() -> None:
+    """Remove the engine's own groups in every hierarchy, unless something still runs in one of them."""
     base = Path("/sys/fs/cgroup")
     roots = [base / CGROUP[1:], *(path / CGROUP[1:] for path in base.iterdir() if path.is_dir())]
-    for root in roots:
-        for directory, _, _ in os.walk(root, topdown=False):
-            with contextlib.suppress(OSError):
-                Path(directory).rmdir()
+    for root in (root for root in roots if root.is_dir()):
+        groups = [Path(directory) for directory, _, _ in os.walk(root, topdown=False)]
+        with contextlib.suppress(OSError):
+            if not any((group / "cgroup.procs").read_text(encoding="ascii") for group in groups):
+                for group in groups:
+                    group.rmdir()
 
 
 def _remove(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def ensure_key(lab: LabDir) -> str:
         proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"labctl {name}", "-f", str(lab.private_key)])
     lab.private_key.chmod(0o600)
     return lab.public_key.read_text(encoding="ascii").strip()
+
+
+def new_host_key() -> tuple[bytes, str]:
+    """A fresh host key for a machine that its provider makes: the private key file, the public key."""
+    with tempfile.TemporaryDirectory(prefix="labctl-", dir=paths.runtime_dir()) as directory:
+        file = Path(directory, "key")
+        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file)])
+        public = file.with_suffix(".pub").read_text(encoding="ascii").split()
+        return file.read_bytes(), " ".join(public[:2])
 
 
 def known_hosts(nodes: Iterable[Node]) -> str:

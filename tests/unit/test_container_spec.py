@@ -14,8 +14,8 @@ from orchestrator.host import CAPABILITIES, HostNetwork
 from orchestrator.model import KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourcePlan
 from orchestrator.paths import LabDir
 from orchestrator.providers import container_preflight as preflight
+from orchestrator.providers import container_reach, ssh_access
 from orchestrator.providers import container_spec as spec
-from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity
 
 KUBERNETES = KubernetesPlan(
@@ -58,7 +58,7 @@ PLAN = Plan(
 
 
 def test_every_object_carries_the_labs_identity() -> None:
-    config = spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"])
+    config = spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"], "ssh-ed25519 AAAA")
     assert spec.lab_of(config["Labels"]) == LabIdentity("k8s-lab", PLAN.uuid, "/home/reader/lab")
     assert spec.lab_of(spec.network_arguments(PLAN)["labels"]) == spec.identity(PLAN)
     assert config["Labels"]["labctl.node"] == "m-k8s"
@@ -119,8 +119,25 @@ def test_the_labs_key_arrives_with_the_modes_sshd_insists_on() -> None:
     assert found == {"home/vagrant/.ssh": (0o700, 1000, 1000), "home/vagrant/.ssh/authorized_keys": (0o600, 1000, 1000)}
 
 
+def test_the_host_key_is_put_in_for_root_alone() -> None:
+    with tarfile.open(fileobj=io.BytesIO(spec.host_key_files(b"private", "ssh-ed25519 AAAA"))) as archive:
+        assert [(member.mode, member.uid) for member in archive.getmembers()] == [(0o600, 0), (0o644, 0)]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [("running", "running"), ("exited", "stopped"), ("paused", "stopped"), ("created", "broken")]
+)
+def test_a_node_is_reported_as_docker_lists_it(state: str, told: str) -> None:
+    labels = spec.container_config(PLAN, PLAN.nodes[1], "image", [], "ssh-ed25519 AAAA")["Labels"]
+    listed = [{"Labels": labels, "State": state, "Status": f"{state} 5 seconds ago"}]
+    found = container_reach.reported(PLAN.nodes[1], listed)
+    assert (found.state, found.ssh_port) == (told, 60101)
+    assert found.host_keys == (("ssh-ed25519 AAAA",) if told == "running" else ())
+    assert container_reach.reported(PLAN.nodes[0], listed).state == "missing"
+
+
 def test_the_containers_configuration_is_json() -> None:
-    assert json.dumps(spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"]))
+    assert json.dumps(spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"], "ssh-ed25519 AAAA"))
 
 
 def test_a_busy_port_is_named_with_its_holder_and_the_labs_own_is_not_busy() -> None:
