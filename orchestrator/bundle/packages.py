@@ -38,28 +38,34 @@ def _apt(packages: Sequence[str]) -> list[str]:
     """apt-get that resolves as if nothing at all were installed, so that any node finds all it may lack."""
     settings = {
         "Dir::State::status": _EMPTY,
-        "Dir::Cache::archives": DEBS,
+        # --print-uris leaves out what is there already, so it must not see what the root itself was made of.
+        "Dir::Cache::archives": "/nonexistent",
         "APT::Install-Recommends": "false",
         "APT::Sandbox::User": "root",
-        "APT::Keep-Downloaded-Packages": "true",
-        "Acquire::Retries": "3",
     }
     options = [f"-o{name}={value}" for name, value in settings.items()]
     return ["apt-get", *options, "--yes", *("install", *packages)]
 
 
 def closures(root: BuildRoot, wanted: Mapping[str, Sequence[str]]) -> dict[str, Closure]:
-    """Resolve each list of packages on its own and download everything once; apt checks Debian's signatures."""
-    root.script(f"mkdir -p {DEBS}/partial; : > {_EMPTY}")
+    """Resolve each list of packages on its own and download everything once.
+
+    The sums come from Debian's signed index, and apt's own downloader checks them.
+    """
+    root.script(f"mkdir -p {DEBS}; : > {_EMPTY}")
     found: dict[str, Closure] = {}
+    downloads: dict[str, str] = {}
     for name, packages in wanted.items():
-        # --print-uris names no file that is already there, so all lists are resolved before any download.
         listing = root.read([*_apt(packages), "--print-uris", "-qq"])
+        # 'URI' FILE SIZE ALGORITHM:SUM
         rows = [line.split() for line in listing.splitlines() if line.startswith("'")]
         found[name] = Closure({row[1].split("_")[0]: row[1] for row in rows})
-    # Two lists may choose different packages for one dependency, hence one download per list.
-    for packages in wanted.values():
-        root.run([*_apt(packages), "--download-only"])
+        downloads |= {row[1]: f"{row[0]} '{DEBS}/{row[1]}' {row[3]}" for row in rows}
+    # A file, because all of it together is too long for one argument of a command.
+    script = root.build / "download.sh"
+    helper = "exec /usr/lib/apt/apt-helper -oAPT::Sandbox::User=root -oAcquire::Retries=3 download-file"
+    script.write_text(" \\\n ".join([helper, *downloads.values()]) + "\n", encoding="utf-8")
+    root.run(["/bin/sh", "/build/download.sh"])
     return found
 
 

@@ -98,10 +98,11 @@ class Recipe:
 
 
 def _hash(directory: Path, part: str) -> str:
-    """Twelve hex digits over names and contents of all files of `part` of the recipe directory."""
+    """Twelve hex digits over names and contents of all files, texts apart, of `part` of the recipe directory."""
     digest = hashlib.sha256(f"layout {LAYOUT}\n".encode())
     top = directory / part if part else directory
-    for path in [top] if top.is_file() else sorted(item for item in top.rglob("*") if item.is_file()):
+    files = [top] if top.is_file() else sorted(item for item in top.rglob("*") if item.is_file())
+    for path in (item for item in files if item.suffix != ".md"):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(directory).as_posix()} {len(content)}\n".encode())
         digest.update(content)
