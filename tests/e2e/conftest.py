@@ -1,0 +1,83 @@
+"""A whole lab as a user makes it: the launcher, an empty directory, no options but --yes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import host_state
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class User:
+    """Somebody at a shell in `home`, with labctl at hand."""
+
+    home: Path
+    labctl: tuple[str, ...] = (str(CHECKOUT / "labctl"),)
+
+    def run(self, *args: str, timeout: float = 1500) -> subprocess.CompletedProcess[str]:
+        """Run labctl with these arguments and return what it left."""
+        return subprocess.run(
+            [*self.labctl, *args], cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    def json(self, *args: str) -> dict[str, Any]:
+        """Run labctl with --output json and return the document; the command must succeed."""
+        done = self.run(*args, "--output", "json")
+        assert done.returncode == 0, done.stderr[-3000:]
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def kubectl(self, *args: str) -> str:
+        """Run the lab's kubectl with the lab's kubeconfig, as a user types it."""
+        done = self.run("kubectl", "--", *args, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LABCTL_OFFLINE": "1"}
+
+    @property
+    def state(self) -> Path:
+        return self.home / ".labctl" / "k8s-lab"
+
+
+@pytest.fixture(scope="session")
+def host_before() -> dict[str, list[str]]:
+    """The host before the first lab of this test run."""
+    return host_state.snapshot()
+
+
+@pytest.fixture(scope="module")
+def first_lab(tmp_path_factory: pytest.TempPathFactory, host_before: dict[str, list[str]]) -> Iterator[User]:
+    """The lab of the README's first command: four nodes, defaults only. Removed afterwards whatever happened."""
+    user = User(tmp_path_factory.mktemp("first-lab"))
+    done = user.run("provision", "--yes", "--output", "json", "--progress", "plain")
+    print(done.stderr[-6000:])
+    try:
+        assert done.returncode == 0, f"{done.stderr[-4000:]}\n{done.stdout[-4000:]}"
+        (user.home / "first.json").write_text(done.stdout)
+        yield user
+    finally:
+        user.run("destroy", "--yes", timeout=300)
+
+
+def poll(what: str, condition: Any, seconds: float = 60) -> None:
+    """Wait until `condition()` is true, at most `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.5)
+    pytest.fail(f"not within {seconds:.0f} s: {what}")
