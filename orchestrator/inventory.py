@@ -143,6 +143,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
     network = plan.network
     control_plane = plan.control_plane
     ignored = _ignored_preflight_errors(capabilities)
+    config_api = kubernetes.config_api.removeprefix("kubeadm.k8s.io/")
     variables: dict[str, Any] = {
         "container_runtime": kubernetes.runtime,
         "cluster_cni": kubernetes.cni,
@@ -151,7 +152,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         f"{kubernetes.runtime}_http_proxy": plan.http_proxy or "",
         "kubernetes_packages_version": kubernetes.version,
         "kubeadm_init_version": kubernetes.version,
-        "kubeadm_init_config_api": kubernetes.config_api,
+        "kubeadm_init_config_api": config_api,
         "kubeadm_init_extra_args_as_list": kubernetes.extra_args_as_list,
         "kubeadm_init_pod_cidr": network.pod_cidr,
         "kubeadm_init_service_cidr": network.service_cidr,
@@ -164,7 +165,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_init_fail_swap_on": capabilities.own_swap,
         "kubeadm_init_taints": [] if kubernetes.untaint_control_plane else list(kubernetes.taints),
         "kubeadm_init_untaint": kubernetes.untaint_control_plane,
-        "kubeadm_join_config_api": kubernetes.config_api,
+        "kubeadm_join_config_api": config_api,
         "kubeadm_join_extra_args_as_list": kubernetes.extra_args_as_list,
         "kubeadm_join_endpoint": f"{control_plane.address}:6443",
         "kubeadm_join_cri_socket": kubernetes.cri_socket,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -174,7 +175,8 @@ def _environment(lab: paths.LabDir, directory: Path) -> dict[str, str]:
         "ANSIBLE_NOCOLOR": "1",
         "LABCTL_LAB_DIR": str(lab.root),
         "LC_ALL": "C.UTF-8",
-        "PATH": os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        # Ansible lives beside the Python that runs labctl, which need not be on the user's PATH.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
     }
 
 
@@ -188,7 +190,9 @@ def _failure(listener: _Listener, directory: Path, *, timed_out: bool, deadline:
             log=stdout,
         )
     if not listener.failures:
-        return ConvergeError("Ansible stopped before any task failed", fix="read the log", log=stdout)
+        words = [line.strip() for line in _text(stdout).splitlines() if line.strip()]
+        cause = words[-1] if words else "it said nothing"
+        return ConvergeError(f"Ansible stopped before any task failed: {cause}", fix="read the log", log=stdout)
     first = listener.failures[0]
     others = sorted({failure.node for failure in listener.failures} - {first.node})
     where = f"{first.role}: {first.task}" if first.role else first.task
@@ -199,3 +203,7 @@ def _failure(listener: _Listener, directory: Path, *, timed_out: bool, deadline:
     if first.unreachable:
         fix = f"labctl status; labctl provision starts what is stopped (no SSH to {first.node})"
     return ConvergeError(message, fix=fix, log=stdout)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

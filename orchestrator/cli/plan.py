@@ -38,12 +38,12 @@ def plan(
 
 def render(plan: Plan) -> str:
     """The plan for people: the machines, then each decision with its reason."""
-    machines = [("machine", "role", "address", "cpus", "memory", "ssh")]
+    machines: list[tuple[str, ...]] = [("machine", "role", "address", "cpus", "memory", "ssh")]
     machines += [
         (n.name, n.role.replace("_", " "), n.address, str(n.cpus), f"{n.memory} MB", f"127.0.0.1:{n.ssh_port}")
         for n in plan.nodes
     ]
-    decisions = [("decision", "value", "because")]
+    decisions: list[tuple[str, ...]] = [("decision", "value", "because")]
     decisions += [(d.field, d.value, d.reason) for d in plan.decisions]
     return f"{_table(machines)}\n\n{_table(decisions)}\n\nNothing was started. Build it: labctl provision"
 
@@ -58,9 +58,11 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 @options.output_option
 def catalog(output: str) -> None:
     """Show what can be combined, and what of it was executed, rendered or only read up."""
-    from orchestrator.catalog import tested
+    from dataclasses import asdict
+
+    from orchestrator.catalog import facts, tested
 
     if output == "json":
-        options.print_json(tested.document())
+        options.print_json({"schema": "labctl/catalog/v1", **asdict(facts.load())})
     else:
-        click.echo(tested.markdown())
+        click.echo(tested.page())

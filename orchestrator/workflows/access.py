@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator import bundle, paths, proc
+from orchestrator import proc
 from orchestrator.errors import LabError, ProviderError, SpecError
-from orchestrator.model import Node, Plan
+from orchestrator.events import Emit, discard
+from orchestrator.model import Node, Plan, ProviderName
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry, ssh_access
 from orchestrator.providers.base import Provider
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
+from orchestrator.workflows.sources import planned_bundle
 
 
-def pin(provider: Provider, plan: Plan, directory: LabDir) -> tuple[Node, ...]:
-    """The nodes as the provider reports them now, their host keys written to the lab's known_hosts."""
-    nodes = tuple(provider.nodes(plan))
-    ssh_access.write_known_hosts(directory, nodes)
-    return nodes
+@contextmanager
+def opened(name: ProviderName, emit: Emit = discard) -> Iterator[Provider]:
+    """The provider of this name, let go of at the end of the block."""
+    provider = registry.provider(name)
+    try:
+        yield provider
+    finally:
+        provider.close(emit, "close")
 
 
 def reported(lab: Lab) -> tuple[Node, ...]:
     """The lab's nodes as its provider reports them now."""
-    return tuple(registry.provider(lab.plan.provider).nodes(lab.plan))
+    with opened(lab.plan.provider) as provider:
+        return tuple(provider.nodes(lab.plan))
 
 
 def reach(lab: Lab, name: str) -> Node:
@@ -63,8 +71,6 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
     assert plan.kubernetes is not None
     for entry in document["clusters"]:
         entry["cluster"]["server"] = f"https://127.0.0.1:{plan.kubernetes.api_port}"
-    import io
-
     out = io.StringIO()
     yaml.default_flow_style = False
     yaml.dump(document, out)
@@ -75,7 +81,7 @@ def install_kubectl(plan: Plan, directory: LabDir) -> None:
     """Put the bundle's kubectl, which has the cluster's own version, beside the lab's kubeconfig."""
     if plan.source.kind != "bundle" or not plan.source.bundle_id:
         return
-    source = bundle.find(paths.cache_dir(), plan.source.bundle_id).path / "bin" / "kubectl"
+    source = planned_bundle(plan).kubectl
     target = directory.bin / "kubectl"
     if source.exists() and not (target.exists() and target.stat().st_size == source.stat().st_size):
         fresh = target.with_suffix(".new")

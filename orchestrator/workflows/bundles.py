@@ -20,7 +20,7 @@ def intent() -> dict[str, object]:
 
 def build(*, agree: Agree, emit: Emit) -> BundleInfo:
     """The bundle for this version of the recipes, built if it is missing or damaged. Raises HostError."""
-    missing = [tool.package for tool in bundle.required_host_tools() if shutil.which(tool.program) is None]
+    missing = [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
     if missing:
         command = host.install_command(host.package_manager(), missing)
         if not agree(f"Building needs {', '.join(missing)}. Install with `{command}`?"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from orchestrator.model import ProviderName
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
 from orchestrator.providers.base import LabIdentity
+from orchestrator.workflows import access
 from orchestrator.workflows import lab as labs
 
 
@@ -30,7 +32,7 @@ def find(file: Path | None, uuid: str | None) -> list[Doomed]:
     A lab whose state directory was deleted is found by the labels on its machines. A lab of another
     directory is touched only when its id was given.
     """
-    known = [(name, identity) for name, identity in registry.find_labs()]
+    known = registry.find_labs()
     if uuid is not None:
         chosen = [(name, identity) for name, identity in known if identity.uuid == uuid]
         if not chosen:
@@ -58,23 +60,13 @@ def destroy(doomed: list[Doomed], emit: Emit) -> None:
     """Remove every machine, network and volume of these labs, then their state. Raises ProviderError, LockedError."""
     for each in doomed:
         had_state = each.directory.root.exists()
-        with labs.exclusive(each.directory, "destroy") if had_state else _nobody_to_lock_out():
-            provider = registry.provider(each.provider)
-            try:
-                with phase(emit, "destroy", f"Remove {each.identity.name}"):
-                    provider.destroy(each.identity, emit, "destroy")
-            finally:
-                provider.close(emit, "destroy")
+        with labs.exclusive(each.directory, "destroy") if had_state else nullcontext():
+            with access.opened(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
+                provider.destroy(each.identity, emit, "destroy")
             if had_state:
                 shutil.rmtree(each.directory.root)
         if had_state:
             _remove_if_empty(each.directory.root.parent)
-
-
-def _nobody_to_lock_out() -> object:
-    from contextlib import nullcontext
-
-    return nullcontext()
 
 
 def _remove_if_empty(path: Path) -> None:

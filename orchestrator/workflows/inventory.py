@@ -6,21 +6,23 @@ from typing import Any
 
 from orchestrator import inventory, paths
 from orchestrator.errors import SpecError
-from orchestrator.providers import registry, ssh_access
+from orchestrator.providers import ssh_access
+from orchestrator.workflows import access
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
 
 
 def inventory_of(lab: Lab) -> dict[str, Any]:
     """The inventory document; nodes that run have their host keys pinned first."""
-    provider = registry.provider(lab.plan.provider)
-    nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
+    with access.opened(lab.plan.provider) as provider:
+        nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
+        capabilities = provider.capabilities()
     if nodes and not lab.directory.known_hosts.exists():
         ssh_access.write_known_hosts(lab.directory, nodes)
     return inventory.build(
         lab.plan,
         nodes,
-        provider.capabilities(),
+        capabilities,
         labs.load_access(lab.directory),
         private_key=lab.directory.private_key,
         known_hosts=lab.directory.known_hosts,

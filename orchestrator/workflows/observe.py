@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.error
+import tempfile
 import urllib.request
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 from orchestrator import bundle, catalog, debian_mirror, host, paths
+from orchestrator.bundle import BundleInfo
+from orchestrator.errors import LabError
 from orchestrator.model import BusyPort, BuildableBundle, Observed, Plan, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
@@ -16,6 +18,7 @@ from orchestrator.spec import Spec
 from orchestrator.workflows import lab as labs
 
 PROBE_SECONDS = 3.0
+MIRROR_SECONDS = 20.0
 
 
 def observe(asked: Spec, directory: LabDir) -> Observed:
@@ -23,7 +26,6 @@ def observe(asked: Spec, directory: LabDir) -> Observed:
     facts = host.facts(directory.root)
     known = labs.identity(directory, asked.lab.name)
     existing = _existing(directory)
-    others = [found for found in registry.find_labs() if found.uuid != known.uuid]
     reachable, reason = _community(asked)
     mirror, mirror_reason = _mirror(asked)
     return Observed(
@@ -37,7 +39,7 @@ def observe(asked: Spec, directory: LabDir) -> Observed:
         cgroup=facts.cgroup,
         providers=registry.states(facts),
         busy_ports=_busy_ports(existing),
-        networks=_networks(facts, existing, others),
+        networks=_networks(facts, existing),
         bundles=tuple(content_of(found) for found in bundle.list_bundles(paths.cache_dir())),
         buildable=_buildable(facts),
         community_reachable=reachable,
@@ -80,15 +82,20 @@ def _mirror(asked: Spec) -> tuple[SourceContent | None, str]:
     if asked.lab.packages.source != "mirror" or not url:
         return None, ""
     try:
-        with urllib.request.urlopen(f"{url}/manifest.json", timeout=10) as answer:
-            document: Any = json.load(answer)
-        found = bundle.info_of(document)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+        return replace(content_of(mirror_info(url)), id=url), ""
+    except (OSError, ValueError, LabError) as problem:
         return None, f"{url}/manifest.json: {problem}"
-    return SourceContent(**{**content_of(found).__dict__, "id": url}), ""
 
 
-def content_of(found: bundle.BundleInfo) -> SourceContent:
+def mirror_info(url: str) -> BundleInfo:
+    """What a mirror of a bundle's layout says of itself. Raises OSError, or LabError for a manifest that makes no sense."""
+    with tempfile.TemporaryDirectory(prefix="labctl-") as directory:
+        with urllib.request.urlopen(f"{url}/manifest.json", timeout=MIRROR_SECONDS) as answer:
+            (Path(directory) / "manifest.json").write_bytes(answer.read())
+        return bundle.load(Path(directory))
+
+
+def content_of(found: BundleInfo) -> SourceContent:
     """A bundle as the plan sees it."""
     return SourceContent(
         id=found.id,
@@ -119,13 +126,7 @@ def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:
     return tuple(BusyPort(port) for port in sorted(host.listening_ports() - own))
 
 
-def _networks(
-    facts: host.HostFacts, existing: Plan | None, others: list[registry.FoundLab]
-) -> tuple[TakenNetwork, ...]:
-    """The host's networks and those of other labs; this lab's own network is on the host too once it runs."""
-    foreign = [TakenNetwork(found.subnet, f"lab {found.name} of {found.owner}", found.name) for found in others if found.subnet]
-    spoken_for = {network.cidr for network in foreign} | ({existing.network.subnet} if existing else set())
-    return (
-        *foreign,
-        *(TakenNetwork(n.cidr, f"interface {n.interface} of this host") for n in facts.networks if n.cidr not in spoken_for),
-    )
+def _networks(facts: host.HostFacts, existing: Plan | None) -> tuple[TakenNetwork, ...]:
+    """The networks this host is on, those of other labs among them; this lab's own is there too once it runs."""
+    own = existing.network.subnet if existing else ""
+    return tuple(TakenNetwork(n.cidr, f"interface {n.interface} of this host") for n in facts.networks if n.cidr != own)

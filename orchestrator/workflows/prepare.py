@@ -29,7 +29,7 @@ def missing_packages(asked: Spec) -> tuple[str, ...]:
     if wants_containers(asked):
         found = shutil.which("dockerd", path=engine.SYSTEM_PATH)
         names += [] if found or engine.running() else list(engine.docker_packages())
-        names += [tool.package for tool in bundle.required_host_tools() if shutil.which(tool.program) is None]
+        names += [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
     if names and asked.lab.kubernetes.enabled and shutil.which("kubectl") is None and manager in _KUBECTL:
         names.append(_KUBECTL[manager])
     return tuple(dict.fromkeys(names))

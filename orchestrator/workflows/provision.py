@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,6 @@ from orchestrator import runner
 from orchestrator.events import Emit, Note, phase
 from orchestrator.model import Node, Plan
 from orchestrator.paths import LabDir
-from orchestrator.providers import registry
-from orchestrator.providers.base import Provider
 from orchestrator.spec import Spec
 from orchestrator.verify import Report
 from orchestrator.workflows import access, prepare, sources
@@ -79,7 +76,7 @@ def provision(asked: Spec, *, agree: prepare.Agree, emit: Emit) -> Provisioned:
             prepare.install_missing(asked, agree, emit)
             plan = planning.decide(asked)
             _announce(plan, emit)
-        with opened(plan, emit) as provider:
+        with access.opened(plan.provider, emit) as provider:
             with phase(emit, "preflight", "Check that nothing stands in the way"):
                 prepare.refuse(provider.preflight(plan))
                 labs.save(directory, plan)
@@ -91,16 +88,6 @@ def provision(asked: Spec, *, agree: prepare.Agree, emit: Emit) -> Provisioned:
                 _hand_over(plan, directory, nodes, emit)
             report = verify_lab(labs.Lab(directory, plan), emit=emit, settle=SETTLE_SECONDS)
     return Provisioned(directory, plan, changed, report, time.monotonic() - began)
-
-
-@contextmanager
-def opened(plan: Plan, emit: Emit) -> Iterator[Provider]:
-    """The plan's provider, let go of at the end of the block."""
-    provider = registry.provider(plan.provider)
-    try:
-        yield provider
-    finally:
-        provider.close(emit, "close")
 
 
 def _converge(plan: Plan, directory: LabDir, emit: Emit) -> Mapping[str, int]:

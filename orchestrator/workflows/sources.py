@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from orchestrator import bundle, paths
+from orchestrator.bundle import BundleInfo
 from orchestrator.errors import HostError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.model import Plan, SourceAccess
 from orchestrator.paths import LabDir
 from orchestrator.workflows import lab as labs
+from orchestrator.workflows.observe import MIRROR_SECONDS, mirror_info
 
 
 def ensure(plan: Plan, emit: Emit) -> None:
@@ -22,7 +27,7 @@ def ensure(plan: Plan, emit: Emit) -> None:
         with phase(emit, "bundle", "Build the offline bundle from Debian's source package (once)"):
             bundle.build(paths.cache_dir(), emit, "bundle")
     with phase(emit, "bundle", "Check the offline bundle"):
-        found = bundle.find(paths.cache_dir(), source.bundle_id)
+        found = planned_bundle(plan)
         problems = bundle.verify(found)
         if problems:
             raise HostError(
@@ -41,24 +46,40 @@ def serving(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]
         yield reached
         return
     if source.kind == "mirror":
-        key = directory.root / "mirror-key.asc"
-        manifest = bundle.fetch_mirror(source.url or "", source.key_url or "", key)
-        yield _with_key(reached, str(key), source.image_archive_url or "", manifest.image_archive_sha256)
+        key = _mirror_key(source.key_url or f"{source.url}/key.asc", directory)
+        archive = source.image_archive_url or ""
+        sha256 = mirror_info(source.url or "").image_archive_sha256 if archive else ""
+        yield _with_key(reached, str(key), archive, sha256)
         return
-    found = bundle.find(paths.cache_dir(), source.bundle_id or "")
-    with bundle.serve(found, plan.network.gateway, bundle_port(source.url or "")) as server:
+    found = planned_bundle(plan)
+    with bundle.serve(found, plan.network.gateway, urlsplit(source.url or "").port or 80):
         emit(Note(phase="converge", text=f"serving packages to the nodes at {source.url}"))
-        key = labs.write_private_copy(found.path / "key.asc", directory.root / "bundle-key.asc")
+        key = labs.write_private_copy(found.key_file, directory.root / "bundle-key.asc")
         yield _with_key(reached, str(key), f"{source.url}/images.tar", found.image_archive_sha256)
-        del server
+
+
+def planned_bundle(plan: Plan) -> BundleInfo:
+    """The bundle that the plan names. Raises HostError when it is no longer in the cache."""
+    found = bundle.find(paths.cache_dir(), plan.source.bundle_id or "")
+    if found is None:
+        raise HostError(
+            f"the bundle {plan.source.bundle_id} is not in {paths.cache_dir()} any more",
+            fix="labctl bundle build   (or import it again: labctl bundle import FILE)",
+        )
+    return found
+
+
+def _mirror_key(url: str, directory: LabDir) -> Path:
+    """Fetch the mirror's signing key into the lab's state; what it signs is checked by the nodes' package managers."""
+    try:
+        with urllib.request.urlopen(url, timeout=MIRROR_SECONDS) as answer:
+            text = answer.read().decode("ascii")
+    except (OSError, ValueError) as problem:
+        raise HostError(f"the mirror's key cannot be fetched from {url}: {problem}", fix="check packages.mirror in lab.yml") from None
+    labs.write_private(directory.root / "mirror-key.asc", text)
+    return directory.root / "mirror-key.asc"
 
 
 def _with_key(reached: SourceAccess, key: str, archive: str, sha256: str) -> SourceAccess:
     return SourceAccess(reached.apt_url, reached.apt_suite, reached.rpm_url, key, "", archive, sha256 if archive else "")
 
-
-def bundle_port(url: str) -> int:
-    """The port in the URL that the plan gave the nodes."""
-    from urllib.parse import urlsplit
-
-    return urlsplit(url).port or 80
