@@ -23,6 +23,7 @@ from orchestrator.events import Emit, Event, Note, Step
 # Seconds each step takes on 2 cores, measured; what is still to come is the sum of the rest.
 _ROOT, _COMPILE, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, _SUM = 25, 270, 15, 15, 25, 10, 20, 12, 6
 _TICK = 1.5
+_PATIENCE = 1800.0
 
 
 def build_id() -> str:
@@ -110,20 +111,28 @@ class Progress:
 
 
 @contextlib.contextmanager
-def locked(cache: Path) -> Iterator[None]:
-    """Hold the one lock of all bundles; raises LockedError when another process builds or imports."""
+def locked(cache: Path, emit: Emit, phase_name: str, limit: float = _PATIENCE) -> Iterator[None]:
+    """Hold the one lock of all bundles, waiting up to `limit` seconds while another process builds or imports.
+
+    The other one most likely makes what is wanted here. Raises LockedError when it does not end.
+    """
     from filelock import FileLock, Timeout
 
     store = manifest.store(cache)
     store.mkdir(parents=True, exist_ok=True, mode=0o755)
     lock = FileLock(store / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError(
-            f"another labctl is building or importing a bundle in {store}",
-            fix="wait until it has ended, then run the command again",
-        ) from None
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            lock.acquire(timeout=min(_TICK, limit))
+            break
+        except Timeout:
+            if time.monotonic() >= deadline:
+                raise LockedError(
+                    f"another labctl is building or importing a bundle in {store}",
+                    fix="wait until it has ended, then run the command again",
+                ) from None
+            emit(Step(phase=phase_name, name="bundle", detail="another labctl is at work on bundles, waiting for it"))
     try:
         yield
     finally:
@@ -133,11 +142,10 @@ def locked(cache: Path) -> Iterator[None]:
 def build(cache: Path, emit: Emit, phase_name: str) -> BundleInfo:
     """The bundle of this labctl's recipe: from the cache when it is intact, else built (6 minutes on 2 cores).
 
-    Raises HostError when the host lacks something or a step fails (the log is named), LockedError when
-    another build runs. A bundle appears in the cache only when it is complete.
+    Raises HostError when the host lacks something or a step fails (the log is named). A bundle appears in the cache only when it is complete.
     """
     inputs = recipe.load()
-    with locked(cache):
+    with locked(cache, emit, phase_name):
         present = manifest.store(cache) / inputs.id
         if present.exists():
             try:

@@ -24,7 +24,7 @@ def import_bundle(cache: Path, source: Path, emit: Emit, phase_name: str = "bund
     progress = Progress(emit, phase_name, {"copy": 10.0, "verify": 5.0})
     if not source.exists():
         raise HostError(f"{source} does not exist", fix="labctl bundle import PATH")
-    with locked(cache):
+    with locked(cache, emit, phase_name):
         store = manifest.store(cache)
         staged = store / ".import"
         shutil.rmtree(staged, ignore_errors=True)

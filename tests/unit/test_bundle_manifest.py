@@ -141,6 +141,23 @@ def test_build_makes_a_damaged_bundle_anew(tmp_path: Path, monkeypatch: pytest.M
     assert any("building it anew" in str(event.as_dict().get("text")) for event in events)
 
 
-def test_second_build_at_the_same_time_is_refused(tmp_path: Path) -> None:
-    with builder.locked(tmp_path), pytest.raises(LockedError):
-        bundle.build(tmp_path, discard, "bundle")
+def test_second_build_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+    events: list[Event] = []
+    first = builder.locked(tmp_path, discard, "bundle")
+    first.__enter__()
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        first.__exit__(None, None, None)
+
+    with builder.locked(tmp_path, emit, "bundle"):
+        assert "waiting" in str(events[0].as_dict()["detail"])
+
+
+def test_a_build_that_never_ends_is_not_waited_for_in_all_eternity(tmp_path: Path) -> None:
+    with (
+        builder.locked(tmp_path, discard, "bundle"),
+        pytest.raises(LockedError),
+        builder.locked(tmp_path, discard, "bundle", limit=0.1),
+    ):
+        pass
