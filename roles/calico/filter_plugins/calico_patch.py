@@ -110,7 +110,8 @@ def _filter(manifest: str, sha256: str, pod_cidr: str, encapsulation: str, autod
             f"the Calico manifest has sha256 {actual}, the lab wants {sha256 or 'one that is known'}"
         )
     try:
-        return patch(manifest, pod_cidr, encapsulation, autodetection)
+        # Ansible's strings carry tags that YAML cannot write
+        return patch(*(str(value) for value in (manifest, pod_cidr, encapsulation, autodetection)))
     except UnknownShapeError as error:
         raise AnsibleFilterError(f"this Calico manifest cannot be fitted to the lab: {error}") from error
 
