@@ -70,7 +70,7 @@ class Cluster:
         return {one["metadata"]["name"]: one for one in self.objects("Node")}
 
     def pods(self, namespace: str = "kube-system", **labels: str) -> Objects:
-        """The pods of a namespace that carry these labels; `_` in a label's name stands for `-`."""
+        """A namespace's pods that carry these labels and are not being deleted; `_` in a name stands for `-`."""
         wanted = {name.replace("_", "-"): value for name, value in labels.items()}
         return [
             pod

@@ -17,6 +17,7 @@ from .workload import Workload
 
 WAITS_FOR = "waits for "
 NOT_APPLICABLE = "not applicable"
+ROLLOUT = "workload.rollout"
 _EVIDENCE_LIMIT = 700
 
 
@@ -60,10 +61,15 @@ def check_of(item: pytest.Item) -> Check:
         layer=str(said.get("layer", "system")),
         node=node,
         severity="warning" if said.get("severity") == "warning" else "error",
-        title=doc[0].rstrip(".") if doc else name.removeprefix("test_").replace("_", " "),
+        title=str(said.get("title") or (doc[0].rstrip(".") if doc else _spoken(name))),
         remedy=remedy.replace("{node}", node) if node else remedy,
         after=(after,) if isinstance(after, str) else tuple(after),
     )
+
+
+def _spoken(name: str) -> str:
+    words = name.removeprefix("test_").replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def in_dependency_order(items: Iterable[pytest.Item]) -> list[pytest.Item]:
@@ -204,7 +210,9 @@ class ChecksPlugin:
             self.cluster_seen = Cluster(self.hosts[self.job.cluster.control_plane], self.job.cluster)
         return self.cluster_seen
 
-    @pytest.fixture(scope="session")
-    def workload(self, cluster: Cluster) -> Workload:
-        """The probe pods, started on first use."""
+    @pytest.fixture
+    def workload(self, cluster: Cluster, request: pytest.FixtureRequest) -> Workload:
+        """The probe pods, started on first use; some may be missing, but a check without any has nothing to look at."""
+        if not cluster.workload.pods and check_of(request.node).id != ROLLOUT:
+            pytest.skip(WAITS_FOR + ROLLOUT)
         return cluster.workload

@@ -6,6 +6,7 @@ import base64
 import datetime
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,11 @@ _OWN_TAINTS = ("node-role.kubernetes.io/master", "node-role.kubernetes.io/contro
 _LEASE_SECONDS = 60
 
 
-def _check(name: str, remedy: str, *, layer: str = "control_plane", severity: str = "error") -> pytest.MarkDecorator:
-    return pytest.mark.check(id=f"{layer}.{name}", layer=layer, severity=severity, remedy=remedy, after=API)
+def _check(
+    name: str, remedy: str, *, layer: str = "control_plane", severity: str = "error", title: str = ""
+) -> pytest.MarkDecorator:
+    identity = f"{layer}.{name}"
+    return pytest.mark.check(id=identity, layer=layer, severity=severity, remedy=remedy, after=API, title=title)
 
 
 @pytest.mark.check(
@@ -29,9 +33,20 @@ def test_api(cluster: Cluster) -> None:
 
 
 def _raw(cluster: Cluster, path: str) -> str:
+    """Why a health endpoint of the API server is not content; empty when it is."""
     result = cluster.kubectl(f"get --raw '{path}'", limit=20)
-    words = [line for line in (result.stdout + "\n" + result.stderr).splitlines() if line.strip()]
-    return "" if result.rc == 0 and result.stdout.strip() == "ok" else (words[-1] if words else "no answer")
+    if result.rc == 0 and result.stdout.strip() == "ok":
+        return ""
+    text = f"{result.stdout}\n{result.stderr}"
+    failing = re.findall(r"\[-\](\S+) failed", text)
+    words = [line for line in text.splitlines() if line.strip()]
+    return (
+        f"it answers, but says of itself: failed {', '.join(failing)}"
+        if failing
+        else words[-1]
+        if words
+        else "no answer"
+    )
 
 
 @_check("etcd_health", "labctl exec --on m-k8s -- sudo journalctl -u kubelet -n 50")
@@ -127,20 +142,17 @@ def test_version(cluster: Cluster) -> None:
     assert found == f"v{cluster.target.version}", f"it is {found}; the plan says v{cluster.target.version}"
 
 
-@pytest.mark.parametrize(
-    "component",
-    [
-        pytest.param(
-            name, marks=_check(name.replace("-", "_"), f"labctl exec --on m-k8s -- ls /etc/kubernetes/manifests/{file}")
-        )
-        for name, file in (
-            ("kube-apiserver", "kube-apiserver.yaml"),
-            ("kube-controller-manager", "kube-controller-manager.yaml"),
-            ("kube-scheduler", "kube-scheduler.yaml"),
-            ("etcd", "etcd.yaml"),
-        )
-    ],
-)
+def _component_check(component: str, what: str, promise: str, remedy: str) -> Any:
+    identity = f"{component.replace('-', '_')}{what}"
+    return pytest.param(component, marks=_check(identity, remedy, title=f"{component} {promise}"))
+
+
+_MANIFESTS = "labctl exec --on m-k8s -- ls -l /etc/kubernetes/manifests"
+_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+_LEADERS = ("kube-controller-manager", "kube-scheduler")
+
+
+@pytest.mark.parametrize("component", [_component_check(one, "", "runs", _MANIFESTS) for one in _COMPONENTS])
 def test_static_pod(cluster: Cluster, component: str) -> None:
     """The control plane's own pod runs."""
 
@@ -154,17 +166,7 @@ def test_static_pod(cluster: Cluster, component: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "component",
-    [
-        pytest.param(
-            name,
-            marks=_check(
-                f"{name.removeprefix('kube-').replace('-', '_')}_leads",
-                "labctl exec --on m-k8s -- sudo systemctl restart kubelet",
-            ),
-        )
-        for name in ("kube-controller-manager", "kube-scheduler")
-    ],
+    "component", [_component_check(one, "_leads", "holds and renews its lease", _MANIFESTS) for one in _LEADERS]
 )
 def test_leader(cluster: Cluster, component: str) -> None:
     """The component holds and renews its leader lease, which it does only while it works."""

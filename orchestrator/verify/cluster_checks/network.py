@@ -12,7 +12,7 @@ from orchestrator.verify.workload import Workload
 SEES = ("workload.exec",)
 
 
-@pytest.mark.check(id="network.pod_addresses", layer="network", remedy="labctl provision", after=("workload.rollout",))
+@pytest.mark.check(id="network.pod_addresses", layer="network", remedy="labctl provision", after=("control_plane.api",))
 def test_pod_addresses(cluster: Cluster, workload: Workload) -> None:
     """Pods get addresses of the planned pod network."""
     if not cluster.target.pod_cidr:
@@ -72,7 +72,7 @@ def test_service_spread(workload: Workload) -> None:
     assert not silent, f"no call of any pod was answered from {', '.join(silent)}"
 
 
-@pytest.mark.check(id="network.node_to_pod", layer="network", remedy="labctl provision", after=("workload.rollout",))
+@pytest.mark.check(id="network.node_to_pod", layer="network", remedy="labctl provision", after=("control_plane.api",))
 def test_node_to_pod(workload: Workload) -> None:
     """The control plane's machine reaches the pods of every node."""
     cut = workload.silent_from_node()
