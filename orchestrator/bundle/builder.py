@@ -142,7 +142,8 @@ def locked(cache: Path, emit: Emit, phase_name: str, limit: float = _PATIENCE) -
 def build(cache: Path, emit: Emit, phase_name: str) -> BundleInfo:
     """The bundle of this labctl's recipe: from the cache when it is intact, else built (6 minutes on 2 cores).
 
-    Raises HostError when the host lacks something or a step fails (the log is named). A bundle appears in the cache only when it is complete.
+    Raises HostError when the host lacks something or a step fails (the log is named).
+    A bundle appears in the cache only when it is complete.
     """
     inputs = recipe.load()
     with locked(cache, emit, phase_name):
