@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 
 from .backend import direct, multiplexed, session_argv
+from .cluster import Cluster
 from .job import Job, Target
 from .plugin import Check, ChecksPlugin, check_of, in_dependency_order
 from .report import CheckResult
@@ -164,6 +165,8 @@ class Worker:
                     direct(target.name, target.ssh_argv) if stock else multiplexed(target.name, self._link)
                 )
         self._reach()
+        if not self._lost and any("workload" in getattr(item, "fixturenames", ()) for item in items):
+            self._start_workload()
         for item, following in itertools.zip_longest(items, items[1:]):
             if time.monotonic() >= self._engine.ends:
                 return
@@ -189,6 +192,14 @@ class Worker:
         verdict = REACHABLE.result("failed" if why else "ok", why, seconds)
         self._lost = why
         self._end.send(CheckResult(**{**asdict(verdict), "node": self._target.name}))
+
+    def _start_workload(self) -> None:
+        """The cluster's probe pods take seconds to come up: they do so while the node's own checks run."""
+        plugin, wanted = self._engine.plugin, self._engine.job.cluster
+        if wanted is not None:
+            plugin.cluster_seen = Cluster(plugin.hosts[wanted.control_plane], wanted)
+            with contextlib.suppress(NodeTroubleError):
+                plugin.cluster_seen.start_early()
 
     def _blocked_by(self, check: Check) -> str:
         if self._lost:

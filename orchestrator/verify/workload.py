@@ -35,7 +35,7 @@ class ProbePod:
 
 
 class Workload:
-    """The probe Deployment in a namespace of its own; raises AssertionError, in words, when it does not come up.
+    """The probe Deployment in a namespace of its own: created at once, waited for when `pods` is first asked.
 
     Each pod holds a web server that answers with the pod's name and a shell to look around from.
     """
@@ -53,16 +53,20 @@ class Workload:
             )
         )
         cluster.undo.callback(self.remove)
-        self.pods: tuple[ProbePod, ...] = ()
         try:
             manifest = json.dumps(self._manifest())
             cluster.answer(f"apply -f - <<'END_OF_MANIFEST'\n{manifest}\nEND_OF_MANIFEST\n", limit=30)
-            self._wait()
         except AssertionError as error:
             self._failure = str(error)
 
+    @cached_property
+    def pods(self) -> tuple[ProbePod, ...]:
+        """The pods that became ready, even when others did not."""
+        return () if self._failure else self._wait()
+
     def up(self) -> None:
-        """Fail the check that asks when the workload is not running."""
+        """Fail the check that asks when not every node runs its pod."""
+        assert self.pods, self._failure or "no pod became ready"
         assert self._failure == "", self._failure
 
     def remove(self) -> None:
@@ -134,26 +138,27 @@ class Workload:
         metadata = {"name": name, "namespace": self.namespace}
         return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
-    def _wait(self) -> None:
-        """Wait for the pods; `pods` then holds those that became ready, even when others did not."""
+    def _wait(self) -> tuple[ProbePod, ...]:
         started = time.monotonic()
         settle = self._cluster.target.settle
         while True:
             pods = json.loads(self._cluster.answer(f"-n {self.namespace} get pods -o json"))["items"]
             up = [pod for pod in pods if ready(pod)]
             found = [ProbePod(name_of(p), p["spec"]["nodeName"], p["status"]["podIP"]) for p in up]
-            self.pods = tuple(sorted(found, key=lambda one: one.node))
+            found.sort(key=lambda one: one.node)
             if self.nodes and len(up) == len(self.nodes):
-                return
+                return tuple(found)
             waited = time.monotonic() - started
             placed = any("nodeName" in pod["spec"] for pod in pods)
             if not self.nodes or waited > settle + (_ROLLOUT_LIMIT if placed else _PLACING_LIMIT):
-                without = ", ".join(name for name in self.nodes if name not in {pod.node for pod in self.pods})
+                running = {pod.node for pod in found}
+                without = ", ".join(name for name in self.nodes if name not in running)
                 states = ", ".join(f"{p['spec'].get('nodeName', 'not placed')}: {state_of(p)}" for p in pods)
-                raise AssertionError(
+                self._failure = (
                     f"no pod became ready within {waited:.0f} s on {without or 'any node: none takes pods'}"
                     f" ({states or 'no pod was made'})"
                 )
+                return tuple(found)
             time.sleep(0.3)
 
     @cached_property
