@@ -58,13 +58,14 @@ def output(module: AnsibleModule, *argv: str) -> str:
 
 def packages(module: AnsibleModule) -> dict:
     """Installed packages with their versions, which of them are held, and whether dpkg was interrupted."""
-    installed, held, unfinished = {}, [], bool(glob.glob("/var/lib/dpkg/updates/[0-9]*"))
+    installed, provided, held, unfinished = {}, [], [], bool(glob.glob("/var/lib/dpkg/updates/[0-9]*"))
     if os.path.isfile("/var/lib/dpkg/status"):
-        listing = output(module, "dpkg-query", "-W", "-f=${db:Status-Abbrev}|${Package}|${Version}\n")
+        listing = output(module, "dpkg-query", "-W", "-f=${db:Status-Abbrev}|${Package}|${Version}|${Provides}\n")
         for line in listing.splitlines():
-            status, name, version = line.split("|")
+            status, name, version, provides = line.split("|", 3)
             if status[1] == "i":
                 installed[name] = version
+                provided += [word.split()[0] for word in provides.split(",") if word.strip()]
             elif status[1] not in "nc":
                 unfinished = True
             if status[0] == "h":
@@ -72,6 +73,8 @@ def packages(module: AnsibleModule) -> dict:
     elif os.path.isdir("/var/lib/rpm") or os.path.isdir("/usr/lib/sysimage/rpm"):
         listing = output(module, "rpm", "-qa", "--qf", "%{NAME}|%{VERSION}-%{RELEASE}\n")
         installed = dict(line.split("|") for line in listing.splitlines())
+    # A name that another package provides counts as installed, as it does for the package manager.
+    installed = {**dict.fromkeys(provided, ""), **installed}
     return {"packages": installed, "held": held, "packages_unfinished": unfinished}
 
 
