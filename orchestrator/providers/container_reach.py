@@ -60,9 +60,10 @@ class Waiting:
             self.api.put_archive(container["Id"], "/", keys)
 
     def _pause(self, name: str, cause: str) -> None:
-        running = self.api.containers(filters=spec.of_node(self.plan.uuid, name))
-        if not running:
-            raise self._unreachable(name, "its container ended")
+        found = self.api.containers(all=True, filters=spec.of_node(self.plan.uuid, name))
+        if not any(container["State"] == "running" for container in found):
+            status = found[0]["Status"] if found else "it is gone"
+            raise self._unreachable(name, f"its container does not run: {status}")
         if time.monotonic() > self.deadline:
             raise self._unreachable(name, cause)
         if self.stop.wait(0.05):

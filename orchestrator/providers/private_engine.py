@@ -164,7 +164,7 @@ def start(engine: OwnEngine, emit: Emit, phase: str, answers: Callable[[str], bo
         engine.write_state({**engine.read_state(), "pid": left, "started": start_time(left)})
         _await(engine, left, answers)
         return
-    for stale in (engine.socket, engine.directory / "docker.pid"):
+    for stale in (engine.socket, engine.directory / "docker.pid", *_dead_pid_file(engine)):
         stale.unlink(missing_ok=True)
     config = engine.directory / "daemon.json"
     config.write_text("{}\n", encoding="utf-8")
@@ -202,6 +202,15 @@ def _await(engine: OwnEngine, pid: int, answers: Callable[[str], bool]) -> None:
         if start_time(pid) is None or time.monotonic() > deadline:
             raise HostError(f"Docker does not start: {last_line(engine.log)}", log=engine.log, fix=f"less {engine.log}")
         time.sleep(0.05)
+
+
+def _dead_pid_file(engine: OwnEngine) -> list[Path]:
+    """containerd's pid file when its process is gone: dockerd takes a zombie for alive and waits for it in vain."""
+    file = engine.exec_root / "containerd" / "containerd.pid"
+    try:
+        return [] if start_time(int(file.read_text(encoding="ascii"))) is not None else [file]
+    except (FileNotFoundError, ValueError):
+        return [file]
 
 
 def _left_running(engine: OwnEngine) -> int | None:
