@@ -124,10 +124,11 @@ def stream(
     check: bool = True,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    grace: float = 5.0,
 ) -> Result:
     """Run a program, hand each line of its merged output to `on_line` as it comes, append all to `log`.
 
-    Raises as `run` does. The returned stdout holds the last 200 lines.
+    On timeout or Ctrl-C the program has `grace` seconds to clean up. Raises as `run` does. The returned stdout holds the last 200 lines.
     """
     process = subprocess.Popen(
         argv,
@@ -142,7 +143,7 @@ def stream(
 
     def expire() -> None:
         expired.set()
-        end_group(process.pid)
+        end_group(process.pid, grace)
 
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
@@ -163,7 +164,7 @@ def stream(
                 on_line(line)
         process.wait()
     except BaseException:
-        end_group(process.pid)
+        end_group(process.pid, grace)
         process.wait()
         raise
     finally:

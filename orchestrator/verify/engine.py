@@ -36,7 +36,7 @@ from .session import Link, NodeTroubleError
 Say = Callable[[dict[str, Any]], None]
 
 # How long cleaning up may take once the time has run out or the user pressed Ctrl-C.
-_FAREWELL = 4.0
+_FAREWELL = 10.0
 
 REACHABLE = Check("machine.reachable", "machine", "", "error", "SSH opens a root shell", "labctl start", ())
 
@@ -79,8 +79,9 @@ class Engine:
             for _, process in workers.values():
                 if process.is_alive():
                     process.terminate()
+            until = time.monotonic() + _FAREWELL + 1
             for _, process in workers.values():
-                process.join(_FAREWELL)
+                process.join(max(0.0, until - time.monotonic()))
                 if process.is_alive():
                     process.kill()
         for target, _ in workers.values():

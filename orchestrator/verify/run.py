@@ -20,6 +20,9 @@ from .report import LAYERS, CheckResult, Report, ordered
 
 _HERE = Path(__file__).parent
 
+# Seconds that the engine has after Ctrl-C: more than it grants its own processes to remove the probe pods.
+_GRACE = 14.0
+
 
 def run_checks(
     lab: str,
@@ -52,7 +55,7 @@ def run_checks(
         env = {"PYTHONPATH": str(package)}
         argv = [sys.executable, "-P", "-m", f"{__package__}.engine", str(asked)]
         try:
-            proc.stream(argv, listener.line, timeout=deadline + 30, env=env, cwd=Path(scratch))
+            proc.stream(argv, listener.line, timeout=deadline + 30, env=env, cwd=Path(scratch), grace=_GRACE)
         except proc.ProcessFailed as failed:
             if not listener.results:
                 raise LabError(
