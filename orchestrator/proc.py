@@ -128,7 +128,8 @@ def stream(
 ) -> Result:
     """Run a program, hand each line of its merged output to `on_line` as it comes, append all to `log`.
 
-    On timeout or Ctrl-C the program has `grace` seconds to clean up. Raises as `run` does. The returned stdout holds the last 200 lines.
+    On timeout or Ctrl-C the program has `grace` seconds to clean up. Raises as `run` does. The returned
+    stdout holds the last 200 lines.
     """
     process = subprocess.Popen(
         argv,
