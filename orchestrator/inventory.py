@@ -198,5 +198,3 @@ def _ignored_preflight_errors(capabilities: Capabilities) -> list[str]:
         # Looks for /boot/config and for modules of a kernel whose files no container carries.
         ignored.append("SystemVerification")
     return ignored
-
-

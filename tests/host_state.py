@@ -15,7 +15,7 @@ _OURS = re.compile(r"(dockerd|containerd|docker-proxy|runc|kubelet|etcd|kube-|ss
 
 
 def snapshot(docker_host: str | None = None) -> dict[str, list[str]]:
-    """Containers, volumes, networks, links, mounts, rules, processes, package sources and home, each as sorted lines."""
+    """Containers, volumes, networks, links, mounts, rules, processes, package sources and home, as sorted lines."""
     return {
         "links": _json_names(["ip", "-j", "link"], "ifname"),
         "network namespaces": _lines(["ip", "netns", "list"]),
@@ -102,4 +102,6 @@ def _home() -> list[str]:
 
 def _cgroups() -> list[str]:
     roots = [path for path in Path("/sys/fs/cgroup").glob("*") if path.is_dir()]
-    return sorted(str(path) for root in roots for path in root.glob("*/") if path.name in ("docker", "kubepods", "labctl"))
+    return sorted(
+        str(path) for root in roots for path in root.glob("*/") if path.name in ("docker", "kubepods", "labctl")
+    )

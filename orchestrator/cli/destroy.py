@@ -28,7 +28,9 @@ def destroy(lab: Path | None, yes: bool, dry_run: bool, uuid: str | None, output
         if output == "json":
             options.print_json({"schema": "labctl/destroy/v1", "would": lines, "removed": []})
         else:
-            click.echo("\n".join(["would remove:", *(f"  {line}" for line in lines)]) if lines else "nothing to destroy")
+            click.echo(
+                "\n".join(["would remove:", *(f"  {line}" for line in lines)]) if lines else "nothing to destroy"
+            )
         return ExitCode.OK
     if not options.agreement(yes)("remove " + "; ".join(lines) + "?"):
         raise click.UsageError("not removed: destroying a lab needs your agreement; add --yes")

@@ -105,7 +105,8 @@ def invoke(args: list[str]) -> int:
     except Exception as bug:
         if debug:
             traceback.print_exc()
-        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}\n  fix: report it with the output of the same command and --debug")
+        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}")
+        _say("  fix: report it with the output of the same command and --debug", prefix="")
         return ExitCode.BUG
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
 

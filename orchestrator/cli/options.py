@@ -79,9 +79,7 @@ def spec_options(command: Command) -> Command:
 
 def overrides(**given: Any) -> tuple[Override, ...]:
     """The given ones of those options as overrides of the lab.yml fields they stand for."""
-    return tuple(
-        Override(_OVERRIDES[name], value, f"--{name}") for name, value in given.items() if value is not None
-    )
+    return tuple(Override(_OVERRIDES[name], value, f"--{name}") for name, value in given.items() if value is not None)
 
 
 def agreement(yes: bool) -> Callable[[str], bool]:

@@ -44,7 +44,9 @@ def reach(lab: Lab, name: str) -> Node:
         raise SpecError(f"the lab {lab.plan.name} has no node {name}", fix=f"one of: {', '.join(names)}")
     node = next((node for node in reported(lab) if node.name == name), Node(name, "missing"))
     if node.state != "running":
-        raise ProviderError(f"{name} is {node.state}{f': {node.detail}' if node.detail else ''}", fix="labctl provision")
+        raise ProviderError(
+            f"{name} is {node.state}{f': {node.detail}' if node.detail else ''}", fix="labctl provision"
+        )
     return node
 
 
@@ -65,7 +67,9 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
     try:
         text = proc.run(argv, timeout=30).stdout
     except proc.ProcessFailed as problem:
-        raise ProviderError(f"{node.name}: cannot read /etc/kubernetes/admin.conf: {problem}", fix="labctl provision") from None
+        raise ProviderError(
+            f"{node.name}: cannot read /etc/kubernetes/admin.conf: {problem}", fix="labctl provision"
+        ) from None
     yaml = YAML(typ="safe", pure=True)
     document = yaml.load(text)
     assert plan.kubernetes is not None
@@ -106,7 +110,9 @@ def kubectl_program(lab: Lab) -> str:
         return str(own)
     found = shutil.which("kubectl")
     if found is None:
-        raise LabError("there is no kubectl on this host", fix="install kubectl, or: labctl ssh m-k8s -- kubectl get nodes")
+        raise LabError(
+            "there is no kubectl on this host", fix="install kubectl, or: labctl ssh m-k8s -- kubectl get nodes"
+        )
     return found
 
 

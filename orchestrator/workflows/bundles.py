@@ -15,7 +15,11 @@ from orchestrator.workflows.prepare import Agree
 def intent() -> dict[str, object]:
     """What `build` would do."""
     built = bundle.find(paths.cache_dir(), bundle.build_id())
-    return {"would": "nothing: it is built" if built else "build", "id": bundle.build_id(), "in": str(paths.cache_dir())}
+    return {
+        "would": "nothing: it is built" if built else "build",
+        "id": bundle.build_id(),
+        "in": str(paths.cache_dir()),
+    }
 
 
 def build(*, agree: Agree, emit: Emit) -> BundleInfo:

@@ -53,7 +53,9 @@ def _doomed(identity: LabIdentity, provider: ProviderName) -> Doomed:
 
 def describe(doomed: list[Doomed]) -> list[str]:
     """What would go, one line per lab."""
-    return [f"{d.identity.name} ({d.provider}; all its machines, networks and volumes; {d.directory.root})" for d in doomed]
+    return [
+        f"{d.identity.name} ({d.provider}; all its machines, networks and volumes; {d.directory.root})" for d in doomed
+    ]
 
 
 def destroy(doomed: list[Doomed], emit: Emit) -> None:

@@ -34,5 +34,7 @@ def host_variables(document: dict[str, Any], name: str) -> dict[str, Any]:
     """All variables of one node. Raises SpecError with the names that exist."""
     known = document["_meta"]["hostvars"]
     if name not in known:
-        raise SpecError(f"no running node is called {name}", fix=f"one of: {', '.join(known) or 'none runs: labctl provision'}")
+        raise SpecError(
+            f"no running node is called {name}", fix=f"one of: {', '.join(known) or 'none runs: labctl provision'}"
+        )
     return inventory.variables_of(document, name)

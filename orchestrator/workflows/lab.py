@@ -71,7 +71,9 @@ def _find(file: Path) -> LabDir:
     if base / name in found:
         return LabDir(base / name)
     names = ", ".join(path.name for path in found)
-    raise SpecError(f"{base.parent} has several labs ({names}), none called {name}", fix="labctl --lab FILE with its name")
+    raise SpecError(
+        f"{base.parent} has several labs ({names}), none called {name}", fix="labctl --lab FILE with its name"
+    )
 
 
 def identity(directory: LabDir, name: str) -> LabIdentity:

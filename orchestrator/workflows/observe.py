@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator import bundle, catalog, debian_mirror, host, paths
 from orchestrator.bundle import BundleInfo
 from orchestrator.errors import LabError
-from orchestrator.model import BusyPort, BuildableBundle, Observed, Plan, SourceContent, TakenNetwork
+from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
 from orchestrator.spec import Spec
@@ -88,7 +88,7 @@ def _mirror(asked: Spec) -> tuple[SourceContent | None, str]:
 
 
 def mirror_info(url: str) -> BundleInfo:
-    """What a mirror of a bundle's layout says of itself. Raises OSError, or LabError for a manifest that makes no sense."""
+    """What a mirror of a bundle's layout says of itself. Raises OSError, or LabError for a senseless manifest."""
     with tempfile.TemporaryDirectory(prefix="labctl-") as directory:
         with urllib.request.urlopen(f"{url}/manifest.json", timeout=MIRROR_SECONDS) as answer:
             (Path(directory) / "manifest.json").write_bytes(answer.read())

@@ -1,4 +1,4 @@
-"""Makes the host ready: what is missing is installed, after the user has agreed; what cannot be is said, all at once."""
+"""Makes the host ready: what is missing is installed after the user has agreed; what cannot be is said at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from orchestrator import bundle, host
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note
-from orchestrator.providers import engine
+from orchestrator.model import Plan
+from orchestrator.providers import engine, private_engine
 from orchestrator.spec import Spec
 
 Agree = Callable[[str], bool]
@@ -18,8 +19,8 @@ _PROGRAMS = {
     "ssh": {"apt": "openssh-client", "dnf": "openssh-clients", "zypper": "openssh-clients", "pacman": "openssh"},
     "ip": {"apt": "iproute2", "dnf": "iproute", "zypper": "iproute2", "pacman": "iproute2"},
 }
-# Nice to have: the lab brings a kubectl of its own, but a user expects to type the word.
-_KUBECTL = {"apt": "kubernetes-client", "dnf": "kubernetes-client"}
+# Debian 12's package has the version that the bundle is compiled from the source of.
+_KUBECTL_PACKAGE, _KUBECTL_MINOR = "kubernetes-client", "1.20."
 
 
 def missing_packages(asked: Spec) -> tuple[str, ...]:
@@ -27,11 +28,9 @@ def missing_packages(asked: Spec) -> tuple[str, ...]:
     manager = host.package_manager()
     names = [by[manager] for program, by in _PROGRAMS.items() if manager in by and shutil.which(program) is None]
     if wants_containers(asked):
-        found = shutil.which("dockerd", path=engine.SYSTEM_PATH)
+        found = shutil.which("dockerd", path=private_engine.SYSTEM_PATH)
         names += [] if found or engine.running() else list(engine.docker_packages())
         names += [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
-    if names and asked.lab.kubernetes.enabled and shutil.which("kubectl") is None and manager in _KUBECTL:
-        names.append(_KUBECTL[manager])
     return tuple(dict.fromkeys(names))
 
 
@@ -55,6 +54,23 @@ def install_missing(asked: Spec, agree: Agree, emit: Emit) -> None:
         )
     emit(Note(phase="host", text=f"installing on this host: {', '.join(names)}"))
     host.install_packages(names)
+
+
+def offer_kubectl(plan: Plan, agree: Agree, emit: Emit) -> None:
+    """Install kubectl on the host when the host's package is of the cluster's version; the lab has its own anyway."""
+    fits = plan.kubernetes is not None and plan.kubernetes.version.startswith(_KUBECTL_MINOR)
+    if not fits or shutil.which("kubectl") or host.package_manager() != "apt":
+        return
+    command = host.install_command("apt", [_KUBECTL_PACKAGE])
+    if not agree(f"This host has no kubectl. Install it with `{command}`?"):
+        return
+    try:
+        host.install_packages([_KUBECTL_PACKAGE])
+        emit(Note(phase="kubeconfig", text=f"installed kubectl on this host ({_KUBECTL_PACKAGE})"))
+    except HostError as problem:
+        emit(
+            Note(phase="kubeconfig", text=f"no kubectl on this host ({problem.message}); `labctl kubectl` has its own")
+        )
 
 
 def refuse(problems: list[Problem]) -> None:

@@ -85,7 +85,7 @@ def provision(asked: Spec, *, agree: prepare.Agree, emit: Emit) -> Provisioned:
                 nodes = tuple(provider.create(plan, directory, emit, "create"))
             changed = _converge(plan, directory, emit)
             if plan.kubernetes is not None:
-                _hand_over(plan, directory, nodes, emit)
+                _hand_over(plan, directory, nodes, agree, emit)
             report = verify_lab(labs.Lab(directory, plan), emit=emit, settle=SETTLE_SECONDS)
     return Provisioned(directory, plan, changed, report, time.monotonic() - began)
 
@@ -97,10 +97,11 @@ def _converge(plan: Plan, directory: LabDir, emit: Emit) -> Mapping[str, int]:
         return runner.run_playbook("site.yml", lab=directory, emit=emit, deadline=CONVERGE_DEADLINE).changed
 
 
-def _hand_over(plan: Plan, directory: LabDir, nodes: tuple[Node, ...], emit: Emit) -> None:
+def _hand_over(plan: Plan, directory: LabDir, nodes: tuple[Node, ...], agree: prepare.Agree, emit: Emit) -> None:
     with phase(emit, "kubeconfig", "Hand over kubeconfig and kubectl"):
         access.fetch_kubeconfig(plan, directory, nodes)
         access.install_kubectl(plan, directory)
+        prepare.offer_kubectl(plan, agree, emit)
 
 
 def _announce(plan: Plan, emit: Emit) -> None:

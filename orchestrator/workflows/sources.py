@@ -75,11 +75,14 @@ def _mirror_key(url: str, directory: LabDir) -> Path:
         with urllib.request.urlopen(url, timeout=MIRROR_SECONDS) as answer:
             text = answer.read().decode("ascii")
     except (OSError, ValueError) as problem:
-        raise HostError(f"the mirror's key cannot be fetched from {url}: {problem}", fix="check packages.mirror in lab.yml") from None
+        raise HostError(
+            f"the mirror's key cannot be fetched from {url}: {problem}", fix="check packages.mirror in lab.yml"
+        ) from None
     labs.write_private(directory.root / "mirror-key.asc", text)
     return directory.root / "mirror-key.asc"
 
 
 def _with_key(reached: SourceAccess, key: str, archive: str, sha256: str) -> SourceAccess:
-    return SourceAccess(reached.apt_url, reached.apt_suite, reached.rpm_url, key, "", archive, sha256 if archive else "")
-
+    return SourceAccess(
+        reached.apt_url, reached.apt_suite, reached.rpm_url, key, "", archive, sha256 if archive else ""
+    )

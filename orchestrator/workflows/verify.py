@@ -17,9 +17,7 @@ from orchestrator.workflows.lab import Lab
 DEADLINE = 180.0
 
 
-def verify_lab(
-    lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0
-) -> Report:
+def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0) -> Report:
     """Run the checks and return the report. `settle` seconds are granted to what is still starting."""
     nodes = {node.name: node for node in access.reported(lab)}
     document = inventory_of(lab)

@@ -18,9 +18,7 @@ from orchestrator.errors import ExitCode, HostError, Problem
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def labctl(
-    *args: str, cwd: Path, lab: str | None = None, timeout: float = 60
-) -> subprocess.CompletedProcess[str]:
+def labctl(*args: str, cwd: Path, lab: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     if lab is not None:
         (cwd / "lab.yml").write_text(lab)
     return subprocess.run(
@@ -122,7 +120,9 @@ def test_the_exit_code_table_in_the_docs_is_that_of_the_code() -> None:
 
 def test_a_failure_is_told_in_at_most_twelve_lines_with_fix_and_log() -> None:
     problems = [Problem(f"problem {number}", "here", "do that") for number in range(20)]
-    lines = describe(HostError("this host is not ready", problems=problems, fix="labctl doctor", log=Path("/var/log/x")))
+    lines = describe(
+        HostError("this host is not ready", problems=problems, fix="labctl doctor", log=Path("/var/log/x"))
+    )
     assert len(lines) <= MAX_LINES
     assert lines[0] == "this host is not ready"
     assert lines[-2:] == ["  fix: labctl doctor", "  log: /var/log/x"]
