@@ -31,7 +31,8 @@ def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
     if api is not None:
         found += engine_problems(api.info())
         found += foreign_objects(plan, api)
-    if api is None or not node_image.present(api):
+    lacking = len(plan.nodes) - (made_nodes(plan, api) if api is not None else 0)
+    if lacking and (api is None or not node_image.present(api)):
         found += node_image.problems()
     own = own_ports(plan, api) if api is not None else set()
     found += port_problems(plan, own, host.port_is_free, lab_ports(api) if api is not None else {})
@@ -42,7 +43,7 @@ def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
     with_kubernetes = plan.kubernetes is not None
     memory = host.parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))
     found += size_problems(
-        nodes=len(plan.nodes) - (running_nodes(plan, api) if api is not None else 0),
+        nodes=lacking,
         with_kubernetes=with_kubernetes,
         memory_available=memory.get("MemAvailable", 0),
         disk_free=host.disk_free(root),
@@ -152,9 +153,17 @@ def lab_ports(api: APIClient) -> dict[int, LabIdentity]:
     return {port["PublicPort"]: lab for ports, lab in containers if lab for port in ports if "PublicPort" in port}
 
 
-def running_nodes(plan: Plan, api: APIClient) -> int:
-    """How many of the lab's containers run already."""
-    return len(api.containers(filters=spec.selector(plan.uuid)))
+def made_nodes(plan: Plan, api: APIClient) -> int:
+    """How many of the plan's nodes there are already, running or not."""
+    names = {node.name for node in plan.nodes}
+    listed = api.containers(all=True, filters=spec.selector(plan.uuid))
+    return len(names & {item["Labels"].get(spec.NODE) for item in listed})
+
+
+def same_network(plan: Plan, network: Mapping[str, Any]) -> bool:
+    """Whether a network as Docker lists it has the plan's subnet and gateway."""
+    config = (network.get("IPAM", {}).get("Config") or [{}])[0]
+    return bool(config.get("Subnet") == plan.network.subnet and config.get("Gateway") == plan.network.gateway)
 
 
 def foreign_objects(plan: Plan, api: APIClient) -> list[Problem]:

@@ -75,12 +75,13 @@ class ContainerProvider:
     def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Make or repair the nodes, all at once; return when each lets the lab's key in."""
         api = self._open(emit, phase).api
-        image = node_image.ensure(api, emit, phase)
         if missing := container_preflight.kernel_problems(plan):
             raise HostError(missing[0].what, fix=missing[0].fix)
         if foreign := container_preflight.foreign_objects(plan, api):
             raise ProviderError(foreign[0].what, problems=foreign, fix=foreign[0].fix)
         public_key = ssh_access.ensure_key(lab)
+        # A lab that is all there needs no image, which may be another one by now and take a minute to make.
+        image = node_image.ensure(api, emit, phase) if self._lacks_nodes(plan) else ""
         try:
             self._ensure_network(plan)
             version = str(api.version()["Version"])
@@ -224,8 +225,7 @@ class ContainerProvider:
 
     def _ensure_network(self, plan: Plan) -> None:
         for network in self._api.networks(filters=spec.selector(plan.uuid)):
-            config = (network.get("IPAM", {}).get("Config") or [{}])[0]
-            if config.get("Subnet") == plan.network.subnet and config.get("Gateway") == plan.network.gateway:
+            if container_preflight.same_network(plan, network):
                 return
             # The lab moved to another subnet: its containers carry the old addresses and are made anew.
             for container in self._api.containers(all=True, filters=spec.selector(plan.uuid)):
@@ -266,6 +266,14 @@ class ContainerProvider:
             return changed
         except Exception as error:
             raise _failure(node.name, error) from error
+
+    def _lacks_nodes(self, plan: Plan) -> bool:
+        """Whether any node has to be made."""
+        found = self._together(lambda node: (node, self._inspect(plan, node.name)), plan.nodes)
+        return any(record is None or self._must_go(plan, node, record) for node, record in found) or not any(
+            container_preflight.same_network(plan, network)
+            for network in self._api.networks(filters=spec.selector(plan.uuid))
+        )
 
     def _must_go(self, plan: Plan, node: NodePlan, found: dict[str, Any]) -> bool:
         """Whether a node is half-made (never started) or has what a living container cannot change."""
