@@ -208,13 +208,21 @@ class SourceAccess:
 
 @dataclass(frozen=True)
 class ProviderState:
-    """One provider as this host has it: `detail` says what is missing when it is not `ready`, `fix` how to get it."""
+    """One provider as this host has it: `detail` says what is missing when it is not `ready`, `fix` how to get it.
+
+    `only_named` says why `auto` passes a ready provider by, so that it is taken only when it is asked for.
+    """
 
     name: ProviderName
     ready: bool
     detail: str = ""
     fix: str = ""
     capabilities: Capabilities | None = None
+    only_named: str = ""
+
+    @property
+    def automatic(self) -> bool:
+        return self.ready and not self.only_named
 
 
 @dataclass(frozen=True)

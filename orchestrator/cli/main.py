@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inventory": ("inventory", "Print the Ansible inventory of the lab"),
     "bundle": ("bundle", "Build, import, show and check the offline bundle"),
     "catalog": ("plan", "What can be combined, and what was tested"),
+    "render": ("render", "Write Vagrantfile, inventory and plan; start nothing"),
+    "box": ("box", "Vagrant boxes: list, import, build"),
     "destroy": ("destroy", "Remove the lab and everything it made"),
 }
 

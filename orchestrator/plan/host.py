@@ -28,9 +28,11 @@ def provider(observed: Observed, ledger: Ledger) -> ProviderName:
         ledger.decide("provider", name, "auto: the lab has it already" if asked == "auto" else "")
         return name
     for state in observed.providers:
-        if state.ready and state.name != "static":
+        if state.automatic and state.name != "static":
             passed = [
-                f"{other.name}: {other.detail}" for other in observed.providers if not other.ready and other.detail
+                f"{other.name}: {other.detail or other.only_named}"
+                for other in observed.providers
+                if not other.automatic and (other.detail or other.only_named)
             ]
             others = f" ({'; '.join(passed)})" if passed else ""
             ledger.decide("provider", state.name, f"auto: the first that this host has{others}")

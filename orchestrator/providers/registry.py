@@ -20,8 +20,26 @@ def _container() -> Provider:
     return ContainerProvider()
 
 
+def _virtualbox() -> Provider:
+    from orchestrator.providers.vagrant import VagrantProvider
+    from orchestrator.providers.virtualbox import VirtualBox
+
+    return VagrantProvider("virtualbox", VirtualBox())
+
+
+def _libvirt() -> Provider:
+    from orchestrator.providers.libvirt import Libvirt
+    from orchestrator.providers.vagrant import VagrantProvider
+
+    return VagrantProvider("libvirt", Libvirt())
+
+
 # A provider is added here with its class; `states` says what its host must have.
-_MAKERS: dict[ProviderName, Callable[[], Provider]] = {"container": _container}
+_MAKERS: dict[ProviderName, Callable[[], Provider]] = {
+    "container": _container,
+    "virtualbox": _virtualbox,
+    "libvirt": _libvirt,
+}
 
 # In the order of preference: the programs a provider needs, and where they come from.
 _PROGRAMS: dict[ProviderName, tuple[tuple[str, str], ...]] = {
@@ -63,11 +81,26 @@ def _state(name: ProviderName) -> ProviderState:
             "static": "lab.yml lists no hosts for it",
         }.get(name, "its tools are here, but labctl cannot drive them yet")
         return ProviderState(name, ready=False, detail=detail, fix="provider: container")
-    obstacle = engine.obstacle()
     made = _MAKERS[name]()
+    if name == "virtualbox":
+        return ProviderState(name, ready=True, capabilities=made.capabilities())
+    if name == "libvirt":
+        return ProviderState(name, ready=True, capabilities=made.capabilities(), only_named=_libvirt_slow())
+    obstacle = engine.obstacle()
     if obstacle is None:
         return ProviderState(name, ready=True, capabilities=made.capabilities())
     return ProviderState(name, False, obstacle.message, obstacle.fix, made.capabilities())
+
+
+def _libvirt_slow() -> str:
+    """Why `auto` passes libvirt by although it can be used; empty when nothing speaks against it."""
+    from orchestrator.providers import libvirt, libvirt_daemon
+
+    if not libvirt.kvm():
+        return "no KVM here: its machines would be emulated in software, which takes minutes"
+    if libvirt_daemon.started_here() or not libvirt.Libvirt().answers():
+        return "its daemon does not run"
+    return ""
 
 
 def choose(requested: str, states: Sequence[ProviderState], existing: ProviderName | None) -> tuple[ProviderName, str]:
@@ -89,9 +122,9 @@ def choose(requested: str, states: Sequence[ProviderState], existing: ProviderNa
         if not state.ready:
             raise HostError(f"the provider {requested} cannot be used: {state.detail}", fix=state.fix)
         return state.name, "asked for"
-    lacking = [f"{state.name}: {state.detail}" for state in states if not state.ready]
+    lacking = [f"{state.name}: {state.detail or state.only_named}" for state in states if not state.automatic]
     for state in states:
-        if state.ready:
+        if state.automatic:
             before = [text for text in lacking if not text.startswith("static")]
             return state.name, f"the first that this host has ({'; '.join(before)})" if before else "preferred"
     raise HostError(f"no provider can be used here: {'; '.join(lacking)}", fix=by_name["container"].fix)

@@ -1,0 +1,80 @@
+#!/bin/sh
+# Runs on the host with the new root as $1, after the packages are in it. $2: the public key every Vagrant box carries.
+set -eu
+root=$1
+
+chroot "$root" groupadd --gid 1000 vagrant
+chroot "$root" useradd --uid 1000 --gid vagrant --create-home --shell /bin/bash vagrant
+install -d -m 0700 -o 1000 -g 1000 "$root/home/vagrant/.ssh"
+printf '%s\n' "$2" >"$root/home/vagrant/.ssh/authorized_keys"
+chown 1000:1000 "$root/home/vagrant/.ssh/authorized_keys"
+chmod 0600 "$root/home/vagrant/.ssh/authorized_keys"
+echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/vagrant"
+chmod 0440 "$root/etc/sudoers.d/vagrant"
+
+cat >"$root/etc/ssh/sshd_config.d/labctl.conf" <<'END'
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin no
+UseDNS no
+MaxSessions 100
+MaxStartups 100:30:200
+PrintMotd no
+PrintLastLog no
+END
+
+# Machines make their own host keys at their first boot.
+cat >"$root/etc/systemd/system/labctl-ssh-host-keys.service" <<'END'
+[Unit]
+Description=Make this machine's SSH host keys
+Before=ssh.service
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target
+END
+systemctl --root="$root" --quiet enable ssh.service labctl-ssh-host-keys.service
+systemctl --root="$root" --quiet set-default multi-user.target
+
+# A real swap partition, which the lab then turns off: that is one of the things it has to prove.
+cat >"$root/etc/fstab" <<'END'
+LABEL=root / ext4 errors=remount-ro,noatime 0 1
+LABEL=swap none swap sw 0 0
+END
+cat >"$root/etc/network/interfaces" <<'END'
+auto lo
+iface lo inet loopback
+
+auto eth0
+iface eth0 inet dhcp
+END
+echo debian >"$root/etc/hostname"
+printf '127.0.0.1 localhost\n127.0.1.1 debian\n' >"$root/etc/hosts"
+
+kernel=$(basename "$root"/boot/vmlinuz-*)
+mkdir -p "$root/boot/extlinux"
+cat >"$root/boot/extlinux/extlinux.conf" <<END
+DEFAULT linux
+PROMPT 0
+TIMEOUT 0
+LABEL linux
+  LINUX /boot/$kernel
+  INITRD /boot/initrd.img-${kernel#vmlinuz-}
+  APPEND root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 console=tty0 console=ttyS0
+END
+
+# Identity, keys and package sources come from the lab.
+rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
+: >"$root/etc/machine-id"
+rm -f "$root/var/lib/dbus/machine-id" "$root/etc/resolv.conf"
+ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
+: >"$root/etc/resolv.conf"
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log "$root"/var/log/apt
+
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service; do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done

@@ -1,0 +1,97 @@
+"""Starts libvirtd and virtlogd where no service manager does, says so, and ends them after the last lab."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator import host, paths, proc
+from orchestrator.errors import HostError, Problem
+from orchestrator.events import Emit, Note
+
+START_SECONDS = 60
+DAEMONS = ("virtlogd", "libvirtd")
+SEARCH = "/usr/sbin:/sbin:/usr/bin"
+
+
+def _record() -> Path:
+    return paths.runtime_dir() / "libvirt-daemons.json"
+
+
+def service_manager() -> bool:
+    """Whether a service manager runs here, whose business daemons are then."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def started_here() -> bool:
+    """Whether the daemons that run are those that labctl started for a lab."""
+    return _record().exists()
+
+
+def obstacle() -> Problem | None:
+    """Why libvirt does not answer and labctl cannot start it; None when it can."""
+    if service_manager():
+        return Problem(
+            "libvirt does not answer", "libvirt", "systemctl enable --now libvirtd; and join the group libvirt"
+        )
+    missing = [name for name in DAEMONS if shutil.which(name, path=SEARCH) is None]
+    if missing:
+        fix = host.install_command(host.package_manager(), ["libvirt-daemon-system"])
+        return Problem(f"{' and '.join(missing)} not installed", "libvirt", fix)
+    if os.geteuid() != 0:
+        return Problem("libvirt does not run and starting it takes root", "libvirt", "sudo ./labctl provision")
+    return None
+
+
+def start(answers: Callable[[], bool], emit: Emit, phase: str) -> None:
+    """Start both daemons and wait until libvirt answers. Raises HostError with the reason and the log."""
+    if problem := obstacle():
+        raise HostError(problem.what, fix=problem.fix)
+    log = paths.runtime_dir() / "libvirt-daemons.log"
+    started = {name: proc.spawn([shutil.which(name, path=SEARCH) or name], log=log) for name in DAEMONS}
+    _record().write_text(json.dumps(started) + "\n", encoding="ascii")
+    words = " and ".join(f"{name} ({pid})" for name, pid in started.items())
+    emit(Note(phase=phase, text=f"no service manager runs here: started {words}; they end with the last lab"))
+    deadline = time.monotonic() + START_SECONDS
+    while not answers():
+        if time.monotonic() > deadline:
+            raise HostError(f"libvirtd does not answer within {START_SECONDS} s", log=log, fix=f"less {log}")
+        time.sleep(0.2)
+
+
+def stop(emit: Emit, phase: str) -> None:
+    """End the daemons that `start` recorded, when these processes are still they."""
+    try:
+        started = json.loads(_record().read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return
+    ended = [name for name in reversed(DAEMONS) if _end(int(started.get(name, 0)), name)]
+    _record().unlink(missing_ok=True)
+    if ended:
+        emit(Note(phase=phase, text=f"ended {' and '.join(ended)}, which labctl had started"))
+
+
+def _is(pid: int, name: str) -> bool:
+    try:
+        return pid > 0 and name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    except OSError:
+        return False
+
+
+def _end(pid: int, name: str) -> bool:
+    if not _is(pid, name):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while _is(pid, name) and time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.1)
+    return True

@@ -1,0 +1,53 @@
+# -*- mode: ruby -*-
+# vi: set ft=ruby :
+
+# Machines of the lab a-1, written by labctl: change lab.yml, not this file, which is written anew.
+# It makes machines and sets nothing up inside them; Ansible does that (`labctl provision`).
+
+lab = {
+  name: "a-1",
+  uuid: "00000000-0000-4000-8000-000000000001",
+  owner: "/home/reader/lab",
+}
+
+nodes = [
+  { name: "0", address: "192.168.56.10", cpus: 2, memory: 3072, display_name: "0 \#{1} @home; |&<ü>", ssh_port: 60010 },
+  { name: "x-1", address: "192.168.56.101", cpus: 1, memory: 2560, display_name: "x-1 \#{1} @home; |&<ü>", ssh_port: 60101 },
+  { name: "x-2", address: "192.168.56.102", cpus: 1, memory: 2560, display_name: "x-2 \#{1} @home; |&<ü>", ssh_port: 60102 },
+  { name: "x-3", address: "192.168.56.103", cpus: 1, memory: 2560, display_name: "x-3 \#{1} @home; |&<ü>", ssh_port: 60103 },
+]
+
+Vagrant.configure("2") do |config|
+  config.vm.box = "bento/debian-12"
+  config.vm.box_check_update = false
+  config.vm.boot_timeout = 300
+  config.vm.synced_folder ".", "/vagrant", disabled: true
+  # Vagrant replaces the public key that every box carries by one of its own, for each machine.
+  config.ssh.insert_key = true
+
+  nodes.each do |node|
+    config.vm.define node[:name] do |machine|
+      machine.vm.hostname = node[:name]
+      machine.vm.network "private_network", ip: node[:address], netmask: "255.255.255.0"
+      # The id "ssh" replaces Vagrant's own forward of port 2222, so that there is one.
+      machine.vm.network "forwarded_port", id: "ssh", guest: 22, host: node[:ssh_port], host_ip: "127.0.0.1", auto_correct: true
+      if node[:name] == "0"
+        machine.vm.network "forwarded_port", id: "kubernetes", guest: 6443, host: 60443, host_ip: "127.0.0.1"
+      end
+
+      machine.vm.provider "virtualbox" do |vb|
+        vb.name = node[:display_name]
+        vb.cpus = node[:cpus]
+        vb.memory = node[:memory]
+        vb.linked_clone = true
+        vb.gui = false
+        vb.check_guest_additions = false
+        vb.customize ["modifyvm", :id, "--groups", "/한국어 \#@x"]
+        # How labctl finds its machines again, whatever becomes of this directory.
+        lab.merge(node: node[:name]).each do |key, value|
+          vb.customize ["setextradata", :id, "labctl/#{key}", value]
+        end
+      end
+    end
+  end
+end

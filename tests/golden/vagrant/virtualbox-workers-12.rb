@@ -1,0 +1,62 @@
+# -*- mode: ruby -*-
+# vi: set ft=ruby :
+
+# Machines of the lab k8s-lab, written by labctl: change lab.yml, not this file, which is written anew.
+# It makes machines and sets nothing up inside them; Ansible does that (`labctl provision`).
+
+lab = {
+  name: "k8s-lab",
+  uuid: "00000000-0000-4000-8000-000000000001",
+  owner: "/home/reader/lab",
+}
+
+nodes = [
+  { name: "m-k8s", address: "192.168.56.10", cpus: 2, memory: 3072, display_name: "m-k8s", ssh_port: 60010 },
+  { name: "w1-k8s", address: "192.168.56.101", cpus: 1, memory: 2560, display_name: "w1-k8s", ssh_port: 60101 },
+  { name: "w2-k8s", address: "192.168.56.102", cpus: 1, memory: 2560, display_name: "w2-k8s", ssh_port: 60102 },
+  { name: "w3-k8s", address: "192.168.56.103", cpus: 1, memory: 2560, display_name: "w3-k8s", ssh_port: 60103 },
+  { name: "w4-k8s", address: "192.168.56.104", cpus: 1, memory: 2560, display_name: "w4-k8s", ssh_port: 60104 },
+  { name: "w5-k8s", address: "192.168.56.105", cpus: 1, memory: 2560, display_name: "w5-k8s", ssh_port: 60105 },
+  { name: "w6-k8s", address: "192.168.56.106", cpus: 1, memory: 2560, display_name: "w6-k8s", ssh_port: 60106 },
+  { name: "w7-k8s", address: "192.168.56.107", cpus: 1, memory: 2560, display_name: "w7-k8s", ssh_port: 60107 },
+  { name: "w8-k8s", address: "192.168.56.108", cpus: 1, memory: 2560, display_name: "w8-k8s", ssh_port: 60108 },
+  { name: "w9-k8s", address: "192.168.56.109", cpus: 1, memory: 2560, display_name: "w9-k8s", ssh_port: 60109 },
+  { name: "w10-k8s", address: "192.168.56.110", cpus: 1, memory: 2560, display_name: "w10-k8s", ssh_port: 60110 },
+  { name: "w11-k8s", address: "192.168.56.111", cpus: 1, memory: 2560, display_name: "w11-k8s", ssh_port: 60111 },
+  { name: "w12-k8s", address: "192.168.56.112", cpus: 1, memory: 2560, display_name: "w12-k8s", ssh_port: 60112 },
+]
+
+Vagrant.configure("2") do |config|
+  config.vm.box = "bento/debian-12"
+  config.vm.box_check_update = false
+  config.vm.boot_timeout = 300
+  config.vm.synced_folder ".", "/vagrant", disabled: true
+  # Vagrant replaces the public key that every box carries by one of its own, for each machine.
+  config.ssh.insert_key = true
+
+  nodes.each do |node|
+    config.vm.define node[:name] do |machine|
+      machine.vm.hostname = node[:name]
+      machine.vm.network "private_network", ip: node[:address], netmask: "255.255.255.0"
+      # The id "ssh" replaces Vagrant's own forward of port 2222, so that there is one.
+      machine.vm.network "forwarded_port", id: "ssh", guest: 22, host: node[:ssh_port], host_ip: "127.0.0.1", auto_correct: true
+      if node[:name] == "m-k8s"
+        machine.vm.network "forwarded_port", id: "kubernetes", guest: 6443, host: 60443, host_ip: "127.0.0.1"
+      end
+
+      machine.vm.provider "virtualbox" do |vb|
+        vb.name = node[:display_name]
+        vb.cpus = node[:cpus]
+        vb.memory = node[:memory]
+        vb.linked_clone = true
+        vb.gui = false
+        vb.check_guest_additions = false
+        vb.customize ["modifyvm", :id, "--groups", "/k8s-lab"]
+        # How labctl finds its machines again, whatever becomes of this directory.
+        lab.merge(node: node[:name]).each do |key, value|
+          vb.customize ["setextradata", :id, "labctl/#{key}", value]
+        end
+      end
+    end
+  end
+end
