@@ -297,7 +297,8 @@ class ContainerProvider:
         """Wait until every node answers on SSH with its pinned key and lets the lab in."""
         nodes = self.nodes(plan)
         ssh_access.write_known_hosts(lab, nodes)
-        waiting = container_reach.Waiting(self._api, plan, lab, time.monotonic() + READY_SECONDS, self._stop)
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = container_reach.Waiting(self._api, plan, lab, deadline, self._stop, emit, phase)
 
         def one(node: Node) -> None:
             waiting.for_login(node)

@@ -42,7 +42,7 @@ class Engine:
         if self._api is None:
             from docker import APIClient
 
-            self._api = APIClient(base_url=self.url, timeout=API_SECONDS, num_pools=64)
+            self._api = APIClient(base_url=self.url, timeout=API_SECONDS, max_pool_size=32)
         return self._api
 
     def close(self, emit: Emit, phase: str) -> None:
@@ -123,7 +123,7 @@ def running() -> tuple[str, bool] | None:
     A private engine that runs holds labs, so it goes before the system's; only DOCKER_HOST goes before it.
     """
     private = f"unix://{own().socket}"
-    if not os.environ.get("DOCKER_HOST") and own().process() is not None and answers(private):
+    if os.environ.get("DOCKER_HOST", private) == private and own().process() is not None and answers(private):
         return private, True
     url = user_url()
     return (url, False) if url and answers(url) else None
@@ -140,9 +140,14 @@ def dormant() -> bool:
 
 def obstacle() -> HostError | None:
     """Why neither the user's engine can be used nor one be started, with the fix; None when one can. Starts nothing."""
+    url = user_url()
+    if url and not url.startswith("unix://"):
+        return HostError(
+            f"the Docker engine {url} is on another machine; nodes are reached on this one",
+            fix="unset DOCKER_HOST, or docker context use default",
+        )
     if running() is not None:
         return None
-    url = user_url()
     if url and (os.environ.get("DOCKER_HOST") or url != f"unix://{SYSTEM_SOCKET}"):
         return HostError(
             f"the Docker engine chosen by DOCKER_HOST or the docker context does not answer ({url})",
@@ -177,11 +182,11 @@ def docker_packages() -> tuple[str, ...]:
 
 def open_engine(emit: Emit, phase: str) -> Engine:
     """The engine to work with, started if nothing answers. Raises HostError naming what is missing and the fix."""
+    if (problem := obstacle()) is not None:
+        raise problem
     found = running()
     if found and not found[1]:
         return Engine(found[0], private=False)
-    if found is None and (problem := obstacle()) is not None:
-        raise problem
     engine = own()
     if found is None and _service_manager():
         _start_service(emit, phase)

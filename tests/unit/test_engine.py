@@ -44,6 +44,13 @@ def test_an_engine_that_was_asked_for_and_does_not_answer_is_an_obstacle(
     assert problem.fix
 
 
+def test_an_engine_on_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+    problem = engine.obstacle()
+    assert problem is not None
+    assert "another machine" in problem.message
+
+
 def test_a_record_counts_only_for_the_same_process_of_the_same_boot(tmp_path: Path) -> None:
     own = OwnEngine(tmp_path)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
