@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from .cluster import Cluster
+from .dependencies import PREREQUISITES
 from .job import Job
 from .report import CheckResult, Severity, Status
 from .session import NodeTroubleError
@@ -63,7 +64,7 @@ def check_of(item: pytest.Item) -> Check:
         severity="warning" if said.get("severity") == "warning" else "error",
         title=str(said.get("title") or (doc[0].rstrip(".") if doc else _spoken(name))),
         remedy=remedy.replace("{node}", node) if node else remedy,
-        after=(after,) if isinstance(after, str) else tuple(after),
+        after=(*((after,) if isinstance(after, str) else after), *PREREQUISITES.get(identity, ())),
     )
 
 

@@ -23,6 +23,8 @@ _TOLERATED = ("node-role.kubernetes.io/master", "node-role.kubernetes.io/control
 _ROLLOUT_LIMIT = 30.0
 _PLACING_LIMIT = 10.0
 _SERVICE_CALLS = 12
+# Seconds that rules and names may lag behind a Service that was just made.
+_FOLLOWING = 3.0
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,33 @@ class Workload:
 
     @cached_property
     def seen(self) -> dict[str, Seen]:
-        """What each pod's shell sees, by node: one exec per pod, all at once."""
-        addresses = " ".join(pod.address for pod in self.pods)
+        """What each pod's shell sees, by node; a look that finds something amiss is taken once more.
+
+        Endpoints, kube-proxy's rules and DNS follow a new Service within a second or two, not at once.
+        """
+        seen = self._look()
+        until = time.monotonic() + max(_FOLLOWING, self._cluster.target.settle)
+        while not self._all_well(seen) and time.monotonic() < until:
+            time.sleep(1)
+            seen = self._look()
+        return seen
+
+    def _all_well(self, seen: dict[str, Seen]) -> bool:
+        names = {pod.name for pod in self.pods}
+        addresses = {pod.address for pod in self.pods}
+        answered = {answer for one in seen.values() for answer in one.of("service")}
+        return answered == names and all(
+            {line.partition(" ")[2] for line in one.of("pod")} == names
+            and set(one.of("named")) <= names
+            and one.of("full")[:1] == [f"{self.service_address} "]
+            and set(" ".join(one.of("headless")).split()) == addresses
+            for one in seen.values()
+        )
+
+    def _look(self) -> dict[str, Seen]:
+        """Look around from every pod: one exec per pod, all at once."""
         script = _LOOK.format(
-            addresses=addresses,
+            addresses=" ".join(pod.address for pod in self.pods),
             port=self._cluster.target.web_port,
             calls=" ".join(str(number) for number in range(_SERVICE_CALLS)),
             service=self.service_address,
@@ -183,7 +208,7 @@ class Workload:
         lines = [line.split(" ", 2) for line in output.stdout.splitlines()]
         return {
             pod.node: Seen(
-                [(rest[1], rest[2] if len(rest) > 2 else "") for rest in lines if rest[0] == pod.node and len(rest) > 1]
+                [(one[1], one[2] if len(one) > 2 else "") for one in lines if one[0] == pod.node and one[1:]]
             )
             for pod in self.pods
         }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from orchestrator.verify.dependencies import PREREQUISITES
 from orchestrator.verify.job import ClusterTarget, Job, Selection, Target
 from orchestrator.verify.plugin import Check, evidence_of, verdict
 from orchestrator.verify.roles import belongs, role_of
+from orchestrator.verify.run import check_files
 from orchestrator.verify.session import CommandTimeoutError
 
 CHECK = Check("docker.running", "runtime", "w1-k8s", "error", "docker runs", "labctl provision", ())
@@ -132,3 +135,12 @@ def test_an_assertion_without_a_message_says_what_was_found() -> None:
     text = "assert 'inactive' == 'active'\n  - active\n  + inactive\n  ? ++"
     assert evidence_of(text) == "found `inactive` instead of `active`"
     assert evidence_of("assert 0 == 1\n +  where 0 = <built-in>") == "0 == 1"
+
+
+def test_every_prerequisite_names_a_check_that_exists() -> None:
+    known = set()
+    for file in check_files(with_cluster=True):
+        known |= set(re.findall(r'"([a-z_]+\.[a-z_]+)"', Path(file).read_text(encoding="utf-8")))
+        known |= {f"control_plane.{name}" for name in re.findall(r'_check\(\s*"([a-z_]+)"', Path(file).read_text())}
+    for identity, prerequisites in PREREQUISITES.items():
+        assert {identity, *prerequisites} <= known
