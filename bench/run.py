@@ -1,0 +1,144 @@
+"""Measures labctl on this machine: `python bench/run.py NAME [--repeat N]`; raw results go to bench/results/NAME.json.
+
+warm    provision with node image and bundle cached, a second provision, verify, memory of the lab, destroy
+fresh   provision with an empty cache directory (bundle compiled, node image made)
+help    `labctl --help` against `ansible --version`
+
+Times are wall-clock seconds of the command as a user types it; memory is what the nodes' control groups hold
+without reclaimable file cache, in MiB. Every command runs with LABCTL_OFFLINE=1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LABCTL = str(ROOT / "labctl")
+
+
+def timed(*argv: str, cwd: Path, env: dict[str, str]) -> tuple[float, subprocess.CompletedProcess[str]]:
+    """Seconds of one command that must succeed, and what it printed."""
+    began = time.monotonic()
+    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True)
+    seconds = time.monotonic() - began
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(argv)} exited with {done.returncode}:\n{done.stderr[-3000:]}")
+    return seconds, done
+
+
+def memory(uuid: str) -> float:
+    """MiB that the control groups of the lab's nodes hold, reclaimable file cache left out (cgroup v1 and v2)."""
+    held = 0
+    for node in containers(uuid):
+        for top, usage, cache in (
+            ("/sys/fs/cgroup/memory/docker", "memory.usage_in_bytes", "total_inactive_file"),
+            ("/sys/fs/cgroup/docker", "memory.current", "inactive_file"),
+        ):
+            group = Path(top) / node
+            if (group / usage).exists():
+                stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                held += int((group / usage).read_text()) - int(stat[cache])
+    return held / 2**20
+
+
+def containers(uuid: str) -> list[str]:
+    """Ids of the containers that are nodes of this lab."""
+    sys.path.insert(0, str(ROOT))
+    from orchestrator.providers import engine
+
+    attached = engine.attach()
+    assert attached is not None
+    return [one["Id"] for one in attached.api.containers(filters={"label": [f"labctl.uuid={uuid}"]})]
+
+
+def warm(home: Path, env: dict[str, str]) -> dict[str, Any]:
+    """One life of a lab with everything cached."""
+    first, done = timed(LABCTL, "provision", "--yes", "--output", "json", cwd=home, env=env)
+    uuid = json.loads(done.stdout)["uuid"]
+    used = memory(uuid)
+    second, done = timed(LABCTL, "provision", "--yes", "--output", "json", cwd=home, env=env)
+    changed = json.loads(done.stdout)["changed"]
+    verify, done = timed(LABCTL, "verify", "--output", "json", cwd=home, env=env)
+    checks = len(json.loads(done.stdout)["checks"])
+    destroy, _ = timed(LABCTL, "destroy", "--yes", cwd=home, env=env)
+    return {
+        "provision_s": round(first, 1),
+        "memory_mib": round(used),
+        "second_provision_s": round(second, 1),
+        "second_provision_changed": changed,
+        "verify_s": round(verify, 1),
+        "verify_checks": checks,
+        "destroy_s": round(destroy, 1),
+    }
+
+
+def fresh(home: Path, env: dict[str, str]) -> dict[str, Any]:
+    """The first lab of a machine, nothing cached."""
+    seconds, _ = timed(LABCTL, "provision", "--yes", cwd=home, env={**env, "LABCTL_CACHE": str(home / "cache")})
+    timed(LABCTL, "destroy", "--yes", cwd=home, env={**env, "LABCTL_CACHE": str(home / "cache")})
+    return {"provision_s": round(seconds, 1)}
+
+
+def help_(home: Path, env: dict[str, str]) -> dict[str, Any]:
+    """Start-up of the command line against Ansible's."""
+    ours, _ = timed(LABCTL, "--help", cwd=home, env=env)
+    theirs, _ = timed(str(ROOT / ".venv/bin/ansible"), "--version", cwd=home, env=env)
+    return {"labctl_help_s": round(ours, 3), "ansible_version_s": round(theirs, 3), "ratio": round(ours / theirs, 3)}
+
+
+BENCHMARKS: dict[str, tuple[Callable[[Path, dict[str, str]], dict[str, Any]], int]] = {
+    "warm": (warm, 3),
+    "fresh": (fresh, 1),
+    "help": (help_, 5),
+}
+
+
+def main() -> None:
+    """Run one benchmark and keep its raw results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=BENCHMARKS)
+    parser.add_argument("--repeat", type=int)
+    chosen = parser.parse_args()
+    measure, repeat = BENCHMARKS[chosen.name]
+    env = {**os.environ, "LABCTL_OFFLINE": "1"}
+    runs = []
+    for _ in range(chosen.repeat or repeat):
+        with tempfile.TemporaryDirectory(prefix="labctl-bench-") as home:
+            runs.append(measure(Path(home), env))
+            print(json.dumps(runs[-1]))
+    median = {
+        key: round(statistics.median(run[key] for run in runs), 3)
+        for key, value in runs[0].items()
+        if isinstance(value, int | float)
+    }
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    document = {
+        "benchmark": chosen.name,
+        "command": f"python bench/run.py {chosen.name} --repeat {len(runs)}",
+        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "cores": os.cpu_count(),
+        "cpu": model[1] if model else "",
+        "median": median,
+        "runs": runs,
+    }
+    target = ROOT / "bench" / "results" / f"{chosen.name}.json"
+    target.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"{target}: {json.dumps(median)}")
+
+
+if __name__ == "__main__":
+    main()
