@@ -61,7 +61,8 @@ def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict
     return {
         "ansible_ssh_private_key_file": str(private_key),
         "ansible_ssh_common_args": (
-            f"-o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes "
+            # The user's own ssh configuration must not reach into a lab.
+            f"-F /dev/null -o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes "
             "-o IdentitiesOnly=yes -o IdentityAgent=none -o PasswordAuthentication=no"
         ),
         "ansible_control_path_dir": str(control_dir),
