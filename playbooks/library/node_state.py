@@ -56,10 +56,18 @@ def output(module: AnsibleModule, *argv: str) -> str:
     return out if code == 0 else ""
 
 
+def debian_family() -> bool:
+    """Whether dpkg is this system's package manager; either may be installed on top of the other."""
+    fields = dict(line.split("=", 1) for line in text_of("/etc/os-release").splitlines() if "=" in line)
+    named = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
+    return bool({"debian", "ubuntu"} & set(named))
+
+
 def packages(module: AnsibleModule) -> dict:
     """Installed packages with their versions, which of them are held, and whether dpkg was interrupted."""
-    installed, provided, held, unfinished = {}, [], [], bool(glob.glob("/var/lib/dpkg/updates/[0-9]*"))
-    if os.path.isfile("/var/lib/dpkg/status"):
+    installed, provided, held, unfinished = {}, [], [], False
+    if debian_family():
+        unfinished = bool(glob.glob("/var/lib/dpkg/updates/[0-9]*"))
         listing = output(module, "dpkg-query", "-W", "-f=${db:Status-Abbrev}|${Package}|${Version}|${Provides}\n")
         for line in listing.splitlines():
             status, name, version, provides = line.split("|", 3)
@@ -70,7 +78,7 @@ def packages(module: AnsibleModule) -> dict:
                 unfinished = True
             if status[0] == "h":
                 held.append(name)
-    elif os.path.isdir("/var/lib/rpm") or os.path.isdir("/usr/lib/sysimage/rpm"):
+    else:
         listing = output(module, "rpm", "-qa", "--qf", "%{NAME}|%{VERSION}-%{RELEASE}\n")
         installed = dict(line.split("|") for line in listing.splitlines())
     # A name that another package provides counts as installed, as it does for the package manager.
