@@ -149,9 +149,11 @@ def build(cache: Path, emit: Emit, phase_name: str) -> BundleInfo:
     with locked(cache, emit, phase_name):
         present = manifest.store(cache) / inputs.id
         if present.exists():
+            progress = Progress(emit, phase_name, {"check": _SUM})
             try:
-                info = manifest.load(present)
-                manifest.require_intact(info)
+                with progress.step("check"):
+                    info = manifest.load(present)
+                    manifest.require_intact(info)
             except manifest.BrokenBundleError as error:
                 emit(Note(phase=phase_name, text=f"{error.message}; building it anew"))
                 shutil.rmtree(present)
@@ -178,10 +180,12 @@ def _build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleIn
     log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     root = BuildRoot(work / "root", log)
-    _clear(root, work)  # what a killed build left behind
+    progress = Progress(emit, phase_name, {})
+    if work.exists():  # what a killed build left behind
+        _clear(root, work, progress)
     work.mkdir()
     try:
-        staged = _assemble(cache, inputs, root, Progress(emit, phase_name, {}))
+        staged = _assemble(cache, inputs, root, progress)
         final = manifest.store(cache) / inputs.id
         staged.rename(final)
         return manifest.load(final)
@@ -190,19 +194,20 @@ def _build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleIn
     except OSError as error:
         raise HostError(f"building the bundle failed: {error}", fix=f"df -h {cache}", log=log) from error
     finally:
-        _clear(root, work)
+        _clear(root, work, progress)
 
 
-def _clear(root: BuildRoot, work: Path) -> None:
-    root.remove()
-    shutil.rmtree(work, ignore_errors=True)
+def _clear(root: BuildRoot, work: Path, progress: Progress) -> None:
+    with progress.step("clean up"):
+        root.remove()
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) -> Path:
     compiled = stored(cache, inputs)
     progress.plan.update(
         {"build root": _ROOT, "tools": _TOOLS, "download": _DOWNLOAD, "packages": _RPM + _DEB}
-        | {"images": _IMAGES, "sign": _SIGN, "sums": _SUM}
+        | {"images": _IMAGES, "sign": _SIGN, "sums": _SUM, "clean up": 4.0}
         | ({} if compiled else {"compile": _COMPILE - _TOOLS - _DOWNLOAD})
     )
     mirror = debian_mirror.find()

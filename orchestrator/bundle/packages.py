@@ -42,6 +42,8 @@ def _apt(packages: Sequence[str]) -> list[str]:
         "Dir::Cache::archives": "/nonexistent",
         "APT::Install-Recommends": "false",
         "APT::Sandbox::User": "root",
+        # The default is MD5, which not every index has.
+        "Acquire::ForceHash": "SHA256",
     }
     options = [f"-o{name}={value}" for name, value in settings.items()]
     return ["apt-get", *options, "--yes", *("install", *packages)]
