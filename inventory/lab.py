@@ -1,6 +1,5 @@
 #!/bin/sh
-"""'exec "$(dirname -- "$(readlink -f -- "$0")")/run-python" "$0" "$@" #"""
-
+''''exec "$(dirname -- "$(readlink -f -- "$0")")/run-python" "$0" "$@" # '''
 """The dynamic inventory of a lab, for labctl's own runs and for ansible, ansible-inventory and ansible-playbook.
 
 LABCTL_LAB_DIR names the lab's state directory (.labctl/<lab>); without it, the lab of ./lab.yml is meant.

@@ -136,3 +136,10 @@ def test_help_needs_neither_ansible_nor_docker_nor_pydantic() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_inventory_script_is_a_shell_script_that_python_understands() -> None:
+    script = ROOT / "inventory" / "lab.py"
+    done = subprocess.run([str(script), "--list"], cwd="/", capture_output=True, text=True, timeout=60, env={})
+    assert done.returncode == 2
+    assert done.stderr.startswith("labctl: there is no lab in /")
