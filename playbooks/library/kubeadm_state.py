@@ -106,6 +106,8 @@ CONTROL_PLANE_CLIENT = (
     "/etc/kubernetes/pki/apiserver-kubelet-client.crt",
     "/etc/kubernetes/pki/apiserver-kubelet-client.key",
 )
+# OpenSSL's codes for a certificate that another authority signed.
+FOREIGN_AUTHORITY = (7, 18, 19, 20, 21)
 WORKER_FILES = (
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/pki/ca.crt",
@@ -149,8 +151,11 @@ def judge(context, endpoint, node_name, was_healthy):
     """State and reason, as one request with the node's own credential tells them."""
     try:
         status = ask(context, endpoint, f"/api/v1/nodes/{node_name}")
-    except ssl.SSLError as error:
-        return "interrupted", f"https://{endpoint} is not trusted with this node's credential ({error.reason})"
+    except ssl.SSLCertVerificationError as error:
+        reason = f"https://{endpoint} shows a certificate that this node does not trust ({error.verify_message})"
+        # a date or a name that is wrong says nothing about whose cluster it is
+        foreign = error.verify_code in FOREIGN_AUTHORITY or not was_healthy
+        return ("interrupted" if foreign else "silent"), reason
     except (OSError, http.client.HTTPException) as error:
         reason = f"https://{endpoint} does not answer ({error})"
         return ("silent" if was_healthy else "interrupted"), reason
