@@ -1,0 +1,53 @@
+"""What the role cluster_dns promises about names in the cluster."""
+
+import pytest
+
+REMEDY = "labctl provision"
+KUBECTL = "kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=10s -n kube-system"
+
+
+@pytest.fixture(autouse=True)
+def _control_plane_only(lab_vars):
+    if "control_plane" not in lab_vars["group_names"]:
+        pytest.skip("not applicable: asked once, at the control plane")
+    if "cluster_dns_provider" not in lab_vars:
+        pytest.skip("not applicable: this lab has no Kubernetes")
+
+
+@pytest.mark.check(id="cluster_dns.service", layer="dns", severity="error", remedy=REMEDY)
+def test_the_dns_service_has_its_address_and_somebody_behind_it(host, lab_vars):
+    text = host.check_output(
+        f"{KUBECTL} get service,endpoints kube-dns "
+        "-o jsonpath='{.items[0].spec.clusterIP} {.items[1].subsets[*].addresses[*].ip}' 2>&1 || true"
+    )
+    address, *behind = text.split()
+    assert address == lab_vars["cluster_dns_address"], text
+    assert behind, "no DNS server is ready behind kube-dns"
+
+
+@pytest.mark.check(id="cluster_dns.answers", layer="dns", severity="error", remedy=REMEDY)
+def test_the_api_servers_own_name_resolves_on_the_node(host, lab_vars):
+    domain, address = lab_vars.get("cluster_dns_domain", "cluster.local"), lab_vars["cluster_dns_address"]
+    program = (
+        "import random, socket, struct, sys; name = sys.argv[1]; ident = random.randrange(65536); "
+        "q = struct.pack('>6H', ident, 256, 1, 0, 0, 0) "
+        "+ b''.join(bytes([len(p)]) + p.encode() for p in name.split('.')) + b'\\0\\0\\1\\0\\1'; "
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(q, (sys.argv[2], 53)); "
+        "a = s.recv(4096); print(socket.inet_ntoa(a[-4:]) if a[3] & 15 == 0 and a[7] else 'rcode %d' % (a[3] & 15))"
+    )
+    answer = host.check_output(
+        f'python3 -c "{program}" kubernetes.default.svc.{domain} {address} 2>&1 | tail -n 1; '
+        "kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=10s get service kubernetes "
+        "-o jsonpath='{.spec.clusterIP}' 2>&1 || true"
+    ).split("\n")
+    assert answer[0] == answer[-1], f"kubernetes.default.svc.{domain}: {answer[0]}, the API says {answer[-1]}"
+
+
+@pytest.mark.check(id="cluster_dns.replicas", layer="dns", severity="warning", remedy=REMEDY)
+def test_every_dns_server_is_ready(host):
+    text = host.check_output(
+        f"{KUBECTL} get deployment -l k8s-app=kube-dns "
+        "-o jsonpath='{.items[0].spec.replicas} {.items[0].status.readyReplicas}' 2>&1 || true"
+    )
+    wanted, _, ready = text.partition(" ")
+    assert wanted == ready, f"{ready or 0} of {wanted} DNS servers are ready"

@@ -1,0 +1,70 @@
+"""What the role kubeadm_init promises about the control plane."""
+
+import re
+
+import pytest
+
+REMEDY = "labctl provision"
+
+
+@pytest.fixture(autouse=True)
+def _control_plane_only(lab_vars):
+    if "control_plane" not in lab_vars["group_names"]:
+        pytest.skip("not applicable: a worker has no control plane")
+    if "kubeadm_init_version" not in lab_vars:
+        pytest.skip("not applicable: this lab has no Kubernetes")
+
+
+@pytest.mark.check(id="kubeadm_init.config", layer="control_plane", severity="warning", remedy=REMEDY)
+def test_the_configuration_of_kubeadm_is_roots_alone(host):
+    status = host.check_output("stat -c '%a %U' /etc/kubernetes/kubeadm-init.yml 2>&1 || true")
+    assert status == "600 root", status
+
+
+@pytest.mark.check(id="kubeadm_init.manifests", layer="control_plane", severity="error", remedy=REMEDY)
+def test_every_part_of_the_control_plane_has_its_manifest(host):
+    present = set(host.check_output("ls /etc/kubernetes/manifests /etc/kubernetes 2>/dev/null || true").split())
+    wanted = {f"{name}.yaml" for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")}
+    wanted |= {f"{name}.conf" for name in ("admin", "kubelet", "controller-manager", "scheduler")}
+    assert not wanted - present, f"missing in /etc/kubernetes: {', '.join(sorted(wanted - present))}"
+
+
+@pytest.mark.check(id="kubeadm_init.advertise_address", layer="control_plane", severity="error", remedy=REMEDY)
+def test_the_api_server_advertises_the_address_of_the_lab(host, lab_vars):
+    text = host.check_output("cat /etc/kubernetes/manifests/kube-apiserver.yaml 2>/dev/null || true")
+    found = re.findall(r"--advertise-address=(\S+)", text)
+    assert found == [lab_vars["kubeadm_init_node_ip"]], f"kube-apiserver advertises {found or 'nothing'}"
+
+
+@pytest.mark.check(id="kubeadm_init.components", layer="control_plane", severity="error", remedy=REMEDY)
+def test_every_part_of_the_control_plane_says_it_is_healthy(host):
+    urls = {
+        "kube-apiserver": "https://127.0.0.1:6443/readyz",
+        "kube-controller-manager": "https://127.0.0.1:10257/healthz",
+        "kube-scheduler": "https://127.0.0.1:10259/healthz",
+        "etcd": "http://127.0.0.1:2381/health",
+    }
+    asks = "; ".join(
+        f"curl -ks --noproxy '*' -m 5 -o /dev/null -w '{name} %{{http_code}}\\n' {url}" for name, url in urls.items()
+    )
+    codes = dict(line.split() for line in host.check_output(f"{asks}; true").splitlines())
+    sick = [f"{name} answers {code}" for name, code in codes.items() if code != "200"]
+    assert not sick, ", ".join(sick).replace("answers 000", "does not answer")
+
+
+@pytest.mark.check(id="kubeadm_init.certificate_names", layer="control_plane", severity="error", remedy="labctl reset")
+def test_the_api_servers_certificate_knows_every_name_it_is_reached_by(host, lab_vars):
+    program = (
+        "import ssl; c = ssl._ssl._test_decode_cert('/etc/kubernetes/pki/apiserver.crt'); "
+        "print(*[value.strip() for kind, value in c['subjectAltName']])"
+    )
+    names = set(host.check_output(f'python3 -c "{program}" 2>&1 || true').split())
+    missing = set(lab_vars.get("kubeadm_init_cert_sans", ["127.0.0.1", "localhost"])) - names
+    assert not missing, f"not in the certificate: {', '.join(sorted(missing))}"
+
+
+@pytest.mark.check(id="kubeadm_init.private_keys", layer="control_plane", severity="error", remedy=REMEDY)
+def test_keys_and_credentials_are_roots_alone(host):
+    command = r"find /etc/kubernetes \( -name '*.key' -o -name '*.conf' \) \( ! -user root -o -perm /077 \) 2>/dev/null"
+    loose = host.check_output(f"{command} || true").split()
+    assert not loose, f"readable by others: {', '.join(loose)}"
