@@ -100,7 +100,7 @@ class Libvirt:
     def open(self, emit: Emit, phase: str) -> None:
         """Make sure that libvirt answers and that the pool of labctl's disks is there."""
         if not self.answers():
-            libvirt_daemon.start(self.answers, emit, phase)
+            libvirt_daemon.start(self.answers, emit, phase, hide_kvm=not kvm())
         self._ensure_pool()
 
     def answers(self) -> bool:

@@ -18,6 +18,26 @@ from orchestrator.events import Emit, Note
 START_SECONDS = 60
 DAEMONS = ("virtlogd", "libvirtd")
 SEARCH = "/usr/sbin:/sbin:/usr/bin"
+KVM = Path("/dev/kvm")
+# A libvirtd that may open /dev/kvm while its QEMU's user may not asks QEMU for its abilities again at every call, four
+# seconds each (virQEMUCapsIsValid). Where KVM is of no use anyway, it gets a /dev of its own without it. A mount over
+# the device alone will not do: libvirt carries every mount below /dev into its machines' namespaces, and fails at this.
+_WITHOUT_KVM = """
+set -e
+dev=$1; shift
+mount -t tmpfs -o mode=755,nosuid tmpfs "$dev"
+mkdir "$dev/net" "$dev/pts" "$dev/shm"
+for node in null zero full random urandom tty net/tun vhost-net; do
+    [ ! -e "/dev/$node" ] || cp -a "/dev/$node" "$dev/$node"
+done
+for place in pts shm; do
+    mount --bind "/dev/$place" "$dev/$place"
+done
+ln -s pts/ptmx "$dev/ptmx"
+ln -s /proc/self/fd "$dev/fd"
+mount --move "$dev" /dev
+exec "$@"
+"""
 
 
 def _record() -> Path:
@@ -49,20 +69,36 @@ def obstacle() -> Problem | None:
     return None
 
 
-def start(answers: Callable[[], bool], emit: Emit, phase: str) -> None:
+def command(name: str, *, hide_kvm: bool) -> list[str]:
+    """The command line of a daemon."""
+    program = shutil.which(name, path=SEARCH) or name
+    if name != "libvirtd" or not hide_kvm or not KVM.exists():
+        return [program]
+    own_dev = paths.runtime_dir() / "dev"
+    own_dev.mkdir(exist_ok=True)
+    return ["unshare", "--mount", "sh", "-c", _WITHOUT_KVM, "sh", str(own_dev), program]
+
+
+def start(answers: Callable[[], bool], emit: Emit, phase: str, *, hide_kvm: bool) -> None:
     """Start both daemons and wait until libvirt answers. Raises HostError with the reason and the log."""
     if problem := obstacle():
         raise HostError(problem.what, fix=problem.fix)
     log = paths.runtime_dir() / "libvirt-daemons.log"
-    started = {name: proc.spawn([shutil.which(name, path=SEARCH) or name], log=log) for name in DAEMONS}
-    _record().write_text(json.dumps(started) + "\n", encoding="ascii")
-    words = " and ".join(f"{name} ({pid})" for name, pid in started.items())
-    emit(Note(phase=phase, text=f"no service manager runs here: started {words}; they end with the last lab"))
     deadline = time.monotonic() + START_SECONDS
+    started: dict[str, int] = {}
+    again: dict[str, float] = {}
     while not answers():
         if time.monotonic() > deadline:
             raise HostError(f"libvirtd does not answer within {START_SECONDS} s", log=log, fix=f"less {log}")
+        for name in DAEMONS:
+            # A predecessor that is still on its way out holds the pid file, and the new one gives up at once.
+            if not _is(started.get(name, 0), name) and time.monotonic() > again.get(name, 0.0):
+                started[name] = proc.spawn(command(name, hide_kvm=hide_kvm), log=log)
+                again[name] = time.monotonic() + 2
+                _record().write_text(json.dumps(started) + "\n", encoding="ascii")
         time.sleep(0.2)
+    words = " and ".join(f"{name} ({pid})" for name, pid in started.items())
+    emit(Note(phase=phase, text=f"no service manager runs here: started {words}; they end with the last lab"))
 
 
 def stop(emit: Emit, phase: str) -> None:

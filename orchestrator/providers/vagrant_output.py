@@ -26,6 +26,10 @@ _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"Removing domain|Destroying VM|Discarding", "remove the machine"),
     )
 )
+# Frames around the one line that names the cause, and Ruby's backtrace.
+_NOISE = re.compile(
+    r"^==> |^An error occurred|^Any errors that occurred|^An unexpected error|machine\. Please report|^/.*:\d+:in "
+)
 _PERCENT = re.compile(r"(\d{1,3})%")
 
 
@@ -66,7 +70,7 @@ _KNOWN = tuple(
             "free space there, then run this again: it continues",
         ),
         (
-            r"host-only.*E_ACCESSDENIED|not within the allowed ranges",
+            r"host-only.*E_ACCESSDENIED|not within the\s+allowed ranges",
             "VirtualBox does not allow this host-only range",
             "add the line `* SUBNET` (network.subnet of lab.yml) to /etc/vbox/networks.conf",
         ),
@@ -175,6 +179,6 @@ def failure(verb: str, text: str, node: str = "") -> ProviderError:
     for known in _KNOWN:
         if known.pattern.search(text):
             return ProviderError(f"{where}: {verb} failed: {known.cause}", fix=known.fix)
-    words = [line.strip() for line in text.splitlines() if line.strip()]
-    said = " ".join(words)[:400] or "Vagrant gave no reason"
+    words = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.search(line)]
+    said = " ".join(dict.fromkeys(words))[:400] or "Vagrant gave no reason"
     return ProviderError(f"{where}: {verb} failed: {said}", fix="labctl provision   (a second run continues)")

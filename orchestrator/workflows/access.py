@@ -56,7 +56,7 @@ def become_ssh(lab: Lab, name: str, command: Sequence[str]) -> None:
 
 
 def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> None:
-    """Copy the administrator's kubeconfig from the control plane, pointed at the forward on 127.0.0.1; mode 0600.
+    """Copy the administrator's kubeconfig from the control plane, pointed at where this host reaches it; mode 0600.
 
     The API server's certificate names 127.0.0.1 from the start, so TLS is checked as ever.
     """
@@ -74,11 +74,23 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
     document = yaml.load(text)
     assert plan.kubernetes is not None
     for entry in document["clusters"]:
-        entry["cluster"]["server"] = f"https://127.0.0.1:{plan.kubernetes.api_port}"
+        entry["cluster"]["server"] = api_server(plan, node)
     out = io.StringIO()
     yaml.default_flow_style = False
     yaml.dump(document, out)
     labs.write_private(directory.kubeconfig, out.getvalue())
+
+
+def api_server(plan: Plan, control_plane: Node) -> str:
+    """Where this host reaches the API server: the forward on 127.0.0.1, or the node where it is reached directly.
+
+    A machine that is reached at its own address needs no forward (libvirt's would be an ssh process that ends
+    with the machine's first reboot); the certificate names both.
+    """
+    assert plan.kubernetes is not None
+    if control_plane.ssh_host == plan.control_plane.address:
+        return f"https://{plan.control_plane.address}:6443"
+    return f"https://127.0.0.1:{plan.kubernetes.api_port}"
 
 
 def install_kubectl(plan: Plan, directory: LabDir) -> None:
