@@ -62,8 +62,8 @@ def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict
         "ansible_ssh_private_key_file": str(private_key),
         "ansible_ssh_common_args": (
             # The user's own ssh configuration must not reach into a lab.
-            f"-F /dev/null -o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes "
-            "-o IdentitiesOnly=yes -o IdentityAgent=none -o PasswordAuthentication=no"
+            f"-F /dev/null -o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null "
+            "-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o IdentityAgent=none -o PasswordAuthentication=no"
         ),
         "ansible_control_path_dir": str(control_dir),
         "ansible_python_interpreter": "/usr/bin/python3",
@@ -110,6 +110,7 @@ def _machine_variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]
         "node_base_resolvers": list(plan.network.resolvers),
         "node_base_packages": list(plan.base_packages),
         "node_base_http_proxy": plan.http_proxy or "",
+        "node_base_no_proxy": [plan.network.gateway, plan.network.subnet],
         "swapoff_applicable": capabilities.own_swap,
         "swapoff_reason": reason("own_swap"),
         "selinux_permissive_applicable": capabilities.selinux,
@@ -151,6 +152,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         f"{kubernetes.runtime}_cgroup_driver": kubernetes.cgroup_driver,
         f"{kubernetes.runtime}_oci_runtime": capabilities.oci_runtime,
         f"{kubernetes.runtime}_http_proxy": plan.http_proxy or "",
+        f"{kubernetes.runtime}_no_proxy": [network.subnet, network.pod_cidr, network.service_cidr],
         "kubernetes_packages_version": kubernetes.version,
         "kubeadm_init_version": kubernetes.version,
         "kubeadm_init_config_api": config_api,

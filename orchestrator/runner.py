@@ -56,6 +56,7 @@ class _Listener:
     failures: list[TaskFailure] = field(default_factory=list)
     executed: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
 
     def handle(self, raw: Mapping[str, Any]) -> bool:
         name, data = raw.get("event", ""), raw.get("event_data") or {}
@@ -63,9 +64,15 @@ class _Listener:
             self._next_play(str(data.get("name") or data.get("play") or "play"))
         elif name == "playbook_on_stats":
             self.changed = {node: int(count) for node, count in (data.get("changed") or {}).items()}
+            self.lost = {*(data.get("failures") or {}), *(data.get("dark") or {})}
         elif name in _TASK_STATUS and data.get("host"):
             self._task(name, data)
         return True
+
+    def decisive(self) -> list[TaskFailure]:
+        """The failure that ended each lost node: the last one, after every rescue that explains an earlier one."""
+        last = {failure.node: failure for failure in self.failures if failure.node in self.lost}
+        return list(last.values()) or self.failures
 
     def _next_play(self, title: str) -> None:
         self.end_play("ok")
@@ -193,8 +200,9 @@ def _failure(listener: _Listener, directory: Path, *, timed_out: bool, deadline:
         words = [line.strip() for line in _text(stdout).splitlines() if line.strip()]
         cause = words[-1] if words else "it said nothing"
         return ConvergeError(f"Ansible stopped before any task failed: {cause}", fix="read the log", log=stdout)
-    first = listener.failures[0]
-    others = sorted({failure.node for failure in listener.failures} - {first.node})
+    failures = listener.decisive()
+    first = failures[0]
+    others = sorted({failure.node for failure in failures} - {first.node})
     where = f"{first.role}: {first.task}" if first.role else first.task
     message = f"{first.node}: {where}\n{first.cause}"
     if others:
