@@ -72,11 +72,13 @@ class Cluster:
     def pods(self, namespace: str = "kube-system", **labels: str) -> Objects:
         """A namespace's pods that carry these labels and are not being deleted; `_` in a name stands for `-`."""
         wanted = {name.replace("_", "-"): value for name, value in labels.items()}
-        return [
-            pod
-            for pod in self.objects("Pod")
-            if pod["metadata"]["namespace"] == namespace and wanted.items() <= pod["metadata"].get("labels", {}).items()
-        ]
+        found = []
+        for pod in self.objects("Pod"):
+            about = pod["metadata"]
+            leaving = "deletionTimestamp" in about
+            if about["namespace"] == namespace and not leaving and wanted.items() <= about.get("labels", {}).items():
+                found.append(pod)
+        return found
 
     @cached_property
     def workload(self) -> Workload:
