@@ -47,7 +47,11 @@ class JsonLines:
 
 
 class PlainLines:
-    """One line per phase and per step that began or failed; a sign of life when nothing was said for a while."""
+    """One line per phase and per step that did something; a sign of life when nothing was said for a while.
+
+    A step is told when it has a result, or after a second when it takes longer: most of Ansible's tasks begin only
+    to be skipped, and a line for each would bury the others.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -55,6 +59,8 @@ class PlainLines:
         self._said = time.monotonic()
         self._current = ""
         self._last = ""
+        self._pending = ""
+        self._pending_since = 0.0
         self._done = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
@@ -66,9 +72,26 @@ class PlainLines:
         self._ticker.join()
 
     def show(self, event: Event) -> None:
-        line = _plain(event)
         self._current = _current(event) or self._current
-        if line and line != self._last:
+        if isinstance(event, Step) and event.status not in ("failed", "unreachable"):
+            self._step(event)
+            return
+        line = _plain(event)
+        if line:
+            self._tell(line)
+
+    def _step(self, event: Step) -> None:
+        line = f"   {event.name}"
+        if event.status in ("ok", "changed"):
+            self._pending = ""
+            self._tell(line)
+        elif event.status == "running" and line not in (self._pending, self._last):
+            self._pending, self._pending_since = line, time.monotonic()
+        elif event.status == "skipped" and line == self._pending:
+            self._pending = ""
+
+    def _tell(self, line: str) -> None:
+        if line != self._last:
             self._last = line
             self._say(line)
 
@@ -78,7 +101,10 @@ class PlainLines:
         self._stream.flush()
 
     def _tick(self) -> None:
-        while not self._done.wait(1.0):
+        while not self._done.wait(0.5):
+            if self._pending and time.monotonic() - self._pending_since > 1.0:
+                line, self._pending = self._pending, ""
+                self._tell(line)
             if time.monotonic() - self._said > HEARTBEAT_SECONDS:
                 self._say(f"   ... {self._current or 'working'}")
 
@@ -159,10 +185,7 @@ def _plain(event: Event) -> str:
     if isinstance(event, Note):
         return f"   {event.text}"
     if isinstance(event, Step):
-        if event.status in ("failed", "unreachable"):
-            return f"   FAILED {event.node} {event.name}: {event.detail}"
-        if event.status == "running":
-            return f"   {event.name}"
+        return f"   FAILED {event.node} {event.name}: {event.detail}"
     return ""
 
 
