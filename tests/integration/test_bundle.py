@@ -54,7 +54,7 @@ def dnf_node(built: BundleInfo, served: bundle.Served, work: Path) -> Iterator[B
     mirror = debian_mirror.find()
     assert mirror is not None
     root = BuildRoot(work / "dnf", work / "dnf.log")
-    root.create(mirror, "bookworm", ["dnf", "gnupg"])
+    root.create(mirror, "bookworm", ["dnf", "gnupg", "rpm"])
     shutil.copyfile(built.key_file, root.path / "etc" / "key.asc")
     repositories = root.path / "etc" / "yum.repos.d"
     repositories.mkdir(parents=True, exist_ok=True)
@@ -119,9 +119,14 @@ def test_debian_node_gets_everything_from_the_bundle_alone(debian_node: BuildRoo
     assert debian_node.read(["systemctl", "is-enabled", "kubelet"]).strip() == "enabled"
 
 
-def test_everything_a_node_may_ask_for_can_be_installed(debian_node: BuildRoot) -> None:
-    wanted = [*recipe.load().node_packages, "kubelet", "kubectl", "kubernetes-cni"]
-    debian_node.run(["apt-get", "install", "--simulate", "--no-install-recommends", *wanted])
+def test_everything_a_node_may_ask_for_can_be_installed(
+    built: BundleInfo, served: bundle.Served, tmp_path: Path
+) -> None:
+    apt = private_apt(tmp_path, served.apt_url, built.key_file)
+    proc.run([*apt, "update", "-qq"])
+    wanted = [*recipe.load().node_packages, "kubeadm", "kubelet", "kubectl", "kubernetes-cni"]
+    simulated = proc.run([*apt, "install", "--simulate", "--no-install-recommends", *wanted])
+    assert "Inst kubeadm (1.20.2-1" in simulated.stdout
 
 
 @pytest.mark.parametrize("change", ["kubectl_*.deb", "Packages*"])
