@@ -185,7 +185,7 @@ def store(cache: Path) -> Path:
 
 
 def list_bundles(cache: Path) -> list[BundleInfo]:
-    """All bundles of the cache whose manifest can be read, newest Kubernetes last; nothing is verified."""
+    """All bundles of the cache whose manifest can be read, oldest Kubernetes and oldest build first; none is verified."""
     found = []
     top = store(cache)
     for item in sorted(top.iterdir()) if top.is_dir() else ():
@@ -196,9 +196,12 @@ def list_bundles(cache: Path) -> list[BundleInfo]:
                 continue
             if info.id == item.name:
                 found.append(info)
-    return sorted(
-        found, key=lambda info: ([int(part) for part in info.kubernetes.split(".") if part.isdigit()], info.id)
-    )
+    return sorted(found, key=_age)
+
+
+def _age(info: BundleInfo) -> tuple[list[int], float, str]:
+    version = [int(part) for part in info.kubernetes.split(".") if part.isdigit()]
+    return version, (info.path / MANIFEST).stat().st_mtime, info.id
 
 
 def find(cache: Path, bundle_id: str) -> BundleInfo | None:
