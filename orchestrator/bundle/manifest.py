@@ -185,7 +185,7 @@ def store(cache: Path) -> Path:
 
 
 def list_bundles(cache: Path) -> list[BundleInfo]:
-    """All bundles of the cache whose manifest can be read, oldest Kubernetes and oldest build first; none is verified."""
+    """All bundles of the cache with a readable manifest, oldest Kubernetes and oldest build first; none is verified."""
     found = []
     top = store(cache)
     for item in sorted(top.iterdir()) if top.is_dir() else ():
