@@ -60,9 +60,9 @@ def _preview(intent: list[str], output: str) -> int:
 
 
 def _print(done: Provisioned) -> None:
-    from orchestrator.verify.render import render_text
+    from orchestrator.verify import render_text
 
-    click.echo(render_text(done.report))
+    click.echo(render_text(done.report, terminal=click.get_text_stream("stdout").isatty()))
     plan = done.plan
     minutes, seconds = divmod(int(done.seconds), 60)
     changed = sum(done.changed.values())

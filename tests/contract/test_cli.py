@@ -143,3 +143,11 @@ def test_the_inventory_script_is_a_shell_script_that_python_understands() -> Non
     done = subprocess.run([str(script), "--list"], cwd="/", capture_output=True, text=True, timeout=60, env={})
     assert done.returncode == 2
     assert done.stderr.startswith("labctl: there is no lab in /")
+
+
+@pytest.mark.parametrize("report", ["pdf=x", "html", "html=/no/such/directory/x.html", "junit=/"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path, report: str) -> None:
+    done = labctl("verify", "--report", report, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"--report {report}" in done.stderr
+    assert "fix:" in done.stderr
