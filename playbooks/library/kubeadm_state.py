@@ -271,7 +271,8 @@ def discover(role, endpoint, node_name, timeout):
     look = control_plane_state if role == "control_plane" else worker_state
     deadline = time.monotonic() + timeout
     state, reason, lacking = look(endpoint, node_name)
-    while state == "silent" and time.monotonic() < deadline:
+    # waiting for what is not there is in vain
+    while state == "silent" and not lacking and time.monotonic() < deadline:
         time.sleep(1)
         state, reason, lacking = look(endpoint, node_name)
     return state, reason, lacking
