@@ -1,4 +1,4 @@
-"""`labctl ssh`, `kubectl` and `kubeconfig`: working on a lab."""
+"""`labctl ssh` and `kubectl`: working on a lab."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": Fals
 
 @click.command(context_settings=_PASS_THROUGH)
 @options.lab_option
-@click.argument("node")
+@click.argument("node", shell_complete=options.complete_nodes)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(lab: Path | None, node: str, command: tuple[str, ...]) -> None:
     """Open a shell on NODE, or run COMMAND there and exit with its code."""
@@ -32,18 +32,3 @@ def kubectl(lab: Path | None, arguments: tuple[str, ...]) -> None:
     from orchestrator.workflows import lab as labs
 
     access.become_kubectl(labs.open_lab(lab), arguments)
-
-
-@click.command()
-@options.lab_option
-@options.output_option
-def kubeconfig(lab: Path | None, output: str) -> None:
-    """Print the path of the lab's kubeconfig."""
-    from orchestrator.workflows import access
-    from orchestrator.workflows import lab as labs
-
-    path = access.kubeconfig_path(labs.open_lab(lab))
-    if output == "json":
-        options.print_json({"schema": "labctl/kubeconfig/v1", "path": str(path)})
-    else:
-        click.echo(str(path))

@@ -7,25 +7,34 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator import __version__
 from orchestrator.errors import ExitCode, LabError, Problem
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 MAX_LINES = 12
 
-# Verb -> module that holds its click command; a module is imported when its verb is used, so that
-# `labctl --help` loads neither Ansible nor Docker.
+# Verb -> module that holds its click command, under the verb's own name or as `command`; a module is imported
+# when its verb is used, so that `labctl --help` loads neither Ansible nor Docker.
 COMMANDS: dict[str, tuple[str, str]] = {
     "provision": ("provision", "Build the lab, or bring it back to what lab.yml says, and prove it"),
     "plan": ("plan", "Show every decision and its reason; start nothing"),
     "verify": ("verify", "Prove the health of the lab, node by node"),
     "status": ("status", "Machines, nodes and versions at a glance"),
-    "kubeconfig": ("access", "Print the path of the lab's kubeconfig"),
+    "kubeconfig": ("kubeconfig", "Print the path of the lab's kubeconfig, or merge it into yours"),
     "kubectl": ("access", "Run kubectl on the lab"),
     "ssh": ("access", "Open a shell on a node, or run one command there"),
+    "exec": ("exec", "Run one command on all nodes at once"),
+    "cp": ("cp", "Copy files between this host and nodes"),
+    "halt": ("power", "Stop the machines, keeping them"),
+    "start": ("power", "Start the machines and wait until the lab is verified"),
+    "export": ("export", "Print an ssh_config of the nodes"),
+    "completion": ("completion", "Print the completion script for bash, zsh or fish"),
     "inventory": ("inventory", "Print the Ansible inventory of the lab"),
     "bundle": ("bundle", "Build, import, show and check the offline bundle"),
     "catalog": ("plan", "What can be combined, and what was tested"),
@@ -45,8 +54,17 @@ class Verbs(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"orchestrator.cli.{COMMANDS[name][0]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, name, None) or module.command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        # click would import every verb only to ask whether it is hidden: too slow for a key press.
+        verbs = [CompletionItem(name, help=words) for name, (_, words) in COMMANDS.items()]
+        return [item for item in verbs if item.value.startswith(incomplete)] or click.Command.shell_complete(
+            self, ctx, incomplete
+        )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

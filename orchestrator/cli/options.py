@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,6 +94,25 @@ def agreement(yes: bool) -> Callable[[str], bool]:
         return click.confirm(question, default=True, err=True)
 
     return agree
+
+
+def complete_nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of a node: the names in the lab's saved plan, none when there is no lab."""
+    base = (ctx.params.get("lab") or Path("lab.yml")).resolve().parent / ".labctl"
+    names: set[str] = set()
+    for file in base.glob("*/plan.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            names |= {node["name"] for node in json.loads(file.read_text(encoding="utf-8"))["nodes"]}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def preview(intent: Sequence[str], output: str) -> int:
+    """Print what --dry-run found out; returns the exit code of a dry run."""
+    if output == "json":
+        print_json({"schema": "labctl/dry-run/v1", "would": list(intent)})
+    else:
+        click.echo("\n".join(["would:", *(f"  {line}" for line in intent), "Nothing was changed."]))
+    return 0
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from orchestrator.model import ProviderName
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
 from orchestrator.providers.base import LabIdentity
-from orchestrator.workflows import access
+from orchestrator.workflows import access, kubeconfigs
 from orchestrator.workflows import lab as labs
 
 
@@ -65,6 +65,7 @@ def destroy(doomed: list[Doomed], emit: Emit) -> None:
         with labs.exclusive(each.directory, "destroy") if had_state else nullcontext():
             with access.opened(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
                 provider.destroy(each.identity, emit, "destroy")
+                kubeconfigs.forget(each.identity.uuid, each.directory, emit, "destroy")
             if had_state:
                 shutil.rmtree(each.directory.root)
         if had_state:

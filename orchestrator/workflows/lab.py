@@ -7,18 +7,21 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import LockedError, SpecError
-from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted
+from orchestrator.events import Emit, Event, Note, PhaseEnded, PhaseStarted
 from orchestrator.model import Plan, SourceAccess
 from orchestrator.paths import LabDir
 from orchestrator.providers.base import LabIdentity
 
 DEFAULT_FILE = "lab.yml"
+# How long a refused command waits for the holder to have noted who it is.
+HOLDER_SECONDS = 0.15
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,72 @@ def exclusive(directory: LabDir, verb: str) -> Iterator[None]:
 
 
 def _holder(note: Path) -> str:
+    """Who holds the lock, in words; a holder that took it this very moment gets a little time to say so."""
+    deadline = time.monotonic() + HOLDER_SECONDS
+    while True:
+        try:
+            held = json.loads(note.read_text(encoding="utf-8"))
+            since = time.strftime("%H:%M:%S", time.localtime(held["since"]))
+            by = f"process {held['pid']} on {held['host']}, since {since}"
+            # A note whose writer is gone is that of a killed holder, not of the one that holds the lock now.
+            if held["host"] != socket.gethostname() or Path("/proc", str(held["pid"])).exists():
+                return f"`labctl {held['verb']}` is working on this lab: {by}"
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            pass
+        if time.monotonic() > deadline:
+            return "another labctl command is working on this lab"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that never came to its end: its verb, when it began, and the phase it was in."""
+
+    verb: str
+    began: str
+    phase: str
+
+
+def unfinished(directory: LabDir) -> Unfinished | None:
+    """The last run of the journal when it was killed; None when it ended by itself, well or not."""
     try:
-        held = json.loads(note.read_text(encoding="utf-8"))
-        since = time.strftime("%H:%M:%S", time.localtime(held["since"]))
-        return f"`labctl {held['verb']}` is working on this lab: process {held['pid']} on {held['host']}, since {since}"
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return "another labctl command is working on this lab"
+        lines = directory.journal.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return None
+    run: Unfinished | None = None
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            if entry["event"] == "RunStarted":
+                run = Unfinished(entry["verb"], time.strftime("%H:%M:%S", time.localtime(entry["at"])), "")
+            elif entry["event"] == "RunEnded":
+                run = None
+            elif entry["event"] == "PhaseStarted" and run is not None:
+                run = Unfinished(run.verb, run.began, entry["title"] or entry["phase"])
+        except (KeyError, TypeError, ValueError):
+            continue  # the line that a killed run left half
+    return run
+
+
+@contextmanager
+def recorded(directory: LabDir, verb: str, emit: Emit) -> Iterator[Emit]:
+    """An `Emit` that also keeps a run in the lab's journal: its begin and end, and those of every phase.
+
+    Says first which killed run is continued.
+    """
+    if before := unfinished(directory):
+        where = f" in: {before.phase}" if before.phase else ""
+        emit(Note(phase=verb, text=f"continuing `labctl {before.verb}` of {before.began}, which was killed{where}"))
+    _append(directory, {"event": "RunStarted", "verb": verb, "pid": os.getpid(), "at": time.time()})
+    result = "failed"
+    try:
+        yield journaled(directory, verb, emit)
+        result = "ok"
+    except KeyboardInterrupt:
+        result = "interrupted"
+        raise
+    finally:
+        _append(directory, {"event": "RunEnded", "verb": verb, "result": result, "at": time.time()})
 
 
 def journaled(directory: LabDir, verb: str, emit: Emit) -> Emit:
@@ -160,10 +223,19 @@ def journaled(directory: LabDir, verb: str, emit: Emit) -> Emit:
 
     def record(event: Event) -> None:
         if isinstance(event, PhaseStarted | PhaseEnded):
-            line = json.dumps({"verb": verb, **event.as_dict()}, ensure_ascii=False)
-            descriptor = os.open(directory.journal, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
+            _append(directory, {"verb": verb, **event.as_dict()})
         emit(event)
 
     return record
+
+
+def _append(directory: LabDir, entry: Mapping[str, Any]) -> None:
+    descriptor = os.open(directory.journal, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
+    with os.fdopen(descriptor, "a+b") as stream:
+        stream.seek(0, os.SEEK_END)
+        half = False
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            half = stream.read(1) != b"\n"  # a run was killed while it wrote
+        text = json.dumps(entry, ensure_ascii=False) + "\n"
+        stream.write((b"\n" if half else b"") + text.encode())

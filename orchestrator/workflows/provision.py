@@ -13,7 +13,7 @@ from orchestrator.model import Node, Plan
 from orchestrator.paths import LabDir
 from orchestrator.spec import Spec
 from orchestrator.verify import Report
-from orchestrator.workflows import access, prepare, sources
+from orchestrator.workflows import access, kubeconfigs, prepare, sources
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
 from orchestrator.workflows.verify import verify_lab
@@ -68,39 +68,45 @@ def provision(asked: Spec, *, agree: prepare.Agree, emit: Emit) -> Provisioned:
     Raises SpecError, HostError, ProviderError, ConvergeError, LockedError; a lab that fails its checks is
     not an exception but a report that is not ok.
     """
-    began = time.monotonic()
     directory = planning.directory_of(asked)
-    with labs.exclusive(directory, "provision"):
-        emit = labs.journaled(directory, "provision", emit)
-        with phase(emit, "plan", "Look at this host and decide"):
-            prepare.install_missing(asked, agree, emit)
-            plan = planning.decide(asked)
-            _announce(plan, emit)
-        with access.opened(plan.provider, emit) as provider:
-            with phase(emit, "preflight", "Check that nothing stands in the way"):
-                prepare.refuse(provider.preflight(plan))
-                labs.save(directory, plan)
-            sources.ensure(plan, emit)
-            with phase(emit, "create", f"Make {len(plan.nodes)} machines", steps=len(plan.nodes)):
-                nodes = tuple(provider.create(plan, directory, emit, "create"))
-            changed = _converge(plan, directory, emit)
-            if plan.kubernetes is not None:
-                _hand_over(plan, directory, nodes, agree, emit)
-            report = verify_lab(labs.Lab(directory, plan), emit=emit, settle=SETTLE_SECONDS)
+    with labs.exclusive(directory, "provision"), labs.recorded(directory, "provision", emit) as told:
+        return build(asked, directory, agree=agree, emit=told)
+
+
+def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit) -> Provisioned:
+    """Do what `provision` does for a caller that holds the lab's lock and keeps its journal."""
+    began = time.monotonic()
+    with phase(emit, "plan", "Look at this host and decide"):
+        prepare.install_missing(asked, agree, emit)
+        plan = planning.decide(asked)
+        _announce(plan, emit)
+    with access.opened(plan.provider, emit) as provider:
+        with phase(emit, "preflight", "Check that nothing stands in the way"):
+            prepare.refuse(provider.preflight(plan))
+            labs.save(directory, plan)
+        sources.ensure(plan, emit)
+        with phase(emit, "create", f"Make {len(plan.nodes)} machines", steps=len(plan.nodes)):
+            nodes = tuple(provider.create(plan, directory, emit, "create"))
+        changed = converge(plan, directory, emit)
+        if plan.kubernetes is not None:
+            hand_over(plan, directory, nodes, agree, emit)
+        report = verify_lab(labs.Lab(directory, plan), emit=emit, settle=SETTLE_SECONDS)
     return Provisioned(directory, plan, changed, report, time.monotonic() - began)
 
 
-def _converge(plan: Plan, directory: LabDir, emit: Emit) -> Mapping[str, int]:
+def converge(plan: Plan, directory: LabDir, emit: Emit) -> Mapping[str, int]:
     """Apply the roles while the package source is open to the nodes; the changed tasks per node."""
     with sources.serving(plan, directory, emit) as reached:
         labs.save_access(directory, reached)
         return runner.run_playbook("site.yml", lab=directory, emit=emit, deadline=CONVERGE_DEADLINE).changed
 
 
-def _hand_over(plan: Plan, directory: LabDir, nodes: tuple[Node, ...], agree: prepare.Agree, emit: Emit) -> None:
+def hand_over(plan: Plan, directory: LabDir, nodes: tuple[Node, ...], agree: prepare.Agree, emit: Emit) -> None:
+    """Bring the cluster's kubeconfig to the host, and kubectl with it."""
     with phase(emit, "kubeconfig", "Hand over kubeconfig and kubectl"):
         access.fetch_kubeconfig(plan, directory, nodes)
         access.install_kubectl(plan, directory)
+        kubeconfigs.refresh(labs.Lab(directory, plan), emit, "kubeconfig")
         prepare.offer_kubectl(plan, agree, emit)
 
 

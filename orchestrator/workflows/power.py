@@ -1,0 +1,89 @@
+"""`labctl halt` and `labctl start`: machines off, machines on again and proved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import ProviderError
+from orchestrator.events import Emit, phase
+from orchestrator.providers import ssh_access
+from orchestrator.verify import Report
+from orchestrator.workflows import access, prepare, sources
+from orchestrator.workflows import lab as labs
+from orchestrator.workflows.lab import Lab
+from orchestrator.workflows.provision import SETTLE_SECONDS, converge, hand_over
+from orchestrator.workflows.verify import verify_lab
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a start did: tasks changed per node, the report, all in `seconds`."""
+
+    lab: Lab
+    report: Report
+    seconds: float
+    changed: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as the one document `labctl/start/v1`."""
+        return {
+            "schema": "labctl/start/v1",
+            "lab": self.lab.plan.name,
+            "seconds": round(self.seconds, 1),
+            "changed": dict(self.changed),
+            "verify": self.report.as_dict(),
+        }
+
+
+def running(lab: Lab) -> list[str]:
+    """The machines that run."""
+    return [node.name for node in access.reported(lab) if node.state == "running"]
+
+
+def stopped(lab: Lab) -> list[str]:
+    """The machines that are there and do not run. Raises ProviderError when one is not there at all."""
+    nodes = access.reported(lab)
+    if missing := [node.name for node in nodes if node.state == "missing"]:
+        raise ProviderError(f"no machine for {', '.join(missing)}", fix="labctl provision   (makes what is missing)")
+    return [node.name for node in nodes if node.state != "running"]
+
+
+def halt(lab: Lab, emit: Emit) -> list[str]:
+    """Shut all machines down as machines; returns those that ran. Raises ProviderError, LockedError."""
+    with labs.exclusive(lab.directory, "halt"), labs.recorded(lab.directory, "halt", emit) as told:
+        with access.opened(lab.plan.provider, told) as provider, phase(told, "halt", f"Stop {lab.plan.name}"):
+            nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
+            ssh_access.end_connections(lab.plan.uuid)
+            for node in nodes:
+                ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
+            provider.halt(lab.plan, told, "halt")
+        return [node.name for node in nodes]
+
+
+def start(lab: Lab, emit: Emit) -> Started:
+    """Start the machines, apply the roles and prove the lab.
+
+    The roles are applied always: they wait for what a boot brings up by and by, and heal what the pause broke.
+    Raises ProviderError, HostError, ConvergeError, LockedError; a lab that stays unhealthy is a report that is not ok.
+    """
+    began = time.monotonic()
+    plan = lab.plan
+    with labs.exclusive(lab.directory, "start"), labs.recorded(lab.directory, "start", emit) as told:
+        with access.opened(plan.provider, told) as provider:
+            with phase(told, "start", f"Start {plan.name}", steps=len(plan.nodes)):
+                prepare.refuse(provider.preflight(plan))
+                nodes = tuple(provider.start(plan, lab.directory, told, "start"))
+            sources.ensure(plan, told)
+            changed = converge(plan, lab.directory, told)
+            if plan.kubernetes is not None:
+                hand_over(plan, lab.directory, nodes, _decline, told)
+            report = verify_lab(lab, emit=told, settle=SETTLE_SECONDS)
+        return Started(lab, report, time.monotonic() - began, changed)
+
+
+def _decline(question: str) -> bool:
+    """Nothing is installed on the host by a start."""
+    return False

@@ -1,0 +1,65 @@
+"""The journal of a lab: which run was killed, and in which phase."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import HostError, LockedError
+from orchestrator.events import Event, Note, discard, phase
+from orchestrator.paths import LabDir
+from orchestrator.workflows import lab as labs
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> LabDir:
+    made = LabDir.beside(tmp_path / "lab.yml", "k8s-lab")
+    made.create()
+    return made
+
+
+def killed(directory: LabDir) -> None:
+    """Leave the journal as a run leaves it that was killed while it wrote."""
+    with labs.recorded(directory, "provision", discard) as emit, phase(emit, "create", "Make 4 machines"):
+        pass
+    lines = directory.journal.read_text().splitlines()
+    directory.journal.write_text("\n".join([*lines[:2], lines[2][:10]]))
+
+
+def test_a_run_that_ended_is_not_unfinished(directory: LabDir) -> None:
+    assert labs.unfinished(directory) is None
+    with labs.recorded(directory, "provision", discard):
+        pass
+    with pytest.raises(HostError), labs.recorded(directory, "provision", discard):
+        raise HostError("no disk left")
+    assert labs.unfinished(directory) is None
+
+
+def test_a_killed_run_is_named_with_its_phase_by_the_next_one(directory: LabDir) -> None:
+    killed(directory)
+    said: list[Event] = []
+    with labs.recorded(directory, "scale", said.append):
+        pass
+    (note,) = [event for event in said if isinstance(event, Note)]
+    assert "continuing `labctl provision`" in note.text
+    assert "Make 4 machines" in note.text
+    assert labs.unfinished(directory) is None
+
+
+def test_a_line_that_was_left_half_spoils_no_later_one(directory: LabDir) -> None:
+    killed(directory)
+    with labs.recorded(directory, "provision", discard):
+        pass
+    assert json.loads(directory.journal.read_text().splitlines()[-1])["event"] == "RunEnded"
+
+
+def test_the_note_of_a_killed_holder_is_not_taken_for_the_holder(directory: LabDir) -> None:
+    with labs.exclusive(directory, "scale"):
+        note = directory.lock.with_suffix(".holder")
+        held = json.loads(note.read_text())
+        note.write_text(json.dumps({**held, "pid": 2**22 + 1, "verb": "long gone"}))
+        with pytest.raises(LockedError) as refused, labs.exclusive(directory, "halt"):
+            pass
+        assert "long gone" not in refused.value.message
