@@ -14,7 +14,9 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("yamllint", "--strict", ".")
-    session.run("ansible-lint", "--offline", "--strict", "--profile", "production")
+    # The lab's own inventory is an error where there is no lab, and linting needs none.
+    without_lab = {"ANSIBLE_INVENTORY": "localhost,"}
+    session.run("ansible-lint", "--offline", "--strict", "--profile", "production", env=without_lab)
 
 
 @nox.session
