@@ -44,6 +44,16 @@ class NodePlan:
 
 
 @dataclass(frozen=True)
+class StaticHost:
+    """A machine that is there already: how it is reached, and the SHA256 fingerprint of its host key."""
+
+    user: str
+    address: str
+    port: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class NetworkPlan:
     """Networks of the lab, all in CIDR notation and pairwise disjoint; `gateway` is the host's address on `subnet`."""
 
@@ -106,7 +116,8 @@ class SourcePlan:
 class Plan:
     """Every decision about a lab, made before anything starts; printable, and saved as plan.json.
 
-    `uuid` and `owner` (the path of the directory that holds lab.yml) are the identity that every
+    `static_hosts` are the machines of the provider `static`, in the order of `nodes`; `static_key` lets this host in
+    the first time. `uuid` and `owner` (the path of the directory that holds lab.yml) are the identity that every
     machine, network and volume carries. `kubernetes` is None in the `bare` profile.
     """
 
@@ -125,6 +136,8 @@ class Plan:
     http_proxy: str | None = None
     decisions: tuple[Decision, ...] = ()
     ca: str | None = None
+    static_hosts: tuple[StaticHost, ...] = ()
+    static_key: str | None = None
 
     @property
     def control_plane(self) -> NodePlan:
@@ -204,6 +217,7 @@ class SourceAccess:
     key_url: str = ""
     image_archive_url: str = ""
     image_archive_sha256: str = ""
+    calico_manifest: str = ""
 
 
 @dataclass(frozen=True)

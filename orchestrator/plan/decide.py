@@ -62,6 +62,8 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         http_proxy=lab.http_proxy,
         decisions=tuple(ledger.decisions),
         ca=lab.ca,
+        static_hosts=network.static_hosts(lab),
+        static_key=lab.static.key if lab.provider == "static" else None,
     )
     if observed.existing:
         _unchanged(observed.existing, planned, ledger)

@@ -32,7 +32,7 @@ def provider(observed: Observed, ledger: Ledger) -> ProviderName:
             passed = [
                 f"{other.name}: {other.detail or other.only_named}"
                 for other in observed.providers
-                if not other.automatic and (other.detail or other.only_named)
+                if other.name != "static" and not other.automatic and (other.detail or other.only_named)
             ]
             others = f" ({'; '.join(passed)})" if passed else ""
             ledger.decide("provider", state.name, f"auto: the first that this host has{others}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
-from orchestrator.model import NetworkPlan, NodePlan, Observed
+from orchestrator.model import NetworkPlan, NodePlan, Observed, StaticHost
 from orchestrator.plan.ledger import Ledger
 from orchestrator.spec import Lab
 from orchestrator.spec.rules import AUTO_SUBNETS, offsets
+from orchestrator.spec.schema import STATIC_HOST
 
 DEFAULT_API_PORT = 60443
 # Where a default block of SSH ports moves when one of its ports is busy: above Linux's ephemeral range first.
@@ -22,7 +23,7 @@ def network(lab: Lab, observed: Observed, ledger: Ledger) -> NetworkPlan:
     services = ipaddress.IPv4Network(lab.kubernetes.service_cidr)
     planned = NetworkPlan(
         subnet=str(subnet),
-        gateway=str(subnet[1]),
+        gateway=lab.static.gateway or str(subnet[1]),
         pod_cidr=lab.kubernetes.pod_cidr,
         service_cidr=lab.kubernetes.service_cidr,
         dns_address=str(services[10]),
@@ -30,7 +31,11 @@ def network(lab: Lab, observed: Observed, ledger: Ledger) -> NetworkPlan:
         resolvers=lab.network.resolvers,
     )
     ledger.decide("network.subnet", planned.subnet, reason)
-    ledger.decide("network.gateway", planned.gateway, "the first address of the subnet is this host")
+    ledger.decide(
+        "network.gateway",
+        planned.gateway,
+        "this host, as the machines reach it" if lab.static.gateway else "the first address of the subnet is this host",
+    )
     automatic = "" if planned.resolvers else "none are set: the machines keep those their provider gives them"
     ledger.decide("network.resolvers", planned.resolvers, automatic)
     if lab.kubernetes.enabled:
@@ -46,7 +51,9 @@ def _subnet(lab: Lab, observed: Observed, ledger: Ledger) -> tuple[ipaddress.IPv
     existing = observed.existing.network.subnet if observed.existing else None
     if lab.network.subnet != "auto":
         subnet = ipaddress.IPv4Network(lab.network.subnet)
-        for other, by in taken if lab.network.subnet != existing else []:
+        # Machines that are there already may well be on a network of this host.
+        shared = lab.provider == "static" or lab.network.subnet == existing
+        for other, by in [] if shared else taken:
             if subnet.overlaps(other):
                 ledger.lack(
                     f"{subnet} overlaps {other}, used by {by}", "network.subnet: auto", ledger.spec.at("network.subnet")
@@ -70,7 +77,8 @@ def nodes(lab: Lab, subnet: str, observed: Observed, ledger: Ledger) -> tuple[No
     """Every machine, control plane first, with address, size and SSH port."""
     base = ipaddress.IPv4Network(subnet).network_address
     places = offsets(lab)
-    ports = _ssh_ports(places, lab, observed, ledger)
+    there = dict(zip(places, static_hosts(lab), strict=False))
+    ports = {name: host.port for name, host in there.items()} or _ssh_ports(places, lab, observed, ledger)
     planned: list[NodePlan] = []
     for name, offset in places.items():
         first = not planned
@@ -79,7 +87,7 @@ def nodes(lab: Lab, subnet: str, observed: Observed, ledger: Ledger) -> tuple[No
             NodePlan(
                 name=name,
                 role="control_plane" if first else "worker",
-                address=str(base + offset),
+                address=there[name].address if name in there else str(base + offset),
                 cpus=size.cpus,
                 memory=size.memory,
                 ssh_port=ports[name],
@@ -87,6 +95,16 @@ def nodes(lab: Lab, subnet: str, observed: Observed, ledger: Ledger) -> tuple[No
             )
         )
     return tuple(planned)
+
+
+def static_hosts(lab: Lab) -> tuple[StaticHost, ...]:
+    """The machines that are there already; none for a provider that makes them."""
+    found = (STATIC_HOST.fullmatch(host) for host in lab.static.hosts if lab.provider == "static")
+    return tuple(
+        StaticHost(match["user"], match["address"], int(match["port"] or 22), match["fingerprint"])
+        for match in found
+        if match
+    )
 
 
 def _ssh_ports(places: Mapping[str, int], lab: Lab, observed: Observed, ledger: Ledger) -> dict[str, int]:

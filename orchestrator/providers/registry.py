@@ -34,11 +34,18 @@ def _libvirt() -> Provider:
     return VagrantProvider("libvirt", Libvirt())
 
 
+def _static() -> Provider:
+    from orchestrator.providers.static import StaticProvider
+
+    return StaticProvider()
+
+
 # A provider is added here with its class; `states` says what its host must have.
 _MAKERS: dict[ProviderName, Callable[[], Provider]] = {
     "container": _container,
     "virtualbox": _virtualbox,
     "libvirt": _libvirt,
+    "static": _static,
 }
 
 # In the order of preference: the programs a provider needs, and where they come from.
@@ -76,12 +83,10 @@ def _state(name: ProviderName) -> ProviderState:
     for program, fix in _PROGRAMS[name]:
         if shutil.which(program) is None:
             return ProviderState(name, ready=False, detail=f"{program} is not installed", fix=fix)
-    if name not in _MAKERS:
-        detail = {
-            "static": "lab.yml lists no hosts for it",
-        }.get(name, "its tools are here, but labctl cannot drive them yet")
-        return ProviderState(name, ready=False, detail=detail, fix="provider: container")
     made = _MAKERS[name]()
+    if name == "static":
+        why = "it is for machines that you have: provider: static"
+        return ProviderState(name, ready=True, capabilities=made.capabilities(), only_named=why)
     if name == "virtualbox":
         return ProviderState(name, ready=True, capabilities=made.capabilities())
     if name == "libvirt":

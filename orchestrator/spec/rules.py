@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.spec.schema import KUBEADM_CPUS, KUBEADM_MEMORY, MIRROR_EXAMPLE, WORKER_MEMORY, Lab
+from orchestrator.spec.schema import KUBEADM_CPUS, KUBEADM_MEMORY, MIRROR_EXAMPLE, STATIC_HOST, WORKER_MEMORY, Lab
 from orchestrator.spec.source import FieldPath
 
 # The range that VirtualBox allows without a configuration file; `subnet: auto` stays in it.
@@ -26,6 +26,7 @@ class Broken:
 def broken(lab: Lab) -> Iterator[Broken]:
     """Every rule that `lab` breaks."""
     yield from _machines(lab)
+    yield from _static(lab)
     yield from _networks(lab)
     misplaced = list(_addresses(lab))
     yield from misplaced
@@ -39,6 +40,40 @@ def broken(lab: Lab) -> Iterator[Broken]:
             (("packages", "source"), ("packages", "mirror")),
             "the package source `mirror` needs the URL of the mirror",
             MIRROR_EXAMPLE,
+        )
+
+
+def _static(lab: Lab) -> Iterator[Broken]:
+    """Machines that are there already: as many as the lab has, on its network, none twice."""
+    hosts: FieldPath = ("static", "hosts")
+    addresses = [STATIC_HOST.fullmatch(host)["address"] for host in lab.static.hosts]  # type: ignore[index]
+    if lab.provider != "static":
+        return
+    if len(addresses) != lab.workers.count + 1:
+        fix = f"write workers: {{count: {len(addresses) - 1}}}" if addresses else "list them under static.hosts"
+        yield Broken(
+            hosts,
+            (hosts, ("workers", "count"), ("provider",)),
+            f"{len(addresses)} machines are listed, the lab has {lab.workers.count + 1}",
+            fix,
+        )
+    if twice := sorted({address for address in addresses if addresses.count(address) > 1}):
+        yield Broken(hosts, (hosts,), f"{', '.join(twice)} is listed twice", "list each machine once")
+    if lab.network.subnet == "auto":
+        yield Broken(
+            ("network", "subnet"),
+            (("network", "subnet"), ("provider",)),
+            "machines that are there already have a network, which `auto` cannot know",
+            "write the network that the machines share, for example 10.0.0.0/24",
+        )
+        return
+    subnet = ipaddress.IPv4Network(lab.network.subnet)
+    if outside := [address for address in addresses if ipaddress.IPv4Address(address) not in subnet]:
+        yield Broken(
+            ("network", "subnet"),
+            (("network", "subnet"), hosts),
+            f"{', '.join(outside)} is outside the machines' network {subnet}",
+            "write the network that the machines share, for example 10.0.0.0/24",
         )
 
 
@@ -112,6 +147,9 @@ def subnet_prefix(lab: Lab) -> int:
 
 
 def _addresses(lab: Lab) -> Iterator[Broken]:
+    if lab.provider == "static":
+        # Their machines have the addresses they have.
+        return
     # The last address is the broadcast; .1 is this host.
     last = 2 ** (32 - subnet_prefix(lab)) - 2
     control_plane, first = lab.network.control_plane_offset, lab.network.worker_offset
@@ -136,6 +174,8 @@ def _addresses(lab: Lab) -> Iterator[Broken]:
 
 
 def _ports(lab: Lab) -> Iterator[Broken]:
+    if lab.provider == "static":
+        return
     base = lab.network.ssh_port_base
     offsets = [lab.network.control_plane_offset]
     if lab.workers.count:

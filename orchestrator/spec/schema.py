@@ -124,6 +124,23 @@ def _sha256(value: str) -> str:
     return value
 
 
+STATIC_HOST = re.compile(
+    r"(?P<user>[a-z_][a-z0-9_-]{0,31})@(?P<address>\d+(\.\d+){3})(:(?P<port>\d{1,5}))? "
+    r"(?P<fingerprint>SHA256:[A-Za-z0-9+/]{43})"
+)
+
+
+def _static_host(value: str) -> str:
+    found = STATIC_HOST.fullmatch(value)
+    if not found or not 0 < int(found["port"] or 22) < 65536:
+        raise _refuse(
+            f"{value[:80]!r} is not `USER@ADDRESS[:PORT] FINGERPRINT`",
+            "take the fingerprint from the machine's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        )
+    _address(found["address"])
+    return value
+
+
 Label = Annotated[str, AfterValidator(_label)]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -214,6 +231,22 @@ class VirtualBox(Section):
     group: Plain | None = Field(None, description="VirtualBox group; default `/` and the lab's name")
 
 
+class Static(Section):
+    """Machines that are there already, for the provider `static`."""
+
+    hosts: tuple[Annotated[str, AfterValidator(_static_host)], ...] = Field(
+        (),
+        max_length=200,
+        description="`USER@ADDRESS[:PORT] FINGERPRINT` of each machine, control plane first; the user has sudo",
+    )
+    key: Annotated[str, Field(max_length=1000)] | None = Field(
+        None, description="private key that lets this host in the first time; default: your SSH agent and keys"
+    )
+    gateway: Address | None = Field(
+        None, description="this host's address as the machines reach it; default: the subnet's first address"
+    )
+
+
 class Mirror(Section):
     """A place with the same layout as a bundle."""
 
@@ -256,6 +289,7 @@ class Lab(Section):
     workers: Workers = Field(Workers(), description="the workers")
     names: Names = Field(Names(), description="names of the machines")
     virtualbox: VirtualBox = Field(VirtualBox(), description="settings of VirtualBox")
+    static: Static = Field(Static(), description="machines that are there already")
     packages: Packages = Field(Packages(), description="package source")
     http_proxy: Url | None = Field(None, description="HTTP proxy that the machines use")
     ca: Annotated[str, Field(max_length=1000)] | None = Field(

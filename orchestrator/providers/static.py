@@ -1,0 +1,233 @@
+"""Machines that are there already, listed in lab.yml: reached by SSH, never made, never removed."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from orchestrator import proc
+from orchestrator.errors import Problem, ProviderError
+from orchestrator.events import Emit, Note, Step
+from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, StaticHost
+from orchestrator.paths import LabDir
+from orchestrator.providers import ssh_access
+from orchestrator.providers.base import LabIdentity
+
+SCAN_SECONDS = 10
+RESET_SECONDS = 300
+THREADS = 16
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Takes Kubernetes and the lab's key off a machine; its packages and everything else stay.
+_RESET = (
+    "sudo sh -c 'command -v kubeadm >/dev/null && kubeadm reset -f >/dev/null 2>&1; "
+    "systemctl disable --now kubelet 2>/dev/null; rm -rf /etc/cni/net.d /etc/kubernetes /var/lib/etcd "
+    "/root/.kube'; rm -rf ~/.kube; sed -i '\\| labctl {name}$|d' ~/.ssh/authorized_keys"
+)
+
+
+def fingerprint(key: str) -> str:
+    """The SHA256 fingerprint of a public key (`ssh-ed25519 AAAA...`), as ssh-keygen prints it."""
+    digest = hashlib.sha256(base64.b64decode(key.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+
+
+def keys_of_scan(text: str) -> tuple[str, ...]:
+    """The public keys in the output of ssh-keyscan."""
+    rows = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
+    return tuple(f"{row[1]} {row[2]}" for row in rows if len(row) >= 3)
+
+
+class StaticProvider:
+    """The hosts that the plan lists."""
+
+    name: ProviderName = "static"
+
+    def capabilities(self) -> Capabilities:
+        """A machine of the user owns everything."""
+        return Capabilities(
+            own_kernel=True,
+            own_swap=True,
+            own_modules=True,
+            own_conntrack_limits=True,
+            selinux=True,
+            snapshot=False,
+            cgroup="v2",
+            reasons={"snapshot": "machines that labctl did not make are not snapshotted"},
+        )
+
+    def preflight(self, plan: Plan) -> list[Problem]:
+        """Machines that do not answer, or with another host key than the one lab.yml names."""
+
+        def one(pair: tuple[NodePlan, StaticHost]) -> Problem | None:
+            node, host = pair
+            where = f"{node.name} ({host.address}:{host.port})"
+            offered = self._scan(host)
+            if not offered:
+                return Problem("does not answer on SSH", where, f"ssh -p {host.port} {host.user}@{host.address}")
+            if not self._matching(offered, host):
+                return Problem(
+                    _changed(offered, host), where, "compare with the machine's own console, then change lab.yml"
+                )
+            return None
+
+        return [problem for problem in _together(one, _pairs(plan)) if problem]
+
+    def prepare(self, emit: Emit, phase: str) -> None:
+        """Nothing is shared by labs of this kind."""
+
+    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+        """Let the lab's key into every machine, each checked against its fingerprint first."""
+        public_key = ssh_access.ensure_key(lab)
+        nodes = self.nodes(plan)
+        for node in nodes:
+            if node.state != "running":
+                raise ProviderError(
+                    f"{node.name} {node.detail}", fix="labctl plan; then correct static.hosts in lab.yml"
+                )
+        ssh_access.write_known_hosts(lab, nodes)
+
+        def one(node: Node) -> None:
+            changed = self._admit(node, lab, public_key, plan.static_key)
+            emit(Step(phase=phase, node=node.name, name="let the lab in", status="changed" if changed else "ok"))
+
+        _together(one, nodes)
+        return nodes
+
+    def nodes(self, plan: Plan) -> list[Node]:
+        """Each host as it answers now; a host key that is not the one lab.yml names makes it broken."""
+
+        def one(pair: tuple[NodePlan, StaticHost]) -> Node:
+            node, host = pair
+            offered = self._scan(host)
+            keys = self._matching(offered, host)
+            state, detail = "running", ""
+            if not offered:
+                state, detail = "stopped", f"does not answer on {host.address}:{host.port}"
+            elif not keys:
+                state, detail = "broken", _changed(offered, host)
+            return Node(
+                node.name,
+                state,  # type: ignore[arg-type]
+                ssh_host=host.address,
+                ssh_port=host.port,
+                ssh_user=host.user,
+                host_keys=keys,
+                detail=detail,
+            )
+
+        return _together(one, _pairs(plan))
+
+    def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+        """Nothing can be started from here; say which machines are off."""
+        nodes = self.nodes(plan)
+        if off := [node.name for node in nodes if node.state != "running"]:
+            raise ProviderError(f"{', '.join(off)} does not answer", fix="switch it on, then: labctl provision")
+        return nodes
+
+    def halt(self, plan: Plan, emit: Emit, phase: str) -> None:
+        """Refuse: machines that labctl cannot start again are not switched off by it."""
+        raise ProviderError(
+            "machines of the provider static are not switched off", fix="labctl ssh NODE -- sudo poweroff"
+        )
+
+    def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
+        """Take Kubernetes and the lab's key off some machines; the machines stay."""
+        lab = LabDir(Path(plan.owner) / ".labctl" / plan.name)
+        self._reset([node for node in self.nodes(plan) if node.name in names], lab, emit, phase)
+
+    def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
+        """Take Kubernetes and the lab's key off every machine; the machines stay."""
+        lab = LabDir(Path(identity.owner) / ".labctl" / identity.name)
+        try:
+            plan = Plan.from_json(lab.plan.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if plan.uuid == identity.uuid:
+            self._reset(self.nodes(plan), lab, emit, phase)
+
+    def find_labs(self) -> list[LabIdentity]:
+        """None: machines of somebody else carry no labels of ours."""
+        return []
+
+    def close(self, emit: Emit, phase: str) -> None:
+        """Nothing was opened."""
+
+    # Inside.
+
+    def _scan(self, host: StaticHost) -> tuple[str, ...]:
+        """The public host keys a machine offers; none when it does not answer."""
+        argv = ["ssh-keyscan", "-T", str(SCAN_SECONDS), "-p", str(host.port), host.address]
+        with contextlib.suppress(proc.ProcessFailed):
+            return keys_of_scan(proc.run(argv, check=False, timeout=SCAN_SECONDS * 3).stdout)
+        return ()
+
+    def _matching(self, offered: Iterable[str], host: StaticHost) -> tuple[str, ...]:
+        return tuple(key for key in offered if fingerprint(key) == host.fingerprint)
+
+    def _admit(self, node: Node, lab: LabDir, public_key: str, key: str | None) -> bool:
+        """Let the lab's key in unless it is in already; the user's own key is used once for that."""
+        if proc.run(ssh_access.ssh_argv(lab, node, command=["true"], shared=False), check=False, timeout=60).ok:
+            return False
+        script = (
+            "umask 077; mkdir -p ~/.ssh; touch ~/.ssh/authorized_keys; "
+            f"grep -qxF '{public_key}' ~/.ssh/authorized_keys || echo '{public_key}' >> ~/.ssh/authorized_keys; "
+            "sudo -n true"
+        )
+        options = {
+            "UserKnownHostsFile": str(lab.known_hosts),
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "yes",
+            "BatchMode": "yes",
+            "ConnectTimeout": "10",
+            "LogLevel": "ERROR",
+            **({"IdentityFile": str(Path(key).expanduser()), "IdentitiesOnly": "yes"} if key else {}),
+        }
+        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        argv = ["ssh", *words, "-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}", script]
+        result = proc.run(argv, check=False, timeout=60)
+        if not result.ok:
+            raise ProviderError(
+                f"{node.name} does not let this host in, or {node.ssh_user} has no passwordless sudo: {result.tail}",
+                fix=f"`ssh -p {node.ssh_port} {node.ssh_user}@{node.ssh_host} sudo -n true` must work; see static.key",
+            )
+        return True
+
+    def _reset(self, nodes: Iterable[Node], lab: LabDir, emit: Emit, phase: str) -> None:
+        def one(node: Node) -> None:
+            if node.state != "running":
+                emit(Note(phase=phase, node=node.name, text=f"{node.name} {node.detail}: left as it is"))
+                return
+            script = _RESET.format(name=lab.root.name)
+            argv = ssh_access.ssh_argv(lab, node, command=[script], shared=False)
+            result = proc.run(argv, check=False, timeout=RESET_SECONDS)
+            emit(
+                Step(
+                    phase=phase, node=node.name, name="take Kubernetes off", status="changed" if result.ok else "failed"
+                )
+            )
+
+        _together(one, list(nodes))
+
+
+def _pairs(plan: Plan) -> list[tuple[NodePlan, StaticHost]]:
+    return list(zip(plan.nodes, plan.static_hosts, strict=True))
+
+
+def _changed(offered: Iterable[str], host: StaticHost) -> str:
+    found = ", ".join(fingerprint(key) for key in offered)
+    return f"answers with another host key than lab.yml names: {found}, not {host.fingerprint}"
+
+
+def _together(action: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do one thing to all items at the same time; every one is finished before the first failure is raised."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        futures = [pool.submit(action, item) for item in items]
+    return [future.result() for future in futures]

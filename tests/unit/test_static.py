@@ -1,0 +1,81 @@
+"""Machines that are there already: taken from lab.yml as written, recognised by their host key, planned like others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator import catalog, spec
+from orchestrator.errors import SpecError
+from orchestrator.model import Observed, Plan, ProviderState, StaticHost, TakenNetwork
+from orchestrator.plan import plan as make_plan
+from orchestrator.providers import static
+
+PRINT = "SHA256:" + "A" * 43
+LAB = f"""version: 1
+provider: static
+network: {{subnet: 10.0.0.0/24}}
+workers: {{count: 1}}
+static:
+  gateway: 10.0.0.5
+  key: ~/.ssh/lab
+  hosts:
+    - kim@10.0.0.11 {PRINT}
+    - vagrant@10.0.0.12:2222 {PRINT}
+"""
+
+
+@pytest.fixture
+def planned(observe: Callable[..., Observed], tmp_path: Path) -> Callable[[str], Plan]:
+    def make(text: str) -> Plan:
+        file = tmp_path / "lab.yml"
+        file.write_text(text, encoding="utf-8")
+        there = TakenNetwork("10.0.0.0/24", "interface eth0 of this host")
+        observed = observe(providers=(ProviderState("static", ready=True, only_named="named"),), networks=(there,))
+        return make_plan(spec.load(file), catalog.load(), observed)
+
+    return make
+
+
+def test_the_nodes_are_the_listed_machines_at_their_own_addresses(planned: Callable[[str], Plan]) -> None:
+    plan = planned(LAB)
+    assert [(node.name, node.address, node.ssh_port) for node in plan.nodes] == [
+        ("m-k8s", "10.0.0.11", 22),
+        ("w1-k8s", "10.0.0.12", 2222),
+    ]
+    assert plan.static_hosts[1] == StaticHost("vagrant", "10.0.0.12", 2222, PRINT)
+    assert plan.network.gateway == "10.0.0.5"
+    assert plan.static_key == "~/.ssh/lab"
+    assert Plan.from_json(plan.as_json()) == plan
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "fix"),
+    [
+        (("count: 1", "count: 3"), "2 machines are listed, the lab has 4", "count: 1"),
+        (("10.0.0.12:2222", "10.0.0.11"), "10.0.0.11 is listed twice", "once"),
+        (("10.0.0.0/24", "192.168.56.0/24"), "is outside the machines' network", "network that the machines share"),
+        (("10.0.0.0/24", "auto"), "`auto` cannot know", "10.0.0.0/24"),
+        ((f"kim@10.0.0.11 {PRINT}", "kim@10.0.0.11"), "is not `USER@ADDRESS[:PORT] FINGERPRINT`", "ssh-keygen -lf"),
+        (("kim@10.0.0.11", "kim@10.0.0.311"), "is not an IPv4 address", "1.1.1.1"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_fix(
+    planned: Callable[[str], Plan], change: tuple[str, str], what: str, fix: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        planned(LAB.replace(*change))
+    problems = caught.value.problems
+    assert any(what in problem.what and fix in problem.fix for problem in problems), problems
+
+
+def test_a_fingerprint_is_the_one_that_ssh_keygen_prints() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+    assert static.fingerprint(key) == "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
+
+
+def test_the_keys_of_a_scan_are_read_without_its_comments() -> None:
+    text = "# 10.0.0.11:22 SSH-2.0-OpenSSH\n[10.0.0.11]:2222 ssh-ed25519 AAAA\n10.0.0.11 ssh-rsa BBBB\n"
+    assert static.keys_of_scan(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
