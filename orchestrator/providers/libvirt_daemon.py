@@ -21,20 +21,20 @@ SEARCH = "/usr/sbin:/sbin:/usr/bin"
 KVM = Path("/dev/kvm")
 # A libvirtd that may open /dev/kvm while its QEMU's user may not asks QEMU for its abilities again at every call, four
 # seconds each (virQEMUCapsIsValid). Where KVM is of no use anyway, it gets a /dev of its own without it. A mount over
-# the device alone will not do: libvirt carries every mount below /dev into its machines' namespaces, and fails at this.
+# the device, or over /dev, will not do: libvirt moves every mount it finds below /dev into its machines' namespaces.
 _WITHOUT_KVM = """
 set -e
 dev=$1; shift
 mount -t tmpfs -o mode=755,nosuid tmpfs "$dev"
 mkdir "$dev/net" "$dev/pts" "$dev/shm"
-for node in null zero full random urandom tty net/tun vhost-net; do
+for node in null zero full random urandom tty ptmx net/tun vhost-net; do
     [ ! -e "/dev/$node" ] || cp -a "/dev/$node" "$dev/$node"
 done
 for place in pts shm; do
     mount --bind "/dev/$place" "$dev/$place"
 done
-ln -s pts/ptmx "$dev/ptmx"
 ln -s /proc/self/fd "$dev/fd"
+umount --recursive --lazy /dev
 mount --move "$dev" /dev
 exec "$@"
 """
