@@ -134,6 +134,9 @@ def _source_variables(access: SourceAccess) -> dict[str, Any]:
         variables["kubernetes_repo_key_file"] = access.key_file
     if access.key_url:
         variables["kubernetes_repo_key_url"] = access.key_url
+    if access.calico_manifest:
+        variables["calico_manifest"] = access.calico_manifest
+        variables["calico_manifest_sha256"] = access.calico_manifest_sha256
     if access.image_archive_url:
         for runtime in ("docker", "containerd"):
             variables[f"{runtime}_image_archive_url"] = access.image_archive_url
@@ -166,6 +169,8 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_init_skip_phases": ["addon/coredns"] if kubernetes.dns == "dnsmasq" else [],
         "kubeadm_init_ignore_preflight_errors": ignored,
         "kubeadm_init_fail_swap_on": capabilities.own_swap,
+        # Where nodes share the host's disk, a full host must not make every node throw out its pods.
+        "kubeadm_init_disk_eviction": capabilities.own_kernel,
         "kubeadm_init_taints": [] if kubernetes.untaint_control_plane else list(kubernetes.taints),
         "kubeadm_init_untaint": kubernetes.untaint_control_plane,
         "kubeadm_join_config_api": config_api,
@@ -179,6 +184,14 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "cluster_dns_domain": network.dns_domain,
         "cluster_dns_upstreams": list(network.resolvers),
     }
+    if kubernetes.runtime == "containerd":
+        variables["containerd_sandbox_image"] = kubernetes.pause_image
+    if kubernetes.cri_dockerd_version:
+        variables |= {
+            "cri_dockerd_version": kubernetes.cri_dockerd_version,
+            "cri_dockerd_sha256": kubernetes.cri_dockerd_sha256 or "",
+            "cri_dockerd_pause_image": kubernetes.pause_image,
+        }
     if not capabilities.own_conntrack_limits:
         variables["kubeadm_init_conntrack_max_per_core"] = 0
     if kubernetes.cni == "bridge_cni":
@@ -186,7 +199,6 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
     else:
         variables |= {
             "calico_version": kubernetes.cni_version,
-            "calico_manifest_sha256": kubernetes.cni_manifest_sha256,
             "calico_pod_cidr": network.pod_cidr,
         }
     return variables

@@ -88,6 +88,7 @@ class KubernetesPlan:
     extra_args_as_list: bool
     cni_manifest_url: str | None = None
     cri_dockerd_version: str | None = None
+    cri_dockerd_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,7 @@ class SourceAccess:
     image_archive_url: str = ""
     image_archive_sha256: str = ""
     calico_manifest: str = ""
+    calico_manifest_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def kubernetes(
         untaint_control_plane=alone,
         extra_args_as_list=release.extra_args_as_list,
         cri_dockerd_version=resolution.cri_dockerd_version,
+        cri_dockerd_sha256=lab.packages.checksums.get(f"cri-dockerd-{resolution.cri_dockerd_version}"),
     )
     nested_v1 = request.provider == "container" and request.cgroup == "v1"
     ledger.decide("kubernetes.version", planned.version, chosen.version_why)

@@ -113,7 +113,8 @@ def _held(wanted: Wanted, observed: Observed, catalog: Catalog) -> Chosen | None
     if not fitting:
         return None
     used = observed.existing.source.bundle_id if observed.existing else None
-    content = next((bundle for bundle in fitting if bundle.id == used), None) or _pick(wanted.version, fitting)
+    kept = next((bundle for bundle in fitting if bundle.id == used), None)
+    content = kept or _pick(wanted.version, fitting, observed.buildable.id)
     return Chosen(
         "bundle",
         content.kubernetes,
@@ -123,8 +124,9 @@ def _held(wanted: Wanted, observed: Observed, catalog: Catalog) -> Chosen | None
     )
 
 
-def _pick(version: str, contents: Iterable[SourceContent]) -> SourceContent:
-    ordered = sorted(contents, key=lambda content: (number(content.kubernetes), content.id))
+def _pick(version: str, contents: Iterable[SourceContent], current: str) -> SourceContent:
+    """The newest (or oldest) version; of one version the bundle that this labctl would build, then the last one."""
+    ordered = sorted(contents, key=lambda content: (number(content.kubernetes), content.id == current))
     return ordered[0] if version == "oldest" else ordered[-1]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +21,10 @@ from orchestrator.workflows.observe import MIRROR_SECONDS, mirror_info
 
 
 def ensure(plan: Plan, emit: Emit) -> None:
-    """Build the planned bundle when it is yet to be built; a bundle whose content changed is refused."""
+    """Build the planned bundle when it is yet to be built, or when it is our own and damaged.
+
+    Raises HostError for a damaged bundle that cannot be built here, an imported one.
+    """
     source = plan.source
     if source.kind != "bundle" or source.bundle_id is None:
         return
@@ -29,7 +34,10 @@ def ensure(plan: Plan, emit: Emit) -> None:
     with phase(emit, "bundle", "Check the offline bundle"):
         found = planned_bundle(plan)
         problems = bundle.verify(found)
-        if problems:
+        if problems and found.id == bundle.build_id():
+            emit(Note(phase="bundle", text=f"{problems[0].where} {problems[0].what}: the bundle is built anew"))
+            bundle.build(paths.cache_dir(), emit, "bundle")
+        elif problems:
             raise HostError(
                 f"the bundle {found.id} in {found.path} is damaged",
                 problems=problems,
@@ -41,7 +49,13 @@ def ensure(plan: Plan, emit: Emit) -> None:
 def serving(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]:
     """How the nodes reach packages and images for the length of the block; a bundle is served over HTTP meanwhile."""
     source = plan.source
-    reached = SourceAccess(source.apt_url or "", source.apt_suite, source.rpm_url or "", key_url=source.key_url or "")
+    reached = SourceAccess(
+        apt_url=source.apt_url or "",
+        apt_suite=source.apt_suite,
+        rpm_url=source.rpm_url or "",
+        key_url=source.key_url or "",
+        **_calico(directory.calico_manifest),
+    )
     if source.kind == "community":
         yield reached
         return
@@ -56,6 +70,16 @@ def serving(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]
         emit(Note(phase="converge", text=f"serving packages to the nodes at {source.url}"))
         key = labs.write_private_copy(found.key_file, directory.root / "bundle-key.asc")
         yield _with_key(reached, str(key), f"{source.url}/images.tar", found.image_archive_sha256)
+
+
+def _calico(manifest: Path) -> dict[str, str]:
+    if not manifest.exists():
+        return {}
+    # Confirmed when it was placed; the role compares again, on the way to the API server.
+    return {
+        "calico_manifest": str(manifest),
+        "calico_manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+    }
 
 
 def planned_bundle(plan: Plan) -> BundleInfo:
@@ -83,6 +107,6 @@ def _mirror_key(url: str, directory: LabDir) -> Path:
 
 
 def _with_key(reached: SourceAccess, key: str, archive: str, sha256: str) -> SourceAccess:
-    return SourceAccess(
-        reached.apt_url, reached.apt_suite, reached.rpm_url, key, "", archive, sha256 if archive else ""
+    return replace(
+        reached, key_file=key, key_url="", image_archive_url=archive, image_archive_sha256=sha256 if archive else ""
     )
