@@ -19,7 +19,9 @@ def data(*parts: str) -> Path:
     root = installed if installed.is_dir() else _PACKAGE.parent
     path = root.joinpath(*parts)
     if not path.exists():
-        raise FileNotFoundError(f"labctl's data file {'/'.join(parts)} is not in {root}: this installation is incomplete")
+        raise FileNotFoundError(
+            f"labctl's data file {'/'.join(parts)} is not in {root}: this installation is incomplete"
+        )
     return path
 
 
@@ -38,7 +40,9 @@ def cache_dir() -> Path:
 def runtime_dir() -> Path:
     """A short directory, mode 0700, for sockets: socket paths end at 108 bytes, lab directories may be deep."""
     uid = os.getuid()
-    base = Path("/run/labctl") if uid == 0 else Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/labctl-{uid}") / "labctl"
+    base = (
+        Path("/run/labctl") if uid == 0 else Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/labctl-{uid}") / "labctl"
+    )
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
     return base
 
@@ -70,6 +74,10 @@ class LabDir:
     @property
     def source_access(self) -> Path:
         return self.root / "source.json"
+
+    @property
+    def calico_manifest(self) -> Path:
+        return self.root / "calico.yaml"
 
     @property
     def journal(self) -> Path:
