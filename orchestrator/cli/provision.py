@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def _preview(intent: list[str], output: str) -> int:
 def _print(done: Provisioned) -> None:
     from orchestrator.verify import render_text
 
-    click.echo(render_text(done.report, terminal=click.get_text_stream("stdout").isatty()))
+    click.echo(render_text(done.report, terminal=sys.stdout.isatty()))
     plan = done.plan
     minutes, seconds = divmod(int(done.seconds), 60)
     changed = sum(done.changed.values())

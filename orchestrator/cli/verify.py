@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def _show(report: Report, files: list[tuple[str, Path]], output: str) -> None:
     if output == "json":
         options.print_json(report.as_dict())
     else:
-        click.echo(render_text(report, terminal=click.get_text_stream("stdout").isatty()))
+        click.echo(render_text(report, terminal=sys.stdout.isatty()))
 
 
 def _show_changes(before: Report, after: Report, files: list[tuple[str, Path]]) -> None:
