@@ -79,6 +79,10 @@ ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
 : >"$root/etc/resolv.conf"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log "$root"/var/log/apt
 
+# A lab's own repository is near and small; a machine that is slow for a moment asks again.
+printf 'Acquire::Languages "none";\nAcquire::Retries "3";\nAcquire::http::Pipeline-Depth "0";\n' \
+    >"$root/etc/apt/apt.conf.d/90labctl"
+
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done

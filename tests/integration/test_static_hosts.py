@@ -1,6 +1,6 @@
 """The static provider on real machines of somebody else: containers that carry no mark of labctl.
 
-Roles are not run on them: they would take the containers for machines with a kernel of their own, and act on the host's.
+Roles are not run on them: containers share a kernel, and the roles would act on the one of this host.
 """
 
 from __future__ import annotations
