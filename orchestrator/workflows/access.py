@@ -128,7 +128,12 @@ def kubectl_program(lab: Lab) -> str:
     return found
 
 
+def kubectl_argv(lab: Lab) -> tuple[str, ...]:
+    """kubectl with its discovery cache in the lab's state, where it goes with the lab and not into ~/.kube."""
+    return (kubectl_program(lab), f"--cache-dir={lab.directory.root / 'kubectl-cache'}")
+
+
 def become_kubectl(lab: Lab, arguments: Sequence[str]) -> None:
     """Replace this process by kubectl on this lab's cluster."""
-    argv = (kubectl_program(lab), *arguments)
+    argv = (*kubectl_argv(lab), *arguments)
     proc.replace(argv, env={"KUBECONFIG": str(kubeconfig_path(lab)), "PATH": os.environ.get("PATH", os.defpath)})

@@ -71,7 +71,7 @@ def status_of(lab: Lab) -> LabStatus:
 
 
 def _cluster_nodes(lab: Lab) -> dict[str, tuple[str, str]]:
-    argv = [access.kubectl_program(lab), "--request-timeout=5s", "get", "nodes", "-o", "json"]
+    argv = [*access.kubectl_argv(lab), "--request-timeout=5s", "get", "nodes", "-o", "json"]
     try:
         answer = proc.run(argv, timeout=15, env={"KUBECONFIG": str(access.kubeconfig_path(lab))})
     except proc.ProcessFailed as problem:

@@ -6,7 +6,6 @@ import json
 import re
 import stat
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -29,6 +28,8 @@ def test_kubectl_on_the_host_shows_all_nodes_ready_with_their_lab_addresses(firs
     path = first_lab.run("kubeconfig").stdout.strip()
     answer = subprocess.run(
         [str(first_lab.state / "bin" / "kubectl"), "--kubeconfig", path, "get", "nodes", "-o", "json"],
+        # kubectl keeps a discovery cache in the user's home, which is the user's.
+        env={**first_lab.environment, "HOME": str(first_lab.home)},
         capture_output=True,
         text=True,
         check=True,
@@ -80,7 +81,7 @@ def test_status_shows_machines_and_nodes(first_lab: User) -> None:
 
 
 def test_the_inventory_script_works_with_a_bare_path(first_lab: User) -> None:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "LABCTL_LAB_DIR": str(first_lab.state)}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(first_lab.home), "LABCTL_LAB_DIR": str(first_lab.state)}
     script = str(CHECKOUT / "inventory" / "lab.py")
     listed = subprocess.run([script, "--list"], env=environment, capture_output=True, text=True, timeout=60, cwd="/")
     assert listed.returncode == 0, listed.stderr
