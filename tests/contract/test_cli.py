@@ -151,3 +151,16 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
     assert done.returncode == 2
     assert f"--report {report}" in done.stderr
     assert "fix:" in done.stderr
+
+
+def test_a_host_without_docker_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestrator.errors import HostError
+    from orchestrator.spec import parse
+    from orchestrator.workflows import prepare
+
+    monkeypatch.setattr(prepare, "missing_packages", lambda asked: ("docker.io", "iptables"))
+    with pytest.raises(HostError) as refused:
+        prepare.install_missing(parse("provider: container\n"), lambda question: False, lambda event: None)
+    assert refused.value.exit_code == ExitCode.HOST
+    assert "docker.io, iptables" in refused.value.message
+    assert "labctl provision --yes" in refused.value.fix
