@@ -29,3 +29,27 @@ def ssh_config(lab: Path | None, output: str) -> None:
         options.print_json({"schema": "labctl/ssh-config/v1", "hosts": names, "config": text})
     else:
         click.echo(text, nl=False)
+
+
+@export.command()
+@options.lab_option
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True,
+    help="The directory to write NAME.xml and NAME.ppk to.",
+)  # fmt: skip
+@options.dry_run_option
+@options.output_option
+def superputty(lab: Path | None, to: Path, dry_run: bool, output: str) -> int:
+    """Write a sessions file for SuperPuTTY (File > Import Sessions) and the lab's key for PuTTY."""
+    from orchestrator.workflows import lab as labs
+    from orchestrator.workflows import superputty as workflow
+
+    found = labs.open_lab(lab)
+    if dry_run:
+        return options.preview([f"write {to / found.plan.name}.xml and .ppk"], output)
+    made = workflow.export(found, to)
+    if output == "json":
+        options.print_json({"schema": "labctl/superputty/v1", "sessions": str(made.sessions), "key": str(made.key)})
+    else:
+        click.echo(f"wrote {made.sessions} and {made.key}; in SuperPuTTY: File > Import Sessions > From File")
+    return 0

@@ -13,7 +13,7 @@ from orchestrator.model import ProviderName
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
 from orchestrator.providers.base import LabIdentity
-from orchestrator.workflows import access, kubeconfigs
+from orchestrator.workflows import access, console, kubeconfigs
 from orchestrator.workflows import lab as labs
 
 
@@ -64,6 +64,7 @@ def destroy(doomed: list[Doomed], emit: Emit) -> None:
         had_state = each.directory.root.exists()
         with labs.exclusive(each.directory, "destroy") if had_state else nullcontext():
             with access.opened(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
+                console.close(each.identity.uuid)
                 provider.destroy(each.identity, emit, "destroy")
                 kubeconfigs.forget(each.identity.uuid, each.directory, emit, "destroy")
             if had_state:

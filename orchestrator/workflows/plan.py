@@ -17,7 +17,21 @@ from orchestrator.workflows.observe import observe
 
 
 def load(file: Path | None, overrides: Sequence[Override] = ()) -> Spec:
-    """The Spec of the given file, of ./lab.yml, or of no file. Raises SpecError; a named file must exist."""
+    """The Spec of the given file, of ./lab.yml, or of no file. Raises SpecError; a named file must exist.
+
+    Where nobody says how many workers there are, a lab that exists has as many as it has: it may have been scaled.
+    """
+    asked = _load(file, overrides)
+    there = existing_plan(directory_of(asked))
+    if there is None or asked.is_explicit("workers.count") or there.provider == "static":
+        return asked
+    if len(there.workers) == asked.lab.workers.count:
+        return asked
+    kept = Override("workers.count", len(there.workers), "the lab has them already")
+    return _load(file, (*overrides, kept))
+
+
+def _load(file: Path | None, overrides: Sequence[Override]) -> Spec:
     path = labs.lab_file(file)
     if file is None and not path.exists():
         return replace(spec.load(None, overrides), file=None)
@@ -40,3 +54,14 @@ def existing_plan(directory: LabDir) -> Plan | None:
         return Plan.from_json(directory.plan.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError, SpecError):
         return None
+
+
+def refuse_fewer(plan: Plan, directory: LabDir) -> None:
+    """Raise SpecError when the plan leaves machines of the lab out: they go in order, or not at all."""
+    there = existing_plan(directory)
+    names = {node.name for node in plan.nodes}
+    if there and (over := [node.name for node in there.nodes if node.name not in names]):
+        raise SpecError(
+            f"the lab has {', '.join(over)}, which provision would leave behind: it never removes a machine",
+            fix=f"labctl scale --workers {len(plan.workers)}   (drains and removes them)",
+        )

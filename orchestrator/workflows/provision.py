@@ -13,7 +13,7 @@ from orchestrator.model import Node, Plan
 from orchestrator.paths import LabDir
 from orchestrator.spec import Spec
 from orchestrator.verify import Report
-from orchestrator.workflows import access, kubeconfigs, prepare, sources
+from orchestrator.workflows import access, calico, kubeconfigs, prepare, sources
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
 from orchestrator.workflows.verify import verify_lab
@@ -54,6 +54,7 @@ def preview(asked: Spec) -> list[str]:
     if missing:
         return [*intent, "then decide the rest: what is missing changes what is possible"]
     plan = planning.decide(asked)
+    planning.refuse_fewer(plan, planning.directory_of(asked))
     if plan.source.build_bundle:
         intent.append(f"build the offline bundle {plan.source.bundle_id}")
     intent += [f"make or keep {node.name} ({node.address}) with {plan.provider}" for node in plan.nodes]
@@ -79,12 +80,14 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit) -
     with phase(emit, "plan", "Look at this host and decide"):
         prepare.install_missing(asked, agree, emit)
         plan = planning.decide(asked)
+        planning.refuse_fewer(plan, directory)
         _announce(plan, emit)
     with access.opened(plan.provider, emit) as provider:
         with phase(emit, "preflight", "Check that nothing stands in the way"):
             prepare.refuse(provider.preflight(plan))
             labs.save(directory, plan)
         sources.ensure(plan, emit)
+        calico.place(plan, directory, agree, emit)
         with phase(emit, "create", f"Make {len(plan.nodes)} machines", steps=len(plan.nodes)):
             nodes = tuple(provider.create(plan, directory, emit, "create"))
         changed = converge(plan, directory, emit)

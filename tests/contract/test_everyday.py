@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from orchestrator.model import Plan
 from orchestrator.paths import LabDir
-from orchestrator.workflows import kubeconfigs
+from orchestrator.workflows import kubeconfigs, planned_count
 from orchestrator.workflows import lab as labs
+from orchestrator.workflows import plan as planning
 from tests.unit.test_container_spec import PLAN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,12 +58,12 @@ def lab(tmp_path: Path) -> labs.Lab:
     return labs.Lab(directory, plan)
 
 
-def labctl(lab: labs.Lab, *args: str) -> subprocess.CompletedProcess[str]:
+def labctl(lab: labs.Lab, *args: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     home = Path(lab.plan.owner)
     return subprocess.run(
         [sys.executable, "-m", "orchestrator.cli", *args],
         cwd=home,
-        env={**os.environ, "LABCTL_OFFLINE": "1", "PYTHONPATH": str(ROOT), "HOME": str(home)},
+        env={**os.environ, "LABCTL_OFFLINE": "1", "PYTHONPATH": str(ROOT), "HOME": str(home), "PATH": path},
         capture_output=True,
         text=True,
         timeout=60,
@@ -207,3 +209,88 @@ def test_completion_offers_verbs_and_the_labs_nodes(lab: labs.Lab) -> None:
 
     assert offered("labctl prov", 1) == ["provision"]
     assert offered("labctl ssh ", 2) == ["m-k8s", "w1-k8s"]
+
+
+def with_lab_file(lab: labs.Lab, text: str) -> Path:
+    file = Path(lab.plan.owner) / "lab.yml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"), [("0", "1 workers"), ("300", "300"), ("-1", "-1")], ids=["none", "too many", "minus one"]
+)
+def test_scale_refuses_a_number_that_the_lab_cannot_go_to(lab: labs.Lab, workers: str, words: str) -> None:
+    done = labctl(lab, "scale", "--workers", workers, "--yes")
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "fix:" in done.stderr
+
+
+def test_scale_says_what_it_would_do_and_asks_before_a_machine_goes(lab: labs.Lab) -> None:
+    bigger = lab_of(lab, 3)
+    done = labctl(bigger, "scale", "--workers", "1", "--dry-run", "--output", "json")
+    would = json.loads(done.stdout)["would"]
+    assert [line.split(",")[0] for line in would] == ["drain w2-k8s", "drain w3-k8s"]
+    done = labctl(bigger, "scale", "--workers", "1")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert Plan.from_json(lab.directory.plan.read_text()) == bigger.plan
+
+
+def test_provision_never_leaves_machines_behind_that_lab_yml_has_no_more(lab: labs.Lab) -> None:
+    lab_of(lab, 2)
+    with_lab_file(lab, "workers: {count: 1}\n")
+    done = labctl(lab, "provision", "--dry-run", "--provider", "container")
+    assert done.returncode == 2, done.stdout
+    assert "w2-k8s" in done.stderr
+    assert "labctl scale --workers 1" in done.stderr
+
+
+def test_a_number_of_workers_that_nobody_wrote_is_the_one_the_lab_has(lab: labs.Lab) -> None:
+    file = with_lab_file(lab, "name: k8s-lab\n")
+    assert planning.load(file).lab.workers.count == 1
+    with_lab_file(lab, "workers: {count: 2}\n")
+    assert planning.load(file).lab.workers.count == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("workers: {count: 1}  # mine\n", "workers: {count: 12}  # mine\n"),
+        ("name: a\nworkers:\n  # as many as fit\n  count: 3\n  cpus: 1\n",
+         "name: a\nworkers:\n  # as many as fit\n  count: 12\n  cpus: 1\n"),
+    ],
+    ids=["in one line", "in a block"],
+)  # fmt: skip
+def test_the_number_in_lab_yml_changes_in_place(tmp_path: Path, before: str, after: str) -> None:
+    file = tmp_path / "lab.yml"
+    file.write_text(before)
+    planned_count.write(file, 12)
+    assert file.read_text() == after
+
+
+def test_reset_of_a_lab_whose_machines_are_off_is_refused(lab: labs.Lab) -> None:
+    done = labctl(lab, "reset", "--yes")
+    assert done.returncode == 4
+    assert "labctl start" in done.stderr
+
+
+def lab_of(lab: labs.Lab, workers: int) -> labs.Lab:
+    """The same lab, on disk, with more workers."""
+    first = lab.plan.workers[0]
+    more = tuple(
+        replace(first, name=f"w{i}-k8s", address=f"192.168.56.10{i}", ssh_port=60100 + i) for i in range(1, workers + 1)
+    )
+    plan = replace(lab.plan, nodes=(lab.plan.control_plane, *more))
+    labs.save(lab.directory, plan)
+    return labs.Lab(lab.directory, plan)
+
+
+def test_console_without_tmux_and_superputty_without_puttygen_name_the_package(lab: labs.Lab, tmp_path: Path) -> None:
+    for verb, package in ((["console"], "tmux"), (["export", "superputty"], "puttygen")):
+        done = labctl(lab, *verb, path=str(tmp_path / "empty"))
+        assert done.returncode == 3, done.stderr
+        assert package in done.stderr
+        assert "fix:" in done.stderr
+    assert not list(tmp_path.glob("*.ppk"))

@@ -1,0 +1,45 @@
+"""`labctl scale`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import options
+from orchestrator.errors import ExitCode
+
+
+@click.command()
+@options.lab_option
+@click.option("--workers", type=int, required=True, metavar="N", help="The number of workers to have.")
+@options.yes_option
+@options.dry_run_option
+@options.output_option
+@options.progress_option
+def scale(lab: Path | None, workers: int, yes: bool, dry_run: bool, output: str, progress: str) -> int:
+    """Add workers to the lab or take the last ones out; the others go on working."""
+    from orchestrator.cli import progress as views
+    from orchestrator.workflows import lab as labs
+    from orchestrator.workflows import plan as planning
+    from orchestrator.workflows import provision
+    from orchestrator.workflows import scale as workflow
+
+    found = labs.open_lab(lab)
+    asked = planning.load(lab, options.overrides(workers=workers))
+    wanted = workflow.change(found, asked, written=planning.load(lab))
+    lines = wanted.lines(workers)
+    if dry_run:
+        return options.preview(lines, output)
+    if wanted.goes and not options.agreement(yes)("; ".join(lines) + "?"):
+        raise click.UsageError("not scaled: what is on those machines is lost, which needs your agreement; add --yes")
+    with views.showing(views.choose_view(progress, quiet=False)) as emit:
+        done = workflow.scale(found, asked, wanted, agree=options.agreement(yes), emit=emit)
+    if output == "json":
+        options.print_json({**provision.document(done), "schema": "labctl/scale/v1", "workers": workers})
+    else:
+        from orchestrator.verify.render import render_text
+
+        click.echo(render_text(done.report))
+        click.echo(f"\n{done.plan.name}: {workers} workers, {done.seconds:.0f} s")
+    return ExitCode.OK if done.report.ok else ExitCode.VERIFY
