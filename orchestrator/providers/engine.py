@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import proc
 from orchestrator.errors import HostError
@@ -93,6 +93,17 @@ def answers(url: str) -> bool:
             client.close()
     except Exception:  # the SDK lets requests', urllib3's and its own errors through
         return False
+
+
+def info(url: str) -> dict[str, Any]:
+    """What the engine under this URL says of itself, as `docker info` has it; raises what the SDK raises."""
+    from docker import APIClient
+
+    client = APIClient(base_url=url, timeout=8)
+    try:
+        return dict(client.info())
+    finally:
+        client.close()
 
 
 def user_url() -> str | None:

@@ -19,6 +19,7 @@ LAYERS = {
     "inventory": 3,
     "runner": 3,
     "verify": 3,
+    "doctor": 3,
     "drills": 3,
     "bundle": 3,
     "plan": 2,
