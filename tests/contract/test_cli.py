@@ -97,7 +97,8 @@ def test_an_unknown_command_is_answered_with_the_nearest_one(tmp_path: Path) -> 
 
 
 def test_plan_prints_every_decision_with_its_reason_and_starts_nothing(tmp_path: Path) -> None:
-    done = labctl("plan", "--output", "json", "--provider", "container", cwd=tmp_path)
+    lab = "provider: container\nnetwork: {subnet: auto}\n"
+    done = labctl("plan", "--output", "json", cwd=tmp_path, lab=lab)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert plan["schema"] == "labctl/plan/v1"
