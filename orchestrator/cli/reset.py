@@ -23,9 +23,9 @@ def reset(lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str
     from orchestrator.workflows import reset as workflow
 
     found = labs.open_lab(lab)
-    workflow.check(found)
-    lines = [f"take the cluster and all that is in it off {node.name}" for node in found.plan.nodes]
     if dry_run:
+        workflow.check(found)
+        lines = [f"take the cluster and all that is in it off {node.name}" for node in found.plan.nodes]
         return options.preview(lines, output)
     if not options.agreement(yes)(f"remove the cluster of {found.plan.name} and all that is in it?"):
         raise click.UsageError("not reset: what is in the cluster is lost, which needs your agreement; add --yes")

@@ -24,8 +24,8 @@ def check(lab: Lab) -> None:
 
 def reset(lab: Lab, emit: Emit) -> Mapping[str, int]:
     """Take the cluster off every machine; the changed tasks per node. Raises ConvergeError, LockedError."""
-    check(lab)
     with labs.exclusive(lab.directory, "reset"), labs.recorded(lab.directory, "reset", emit) as told:
+        check(lab)
         done = runner.run_playbook("reset.yml", lab=lab.directory, emit=told, deadline=DEADLINE)
         with phase(told, "reset", "Forget the cluster"):
             lab.directory.kubeconfig.unlink(missing_ok=True)

@@ -294,3 +294,14 @@ def test_console_without_tmux_and_superputty_without_puttygen_name_the_package(l
         assert package in done.stderr
         assert "fix:" in done.stderr
     assert not list(tmp_path.glob("*.ppk"))
+
+
+CHANGING = ["provision --yes", "scale --workers 2 --yes", "reset --yes", "halt", "start", "destroy --yes"]
+
+
+@pytest.mark.parametrize("verb", CHANGING)
+def test_whatever_changes_a_lab_is_told_who_works_on_it(lab: labs.Lab, verb: str) -> None:
+    with labs.exclusive(lab.directory, "upgrade"):
+        done = labctl(lab, *verb.split())
+    assert done.returncode == 8, done.stderr
+    assert f"`labctl upgrade` is working on this lab: process {os.getpid()}" in done.stderr
