@@ -19,6 +19,8 @@ from orchestrator.model import Plan
 Value = TypeVar("Value")
 
 ANSWER_SECONDS = 8.0
+# Where programs of the system lie that a user's PATH often lacks.
+_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 class Once(Generic[Value]):
@@ -52,9 +54,10 @@ def number(path: str) -> int:
 
 def answer(argv: Sequence[str]) -> str | None:
     """What a program prints on either stream; None when it is not installed."""
-    if shutil.which(argv[0]) is None:
+    program = shutil.which(argv[0], path=f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PATH}")
+    if program is None:
         return None
-    result = proc.run(argv, check=False, timeout=ANSWER_SECONDS)
+    result = proc.run([program, *argv[1:]], check=False, timeout=ANSWER_SECONDS)
     return result.stdout + result.stderr
 
 
