@@ -45,7 +45,7 @@ def kubeconfig(
     if dry_run:
         does = "put the context" if merge else "remove the context"
         return options.preview([f"{does} {context or found.plan.name} {'into' if merge else 'from'} {file}"], output)
-    done = kubeconfigs.merge(found, file, context=context) if merge else kubeconfigs.unmerge(found.plan.uuid, file)
+    done = kubeconfigs.merge(found, file, context=context) if merge else kubeconfigs.leave(found, file)
     _show(done, file, merge, output)
     return ExitCode.OK
 

@@ -66,7 +66,7 @@ def merge(lab: Lab, file: Path, *, context: str = "") -> Merged:
         backup = _keep(target) if changed and not kept else None
         if changed:
             labs.write_private(target, _text(document))
-    labs.write_private(_note(lab.directory), json.dumps({"file": str(file), "context": name}) + "\n")
+    labs.write_private(_note(lab.directory), json.dumps({"file": str(file.absolute()), "context": name}) + "\n")
     return Merged(file, name, backup, changed)
 
 
@@ -89,6 +89,14 @@ def unmerge(uuid: str, file: Path) -> Merged | None:
             return Merged(file, names[0], None, changed=True)
         labs.write_private(target, _text(document))
         return Merged(file, names[0], None, changed=True)
+
+
+def leave(lab: Lab, file: Path) -> Merged | None:
+    """`unmerge` on the user's wish: later clusters of this lab stay out as well."""
+    done = unmerge(lab.plan.uuid, file)
+    if merged_file(lab.directory) == file.absolute():
+        _note(lab.directory).unlink()
+    return done
 
 
 def merged_file(directory: LabDir) -> Path | None:

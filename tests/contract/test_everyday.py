@@ -147,6 +147,8 @@ def test_a_file_that_merging_made_goes_with_unmerging(lab: labs.Lab) -> None:
     assert merged(lab).exists()
     assert labctl(lab, "kubeconfig", "--unmerge").returncode == 0
     assert not merged(lab).exists()
+    kubeconfigs.refresh(lab, lambda event: None, "kubeconfig")
+    assert not merged(lab).exists(), "who left stays out"
 
 
 @pytest.mark.parametrize(
