@@ -97,8 +97,13 @@ def machine_of(text: str, state: MachineState) -> Machine | None:
 class Libvirt:
     """The libvirt of this host, `qemu:///system`."""
 
+    def __init__(self) -> None:
+        self._use: int | None = None
+
     def open(self, emit: Emit, phase: str) -> None:
-        """Make sure that libvirt answers and that the pool of labctl's disks is there."""
+        """Make sure that libvirt answers and that the pool of labctl's disks is there, and keep it so until `close`."""
+        if self._use is None:
+            self._use = libvirt_daemon.use()
         if not self.answers():
             libvirt_daemon.start(self.answers, emit, phase, hide_kvm=not kvm())
         self._ensure_pool()
@@ -107,7 +112,7 @@ class Libvirt:
         """Whether libvirtd can be asked now."""
         try:
             return self._virsh("uri", check=False, timeout=10).ok
-        except (FileNotFoundError, proc.ProcessFailed):
+        except (FileNotFoundError, ProviderError):
             return False
 
     def machines(self, uuid: str | None = None) -> list[Machine]:
@@ -158,7 +163,7 @@ class Libvirt:
 
     def host_keys(self, machine: Machine) -> tuple[str, ...]:
         """The machine's public host key through its guest agent; empty when it has none that answers."""
-        with contextlib.suppress(proc.ProcessFailed, KeyError, TypeError, ValueError):
+        with contextlib.suppress(ProviderError, KeyError, TypeError, ValueError):
             handle = self._agent(machine, "guest-file-open", path=HOST_KEY)
             try:
                 text = base64.b64decode(self._agent(machine, "guest-file-read", handle=handle, count=4096)["buf-b64"])
@@ -237,6 +242,11 @@ class Libvirt:
         if not result.ok and "no domain" not in result.stderr.lower():
             raise ProviderError(f"{machine.node}: libvirt does not remove it: {result.tail}", fix="labctl destroy")
 
+    def traces(self, identity: LabIdentity) -> bool:
+        """Whether libvirt's own files name a network of the lab, whatever became of its machines."""
+        names = (network_name(identity.uuid), management_name(identity.uuid))
+        return any((DEFINITIONS / "networks" / f"{name}.xml").exists() for name in names)
+
     def remove_networks(self, identity: LabIdentity) -> list[str]:
         """Remove the lab's two networks and disks left of half-made machines."""
         gone = []
@@ -253,8 +263,16 @@ class Libvirt:
         return gone
 
     def close(self, emit: Emit, phase: str) -> None:
-        """After the last lab: remove the pool with the boxes' images in it, and end a daemon that labctl started."""
-        if not self.answers() or self.machines():
+        """After the last lab: remove the pool with the boxes' images in it, and end a daemon that labctl started.
+
+        Whoever only looked (`open` was not called) leaves everything as it is, and so does everybody while another
+        labctl works with libvirt.
+        """
+        if self._use is None:
+            return
+        alone = libvirt_daemon.release(self._use)
+        self._use = None
+        if not alone or not self.answers() or self.machines():
             return
         if POOL in self._names("pool-list", "--all", "--name"):
             for volume in self._volumes():
@@ -279,4 +297,9 @@ class Libvirt:
         return [line.strip() for line in self._virsh(*words).stdout.splitlines() if line.strip()]
 
     def _virsh(self, *words: str, check: bool = True, timeout: float = 120) -> proc.Result:
-        return proc.run(["virsh", "--quiet", "--connect", SYSTEM_URI, *words], check=check, timeout=timeout)
+        try:
+            return proc.run(["virsh", "--quiet", "--connect", SYSTEM_URI, *words], check=check, timeout=timeout)
+        except proc.ProcessFailed as problem:
+            raise ProviderError(
+                f"libvirt refuses {words[0]}: {problem.result.tail or problem}", fix="labctl doctor"
+            ) from problem

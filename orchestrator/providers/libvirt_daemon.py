@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -47,6 +48,24 @@ def _record() -> Path:
 def service_manager() -> bool:
     """Whether a service manager runs here, whose business daemons are then."""
     return Path("/run/systemd/system").is_dir()
+
+
+def use() -> int:
+    """Note that this process works with libvirt; gives what `release` takes. The kernel drops it with the process."""
+    descriptor = os.open(paths.runtime_dir() / "libvirt.users", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def release(descriptor: int) -> bool:
+    """Take the note back; whether no other labctl works with libvirt now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def started_here() -> bool:

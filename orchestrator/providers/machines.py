@@ -72,6 +72,9 @@ class Hypervisor(Protocol):
     def remove(self, machine: Machine) -> None:
         """Remove a machine with its disks, whatever its state."""
 
+    def traces(self, identity: LabIdentity) -> bool:
+        """Whether a lab has left anything besides machines."""
+
     def remove_networks(self, identity: LabIdentity) -> list[str]:
         """Remove what a lab has besides machines; the names of what went."""
 

@@ -129,7 +129,7 @@ class VagrantProvider:
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
         """Remove every machine, network and disk of the lab: Vagrant first, then whatever the hypervisor still has."""
         machines = self._hypervisor.machines(identity.uuid)
-        if machines and not self._hypervisor.answers():
+        if machines or self._hypervisor.traces(identity):
             self._hypervisor.open(emit, phase)
         lab = LabDir(Path(identity.owner) / ".labctl" / identity.name)
         if machines and self._is_state_of(lab, identity):

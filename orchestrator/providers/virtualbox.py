@@ -195,6 +195,10 @@ class VirtualBox:
                 )
             time.sleep(0.5)
 
+    def traces(self, identity: LabIdentity) -> bool:
+        """Nothing that would be a lab's alone."""
+        return False
+
     def remove_networks(self, identity: LabIdentity) -> list[str]:
         """Nothing: host-only adapters are shared by all machines of this user and stay, as Vagrant leaves them."""
         return []
