@@ -35,3 +35,15 @@ def bundle(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """Whole labs as a user makes them."""
     session.run("pytest", "tests/e2e", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def drift_sample(session: nox.Session) -> None:
+    """The breaks that every run proves: at most five minutes."""
+    session.run("pytest", "tests/drift", "-k", "representative", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def drift(session: nox.Session) -> None:
+    """Every way to break a lab, found by verify under the right check: `./test drift`."""
+    session.run("pytest", "tests/drift", "-rs", "--timeout=3600", *session.posargs)

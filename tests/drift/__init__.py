@@ -1,0 +1,1 @@
+"""Ways to break a lab, and the proof that `labctl verify` names each."""
