@@ -262,10 +262,10 @@ def _section(path: FieldPath) -> type[BaseModel] | None:
 def _did_you_mean(path: FieldPath) -> str:
     model = _section(path[:-1]) or Lab
     known = list(model.model_fields)
-    near = difflib.get_close_matches(str(path[-1]), known, 1, 0.6)
+    near = difflib.get_close_matches(str(path[-1]) if path else "", known, 1, 0.6)
     if near:
         return f"did you mean `{near[0]}`?"
-    elsewhere = sorted(_everywhere().get(str(path[-1]), ()))
+    elsewhere = sorted(_everywhere().get(str(path[-1]) if path else "", ()))
     if elsewhere:
         return f"did you mean `{elsewhere[0]}`?"
     return f"the keys here are {', '.join(known)}"
