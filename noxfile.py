@@ -23,7 +23,7 @@ HOST_TOOLS = {
 
 
 def install_host_tools(session: nox.Session) -> None:
-    """Install what is missing, as `labctl provision --yes` would; where that is not possible, tests skip and say why."""
+    """Install what is missing, as `labctl provision --yes` would; where that cannot be, tests skip and say why."""
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     missing = [package for program, package in HOST_TOOLS.items() if shutil.which(program, path=path) is None]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
