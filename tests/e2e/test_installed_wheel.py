@@ -22,6 +22,7 @@ pytestmark = pytest.mark.real
 LAB = """\
 version: 1
 name: single
+provider: container
 workers: {count: 0}
 network: {subnet: auto}
 """
