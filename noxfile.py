@@ -48,6 +48,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def unit(session: nox.Session) -> None:
     """Decisions, contracts and golden files: no network, no machine, no Ansible run."""
+    # What the command line promises depends on what the host has.
+    install_host_tools(session)
     session.run("pytest", "tests/unit", "tests/contract", "--timeout=120", *session.posargs)
 
 

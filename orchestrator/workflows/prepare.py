@@ -56,6 +56,17 @@ def install_missing(asked: Spec, agree: Agree, emit: Emit) -> None:
     host.install_packages(names)
 
 
+def agree_to_start(plan: Plan, agree: Agree) -> None:
+    """Ask before a Docker engine is started for a new lab. Raises HostError when the user does not agree."""
+    if plan.provider != "container" or engine.running() is not None:
+        return
+    if not agree("No Docker engine runs here. Start one for the lab? It ends with the last lab."):
+        raise HostError(
+            "no Docker engine runs here, and none was to be started",
+            fix="start Docker yourself, or: labctl provision --yes, which starts one for the lab",
+        )
+
+
 def offer_kubectl(plan: Plan, agree: Agree, emit: Emit) -> None:
     """Install kubectl on the host when the host's package is of the cluster's version; the lab has its own anyway."""
     fits = plan.kubernetes is not None and plan.kubernetes.version.startswith(_KUBECTL_MINOR)

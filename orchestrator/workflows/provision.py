@@ -82,6 +82,8 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit) -
         plan = planning.decide(asked)
         planning.refuse_fewer(plan, directory)
         _announce(plan, emit)
+        if not directory.plan.exists():
+            prepare.agree_to_start(plan, agree)
     with access.opened(plan.provider, emit) as provider:
         with phase(emit, "preflight", "Check that nothing stands in the way"):
             prepare.refuse(provider.preflight(plan))

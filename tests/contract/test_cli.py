@@ -165,3 +165,15 @@ def test_a_host_without_docker_is_told_what_to_install(tmp_path: Path, monkeypat
     assert refused.value.exit_code == ExitCode.HOST
     assert "docker.io, iptables" in refused.value.message
     assert "labctl provision --yes" in refused.value.fix
+
+
+def test_no_engine_is_started_without_agreement(tmp_path: Path) -> None:
+    from orchestrator.providers import engine
+
+    if engine.running() is not None:
+        pytest.skip("a Docker engine runs here already, so nothing would have to be started")
+    done = labctl("provision", cwd=tmp_path, lab="provider: container\nnetwork: {subnet: auto}\n")
+    assert done.returncode == 3
+    assert "no Docker engine runs here" in done.stderr
+    assert "labctl provision --yes" in done.stderr
+    assert not (tmp_path / ".labctl" / "k8s-lab" / "plan.json").exists()
