@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import ProviderError
-from orchestrator.events import Emit, Note, phase
+from orchestrator.events import Emit, phase
 from orchestrator.providers import ssh_access
 from orchestrator.verify import Report
 from orchestrator.workflows import access, prepare, sources
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
-from orchestrator.workflows.provision import SETTLE_SECONDS, converge, hand_over
-from orchestrator.workflows.verify import verify_lab
+from orchestrator.workflows.provision import converge, hand_over
+from orchestrator.workflows.verify import prove
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,8 @@ def start(lab: Lab, emit: Emit) -> Started:
             changed = converge(plan, lab.directory, told)
             if plan.kubernetes is not None:
                 hand_over(plan, lab.directory, nodes, _decline, told)
-            report = _proved(lab, told)
+            report = prove(lab, told)
         return Started(lab, report, time.monotonic() - began, changed)
-
-
-def _proved(lab: Lab, emit: Emit) -> Report:
-    """The report of a lab that has just booted: one that is not ok is looked at again for a while.
-
-    The API server remembers pods as ready from before the pause, so that nothing can be waited for but the proof.
-    """
-    deadline = time.monotonic() + SETTLE_SECONDS
-    report = verify_lab(lab, emit=emit, settle=SETTLE_SECONDS)
-    while not report.ok and time.monotonic() < deadline:
-        emit(Note(phase="verify", text="something may still be starting: looking again"))
-        report = verify_lab(lab, emit=emit, settle=SETTLE_SECONDS)
-    return report
 
 
 def _decline(question: str) -> bool:

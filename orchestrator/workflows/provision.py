@@ -16,11 +16,10 @@ from orchestrator.verify import Report
 from orchestrator.workflows import access, calico, kubeconfigs, prepare, sources
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
-from orchestrator.workflows.verify import verify_lab
+from orchestrator.workflows.verify import prove
 
 # Generous bounds: what takes longer than this on a slow machine is stuck, not slow.
 CONVERGE_DEADLINE = 1800.0
-SETTLE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit) -
         changed = converge(plan, directory, emit)
         if plan.kubernetes is not None:
             hand_over(plan, directory, nodes, agree, emit)
-        report = verify_lab(labs.Lab(directory, plan), emit=emit, settle=SETTLE_SECONDS)
+        report = prove(labs.Lab(directory, plan), emit)
     return Provisioned(directory, plan, changed, report, time.monotonic() - began)
 
 

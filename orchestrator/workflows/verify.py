@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from orchestrator import inventory as inventories
-from orchestrator.events import Emit, phase
+from orchestrator.events import Emit, Note, phase
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
 from orchestrator.verify import ClusterTarget, Report, Target, run_checks
@@ -15,6 +16,7 @@ from orchestrator.workflows.inventory import inventory_of
 from orchestrator.workflows.lab import Lab
 
 DEADLINE = 180.0
+SETTLE_SECONDS = 120.0
 
 
 def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0) -> Report:
@@ -33,6 +35,19 @@ def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool =
             phase="verify",
             deadline=DEADLINE + settle,
         )
+
+
+def prove(lab: Lab, emit: Emit) -> Report:
+    """The report of a lab that was just built or booted: one that is not ok is looked at again for a while.
+
+    The API server remembers pods as ready from before a pause, so that nothing can be waited for but the proof.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    report = verify_lab(lab, emit=emit, settle=SETTLE_SECONDS)
+    while not report.ok and time.monotonic() < deadline:
+        emit(Note(phase="verify", text="something may still be starting: looking again"))
+        report = verify_lab(lab, emit=emit, settle=SETTLE_SECONDS)
+    return report
 
 
 def _target(lab: Lab, name: str, node: Node | None, document: dict[str, Any]) -> Target:
