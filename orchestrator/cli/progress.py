@@ -171,7 +171,8 @@ def _current(event: Event) -> str:
     if isinstance(event, PhaseStarted):
         return event.title
     if isinstance(event, Step):
-        return f"{event.node}: {event.name}" if event.node else event.name
+        remaining = f" (about {event.remaining:.0f} s left)" if event.remaining else ""
+        return f"{event.node}: {event.name}{remaining}" if event.node else f"{event.name}{remaining}"
     return ""
 
 
