@@ -77,3 +77,9 @@ def drift_sample(session: nox.Session) -> None:
 def drift(session: nox.Session) -> None:
     """Every way to break a lab, found by verify under the right check: `./test drift`."""
     session.run("pytest", "tests/drift", "-rs", "--timeout=3600", *session.posargs)
+
+
+@nox.session
+def vms(session: nox.Session) -> None:
+    """A lab of virtual machines by libvirt; not among the defaults, for it takes a quiet machine and many minutes."""
+    session.run("pytest", "tests/e2e_vm", "--timeout=3600", *session.posargs)
