@@ -39,6 +39,7 @@ def build(
                 **_machine_variables(plan, capabilities),
                 **(_source_variables(access) if access else {}),
                 **(_kubernetes_variables(plan, plan.kubernetes, capabilities) if plan.kubernetes else {}),
+                **(_patience(plan) if capabilities.emulated else {}),
             },
         },
         "control_plane": {"hosts": [node.name for node in present if node.role == "control_plane"]},
@@ -68,6 +69,14 @@ def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict
         "ansible_control_path_dir": str(control_dir),
         "ansible_python_interpreter": "/usr/bin/python3",
     }
+
+
+def _patience(plan: Plan) -> dict[str, Any]:
+    """Time limits (seconds) for machines with an emulated processor, where `sudo true` alone may take two seconds."""
+    limits = {"ansible_timeout": 180}
+    if plan.kubernetes:
+        limits |= {"kubeadm_init_timeout": 1200, "kubeadm_join_timeout": 1200, "kubeadm_init_silence_timeout": 600}
+    return limits
 
 
 def _host_variables(plan: Plan, node: NodePlan, reported: Node, capabilities: Capabilities) -> dict[str, Any]:

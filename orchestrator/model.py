@@ -189,7 +189,8 @@ class Capabilities:
 
     A False means that the thing belongs to the user's host: the roles leave it alone and the checks say
     "not applicable" with `reasons[<field>]`. `oci_runtime` is the path, on the node, of the OCI runtime that
-    container runtimes there must use; empty when any will do.
+    container runtimes there must use; empty when any will do. `emulated` machines have a processor made of software,
+    which needs about ten times as long for everything.
     """
 
     own_kernel: bool
@@ -201,6 +202,7 @@ class Capabilities:
     cgroup: CgroupMode
     reasons: dict[str, str] = field(default_factory=dict)
     oci_runtime: str = ""
+    emulated: bool = False
 
 
 @dataclass(frozen=True)

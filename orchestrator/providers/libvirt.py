@@ -47,7 +47,10 @@ def kvm() -> bool:
     Both are asked: /dev/kvm may make a machine that then stops with "KVM internal error" at its first odd
     instruction, where the processor this host sees (itself a virtual one) has neither vmx nor svm.
     """
-    flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
     if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", flags, re.MULTILINE):
         return False
     try:
@@ -177,6 +180,10 @@ class Libvirt:
         answer = self._virsh("qemu-agent-command", "--domain", machine.id, "--timeout", "5", question).stdout
         result: dict[str, str] = json.loads(answer)["return"]
         return result
+
+    def emulates(self) -> bool:
+        """Where there is no KVM."""
+        return not kvm()
 
     def settings(self, plan: Plan) -> LibvirtSettings:
         """Emulation where there is no KVM; a network to the outside that meets no other."""

@@ -57,6 +57,9 @@ class Hypervisor(Protocol):
     def host_keys(self, machine: Machine) -> tuple[str, ...]:
         """Public host keys handed over by the hypervisor, without the network; empty where it cannot."""
 
+    def emulates(self) -> bool:
+        """Whether its machines have a processor made of software on this host."""
+
     def settings(self, plan: Plan) -> LibvirtSettings | None:
         """What of the Vagrantfile depends on this host."""
 

@@ -61,6 +61,7 @@ class VagrantProvider:
             snapshot=False,
             cgroup="v2",
             reasons={"snapshot": "snapshots of virtual machines are not driven yet"},
+            emulated=self._hypervisor.emulates(),
         )
 
     def preflight(self, plan: Plan) -> list[Problem]:

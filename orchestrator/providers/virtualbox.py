@@ -140,6 +140,10 @@ class VirtualBox:
         """Nothing: VirtualBox hands no host key over without its guest additions."""
         return ()
 
+    def emulates(self) -> bool:
+        """Never: VirtualBox refuses to work without the processor's help."""
+        return False
+
     def settings(self, plan: Plan) -> LibvirtSettings | None:
         """Nothing: the Vagrantfile depends on no other fact of this host."""
         return None

@@ -52,6 +52,7 @@ def init_variables(api: str, **changes: Any) -> dict[str, Any]:
         "kubeadm_init_cri_socket": SOCKETS[api],
         "kubeadm_init_cgroup_driver": "systemd",
         "kubeadm_init_cert_sans": ["m-k8s", "192.168.56.10", "localhost", "127.0.0.1", "192.168.56.1"],
+        "kubeadm_init_timeout": 300,
         "kubeadm_init_fail_swap_on": True,
         "kubeadm_init_disk_eviction": True,
         "kubeadm_init_conntrack_max_per_core": None,
