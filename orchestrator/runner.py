@@ -63,7 +63,9 @@ class _Listener:
         if name == "playbook_on_play_start":
             self._next_play(str(data.get("name") or data.get("play") or "play"))
         elif name == "playbook_on_stats":
-            self.changed = {node: int(count) for node, count in (data.get("changed") or {}).items()}
+            # Ansible leaves out the nodes on which nothing changed.
+            counts = data.get("changed") or {}
+            self.changed = {node: int(counts.get(node, 0)) for node in data.get("processed") or {}}
             self.lost = {*(data.get("failures") or {}), *(data.get("dark") or {})}
         elif name in _TASK_STATUS and data.get("host"):
             self._task(name, data)

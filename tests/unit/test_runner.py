@@ -1,0 +1,32 @@
+"""What the raw events of a run are made into."""
+
+from __future__ import annotations
+
+from orchestrator.events import Event, PhaseEnded, PhaseStarted, Step
+from orchestrator.runner import _Listener, cause_of
+
+
+def test_nodes_on_which_nothing_changed_are_counted_with_zero() -> None:
+    listener = _Listener(lambda event: None)
+    listener.handle({"event": "playbook_on_stats", "event_data": {"processed": {"m": 1, "w1": 1}, "changed": {"m": 2}}})
+    assert listener.changed == {"m": 2, "w1": 0}
+
+
+def test_each_play_is_a_phase_and_each_task_a_step() -> None:
+    seen: list[Event] = []
+    listener = _Listener(seen.append)
+    listener.handle({"event": "playbook_on_play_start", "event_data": {"name": "Prepare"}})
+    task = {"host": "m", "role": "docker", "task": "Install", "res": {"changed": True}}
+    listener.handle({"event": "runner_on_ok", "event_data": task})
+    listener.handle({"event": "playbook_on_play_start", "event_data": {"name": "Join"}})
+    assert [type(event) for event in seen] == [PhaseStarted, Step, PhaseEnded, PhaseStarted]
+    assert isinstance(seen[1], Step)
+    assert (seen[1].name, seen[1].status) == ("docker: Install", "changed")
+
+
+def test_the_cause_of_a_failed_command_is_its_error_output() -> None:
+    assert cause_of({"msg": "non-zero return code", "stderr": "a\nE: no space left"}) == "a / E: no space left"
+
+
+def test_the_cause_of_a_task_with_secrets_is_withheld() -> None:
+    assert "withheld" in cause_of({"censored": "the output has been hidden", "msg": "token abc"})
