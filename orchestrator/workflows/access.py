@@ -77,6 +77,8 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
         entry["cluster"]["server"] = api_server(plan, node)
     out = io.StringIO()
     yaml.default_flow_style = False
+    # kubectl writes keys on one line, and so do we: people search and cut them.
+    yaml.width = 1_000_000
     yaml.dump(document, out)
     labs.write_private(directory.kubeconfig, out.getvalue())
 
