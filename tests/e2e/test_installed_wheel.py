@@ -85,6 +85,8 @@ def test_ctrl_c_in_the_middle_ends_cleanly_and_the_next_run_ends_verified(single
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Whoever runs the tests in the background has Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     said: list[str] = []
