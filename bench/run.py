@@ -43,7 +43,10 @@ def memory(uuid: str) -> float:
     held = 0
     for node in containers(uuid):
         for top, usage, cache in (
+            # labctl's own engine keeps its nodes below /labctl, any other below /docker.
+            ("/sys/fs/cgroup/memory/labctl", "memory.usage_in_bytes", "total_inactive_file"),
             ("/sys/fs/cgroup/memory/docker", "memory.usage_in_bytes", "total_inactive_file"),
+            ("/sys/fs/cgroup/labctl", "memory.current", "inactive_file"),
             ("/sys/fs/cgroup/docker", "memory.current", "inactive_file"),
         ):
             group = Path(top) / node
