@@ -89,7 +89,7 @@ def diagnose(asked: Spec) -> Diagnosis:
 def checks_for(asked: Spec) -> tuple[Check, ...]:
     """The checks of the host, and those that ask providers, sources and the cache."""
     directory = plans.directory_of(asked)
-    existing = plans.existing_plan(directory)
+    existing = observe.existing_plan(directory)
     provider = _likely(asked, existing)
     sizing = catalog.load().sizing
     own = existing.network.subnet if existing else ""

@@ -113,9 +113,9 @@ def _of_node(lab: Lab, node: Node) -> Mapping[str, str]:
 
 
 def _of_cluster(lab: Lab) -> Iterator[tuple[str, str]]:
-    program, config = access.kubectl_program(lab), access.kubeconfig_path(lab)
+    program, config = access.kubectl_argv(lab), access.kubeconfig_path(lab)
     for name, arguments in IN_CLUSTER.items():
-        argv = [program, f"--kubeconfig={config}", "--request-timeout=10s", *arguments]
+        argv = [*program, f"--kubeconfig={config}", "--request-timeout=10s", *arguments]
         yield f"cluster/{name}", _told(argv)
 
 

@@ -25,7 +25,7 @@ def observe(asked: Spec, directory: LabDir) -> Observed:
     """Look at everything once. Starts nothing; looks outside only when that is allowed, for 3 seconds at most."""
     facts = host.facts(directory.root)
     known = labs.identity(directory, asked.lab.name)
-    existing = _existing(directory)
+    existing = existing_plan(directory)
     reachable, reason = _community(asked)
     mirror, mirror_reason = _mirror(asked)
     return Observed(
@@ -50,7 +50,8 @@ def observe(asked: Spec, directory: LabDir) -> Observed:
     )
 
 
-def _existing(directory: LabDir) -> Plan | None:
+def existing_plan(directory: LabDir) -> Plan | None:
+    """The plan the lab was last built to; None when there is none or it cannot be read."""
     try:
         return Plan.from_json(directory.plan.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -13,7 +13,7 @@ from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
 from orchestrator.spec import Override, Spec
 from orchestrator.workflows import lab as labs
-from orchestrator.workflows.observe import observe
+from orchestrator.workflows.observe import existing_plan, observe
 
 
 def load(file: Path | None, overrides: Sequence[Override] = ()) -> Spec:
@@ -46,14 +46,6 @@ def directory_of(asked: Spec) -> LabDir:
 def decide(asked: Spec, observed: Observed | None = None) -> Plan:
     """The plan for this host as it is now. Raises SpecError or HostError with every problem."""
     return make_plan(asked, catalog.load(), observed or observe(asked, directory_of(asked)))
-
-
-def existing_plan(directory: LabDir) -> Plan | None:
-    """The plan the lab was last built to; None when there is none or it cannot be read."""
-    try:
-        return Plan.from_json(directory.plan.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, SpecError):
-        return None
 
 
 def refuse_fewer(plan: Plan, directory: LabDir) -> None:

@@ -89,7 +89,7 @@ def _drain(lab: Lab, name: str, emit: Emit) -> None:
     if not _kubectl(lab, "get", "node", name, "--ignore-not-found", "-o", "name", timeout=API_SECONDS).strip():
         return
     flags = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={DRAIN_SECONDS}s")
-    argv = [access.kubectl_program(lab), "drain", name, *flags]
+    argv = [*access.kubectl_argv(lab), "drain", name, *flags]
     try:
         proc.run(argv, timeout=DRAIN_SECONDS + API_SECONDS, env=_environment(lab))
     except proc.ProcessFailed as problem:
@@ -99,7 +99,7 @@ def _drain(lab: Lab, name: str, emit: Emit) -> None:
 def _kubectl(lab: Lab, *arguments: str, timeout: float) -> str:
     try:
         return proc.run(
-            [access.kubectl_program(lab), *arguments, "--request-timeout=20s"], timeout=timeout, env=_environment(lab)
+            [*access.kubectl_argv(lab), *arguments, "--request-timeout=20s"], timeout=timeout, env=_environment(lab)
         ).stdout
     except proc.ProcessFailed as problem:
         raise ProviderError(
