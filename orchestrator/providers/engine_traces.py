@@ -1,4 +1,4 @@
-"""What a Docker engine changes on its host, noted before it starts and undone after it stopped."""
+"""What a Docker engine, or libvirt, changes on its host, noted before it starts and undone after it stopped."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ PATHS = (
     "/run/containerd",
 )
 FAMILIES = {"iptables": "ip", "ip6tables": "ip6"}
+# How the chains are called that each of them makes.
+DOCKER_CHAINS, LIBVIRT_CHAINS = "DOCKER", "LIBVIRT_"
 _ENV = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"}
 
 
@@ -87,21 +89,21 @@ def parse_rules(text: str) -> dict[str, Table]:
     return tables
 
 
-def undo(before: str, now: str) -> list[list[str]]:
-    """The iptables arguments that take Docker's own chains and jumps out of `now` and set policies as in `before`.
+def undo(before: str, now: str, chains: str = DOCKER_CHAINS) -> list[list[str]]:
+    """The iptables arguments that take one's own chains and jumps out of `now` and set policies as in `before`.
 
     Rules of anybody else, also those added since, are left alone.
     """
     then, commands = parse_rules(before), []
     for name, table in parse_rules(now).items():
         old = then.get(name, Table({}, ()))
-        made = [chain for chain in table.chains if chain.startswith("DOCKER") and chain not in old.chains]
-        theirs = [rule for rule in table.rules if rule not in old.rules and _of_docker(rule, made)]
+        made = [chain for chain in table.chains if chain.startswith(chains) and chain not in old.chains]
+        theirs = [rule for rule in table.rules if rule not in old.rules and _of_ours(rule, made)]
         commands += [["-t", name, "-D", *shlex.split(rule)[1:]] for rule in theirs]
         commands += [["-t", name, "-F", chain] for chain in made]
         commands += [["-t", name, "-X", chain] for chain in made]
         if (
-            name == "filter"
+            (name, chains) == ("filter", DOCKER_CHAINS)
             and table.chains.get("FORWARD") == "DROP"
             and old.chains.get("FORWARD", "ACCEPT") == "ACCEPT"
         ):
@@ -109,7 +111,7 @@ def undo(before: str, now: str) -> list[list[str]]:
     return commands
 
 
-def _of_docker(rule: str, chains: Iterable[str]) -> bool:
+def _of_ours(rule: str, chains: Iterable[str]) -> bool:
     words = rule.split()
     if words[1] in chains:
         return False  # flushed with its chain
@@ -141,27 +143,40 @@ def _saved(command: str) -> str:
 def clean(before: HostBefore, *, directories: tuple[Path, ...]) -> None:
     """Undo what a stopped engine left: mounts, bridges, firewall chains, sysctls, cgroups, files.
 
-    Firewall and sysctls stay when another dockerd runs by now: they are in use by it.
+    Firewall and sysctls stay when another dockerd runs by now, and sysctls when libvirt does: they are in use by it.
     """
     _unmount(directories)
-    if not _another_dockerd():
+    if not _runs("dockerd"):
         _remove_bridges()
         for command, family in FAMILIES.items():
-            _clean_rules(command, family, before.rules.get(command, ""))
-        for name, value in before.sysctls.items():
-            path = Path("/proc/sys", name)
-            with contextlib.suppress(OSError):
-                if path.read_text(encoding="utf-8").strip() != value:
-                    path.write_text(value + "\n", encoding="utf-8")
+            _clean_rules(command, family, before.rules.get(command, ""), DOCKER_CHAINS)
+        if not _runs("libvirtd"):
+            _set_back(before.sysctls)
         for place in PATHS:
             if place not in before.paths:
                 _remove(Path(place))
     _remove_cgroups()
 
 
-def _clean_rules(command: str, family: str, before: str) -> None:
+def clean_libvirt(before: HostBefore) -> None:
+    """Undo what a stopped libvirtd left: firewall chains, and forwarding unless an engine forwards by now."""
+    for command, family in FAMILIES.items():
+        _clean_rules(command, family, before.rules.get(command, ""), LIBVIRT_CHAINS)
+    if not _runs("dockerd"):
+        _set_back(before.sysctls)
+
+
+def _set_back(sysctls: Mapping[str, str]) -> None:
+    for name, value in sysctls.items():
+        path = Path("/proc/sys", name)
+        with contextlib.suppress(OSError):
+            if path.read_text(encoding="utf-8").strip() != value:
+                path.write_text(value + "\n", encoding="utf-8")
+
+
+def _clean_rules(command: str, family: str, before: str, chains: str) -> None:
     now = _saved(command)
-    for arguments in undo(before, now):
+    for arguments in undo(before, now, chains):
         proc.run([command, "-w", "5", *arguments], check=False, env=_ENV)
     if not now or "nf_tables" not in proc.run([command, "--version"], check=False, env=_ENV).stdout:
         return
@@ -184,11 +199,12 @@ def _unmount(directories: tuple[Path, ...]) -> None:
         proc.run(["umount", point], check=False, env=_ENV)
 
 
-def _another_dockerd() -> bool:
+def _runs(program: str) -> bool:
+    """Whether a program of this name (15 characters at most) runs in this network namespace."""
     for comm in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
             same_namespace = Path(comm.parent, "ns/net").readlink() == Path("/proc/self/ns/net").readlink()
-            if same_namespace and comm.read_text(encoding="utf-8").strip() == "dockerd":
+            if same_namespace and comm.read_text(encoding="utf-8").strip() == program:
                 return True
     return False
 

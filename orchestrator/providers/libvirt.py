@@ -277,16 +277,21 @@ class Libvirt:
         """
         if self._use is None:
             return
-        alone = libvirt_daemon.release(self._use)
-        self._use = None
-        if not alone or not self.answers() or self.machines():
-            return
+        descriptor, self._use = self._use, None
+        last = libvirt_daemon.alone(descriptor) and self.answers() and not self.machines()
+        try:
+            if last:
+                self._remove_pool()
+                libvirt_daemon.stop(emit, phase)
+        finally:
+            libvirt_daemon.release(descriptor, last=last)
+
+    def _remove_pool(self) -> None:
         if POOL in self._names("pool-list", "--all", "--name"):
             for volume in self._volumes():
                 self._virsh("vol-delete", "--pool", POOL, volume, check=False)
             for verb in ("pool-destroy", "pool-delete", "pool-undefine"):
                 self._virsh(verb, POOL, check=False)
-        libvirt_daemon.stop(emit, phase)
 
     def _ensure_pool(self) -> None:
         if POOL not in self._names("pool-list", "--all", "--name"):

@@ -11,10 +11,12 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from orchestrator import host, paths, proc
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note
+from orchestrator.providers import engine_traces
 
 START_SECONDS = 60
 DAEMONS = ("virtlogd", "libvirtd")
@@ -50,22 +52,44 @@ def service_manager() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
+def _users() -> Path:
+    return paths.runtime_dir() / "libvirt.users"
+
+
+def _log() -> Path:
+    return paths.runtime_dir() / "libvirt-daemons.log"
+
+
+def _own_dev() -> Path:
+    return paths.runtime_dir() / "dev"
+
+
 def use() -> int:
-    """Note that this process works with libvirt; gives what `release` takes. The kernel drops it with the process."""
-    descriptor = os.open(paths.runtime_dir() / "libvirt.users", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return descriptor
+    """Note that this process works with libvirt; gives what `alone` and `release` take. The kernel drops it with the
+    process. Waits while another labctl is ending the daemons."""
+    while True:
+        descriptor = os.open(_users(), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), _users().stat()):
+                return descriptor
+        os.close(descriptor)
 
 
-def release(descriptor: int) -> bool:
-    """Take the note back; whether no other labctl works with libvirt now."""
+def alone(descriptor: int) -> bool:
+    """Whether no other labctl works with libvirt now; if so, none begins to before `release`."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    finally:
-        os.close(descriptor)
     return True
+
+
+def release(descriptor: int, *, last: bool) -> None:
+    """Take the note back; `last` says that `alone` was true and nothing of libvirt is in use any more."""
+    if last:
+        _users().unlink(missing_ok=True)
+    os.close(descriptor)
 
 
 def started_here() -> bool:
@@ -93,16 +117,18 @@ def command(name: str, *, hide_kvm: bool) -> list[str]:
     program = shutil.which(name, path=SEARCH) or name
     if name != "libvirtd" or not hide_kvm or not KVM.exists():
         return [program]
-    own_dev = paths.runtime_dir() / "dev"
-    own_dev.mkdir(exist_ok=True)
-    return ["unshare", "--mount", "sh", "-c", _WITHOUT_KVM, "sh", str(own_dev), program]
+    _own_dev().mkdir(exist_ok=True)
+    return ["unshare", "--mount", "sh", "-c", _WITHOUT_KVM, "sh", str(_own_dev()), program]
 
 
 def start(answers: Callable[[], bool], emit: Emit, phase: str, *, hide_kvm: bool) -> None:
     """Start both daemons and wait until libvirt answers. Raises HostError with the reason and the log."""
     if problem := obstacle():
         raise HostError(problem.what, fix=problem.fix)
-    log = paths.runtime_dir() / "libvirt-daemons.log"
+    log = _log()
+    before = _recorded().get("before", {})
+    if before.get("boot_id") != engine_traces.boot_id():
+        before = {"boot_id": engine_traces.boot_id(), **engine_traces.look().as_dict()}
     deadline = time.monotonic() + START_SECONDS
     started: dict[str, int] = {}
     again: dict[str, float] = {}
@@ -114,22 +140,35 @@ def start(answers: Callable[[], bool], emit: Emit, phase: str, *, hide_kvm: bool
             if not _is(started.get(name, 0), name) and time.monotonic() > again.get(name, 0.0):
                 started[name] = proc.spawn(command(name, hide_kvm=hide_kvm), log=log)
                 again[name] = time.monotonic() + 2
-                _record().write_text(json.dumps(started) + "\n", encoding="ascii")
+                _record().write_text(json.dumps({**started, "before": before}) + "\n", encoding="ascii")
         time.sleep(0.2)
     words = " and ".join(f"{name} ({pid})" for name, pid in started.items())
     emit(Note(phase=phase, text=f"no service manager runs here: started {words}; they end with the last lab"))
 
 
 def stop(emit: Emit, phase: str) -> None:
-    """End the daemons that `start` recorded, when these processes are still they."""
-    try:
-        started = json.loads(_record().read_text(encoding="ascii"))
-    except (OSError, ValueError):
+    """End the daemons that `start` recorded, when these processes are still they, and undo their traces."""
+    recorded = _recorded()
+    if not recorded:
         return
-    ended = [name for name in reversed(DAEMONS) if _end(int(started.get(name, 0)), name)]
+    ended = [name for name in reversed(DAEMONS) if _end(int(recorded.get(name, 0)), name)]
+    before = recorded.get("before") or {}
+    if before.get("boot_id") == engine_traces.boot_id():
+        engine_traces.clean_libvirt(engine_traces.HostBefore.from_dict(before))
+    with contextlib.suppress(OSError):
+        _own_dev().rmdir()
+    _log().unlink(missing_ok=True)
     _record().unlink(missing_ok=True)
     if ended:
         emit(Note(phase=phase, text=f"ended {' and '.join(ended)}, which labctl had started"))
+
+
+def _recorded() -> dict[str, Any]:
+    """What `start` noted; empty when it did not start anything."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(_record().read_text(encoding="ascii"))
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def _is(pid: int, name: str) -> bool:

@@ -103,3 +103,39 @@ def test_mounts_below_a_directory_are_found_deepest_first() -> None:
 def test_the_note_of_the_host_survives_being_written_down() -> None:
     before = HostBefore({"net/ipv4/ip_forward": "0"}, {"iptables": FOREIGN}, ("/etc/docker",))
     assert HostBefore.from_dict(before.as_dict()) == before
+
+
+WITH_LIBVIRT = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:LIBVIRT_FWO - [0:0]
+:LIBVIRT_INP - [0:0]
+:MINE - [0:0]
+-A INPUT -j LIBVIRT_INP
+-A INPUT -p tcp -m tcp --dport 22 -m comment --comment "my own rule" -j ACCEPT
+-A FORWARD -j LIBVIRT_FWO
+-A LIBVIRT_INP -i virbr0 -p udp -m udp --dport 53 -j ACCEPT
+COMMIT
+"""
+
+
+def test_libvirts_chains_and_jumps_are_undone_and_the_users_rules_stay() -> None:
+    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_LIBVIRT, engine_traces.LIBVIRT_CHAINS)]
+    assert commands == [
+        "-t filter -D INPUT -j LIBVIRT_INP",
+        "-t filter -D FORWARD -j LIBVIRT_FWO",
+        "-t filter -F LIBVIRT_FWO",
+        "-t filter -F LIBVIRT_INP",
+        "-t filter -X LIBVIRT_FWO",
+        "-t filter -X LIBVIRT_INP",
+    ]
+
+
+def test_chains_of_a_libvirt_that_was_there_before_stay() -> None:
+    assert engine_traces.undo(WITH_LIBVIRT, WITH_LIBVIRT, engine_traces.LIBVIRT_CHAINS) == []
+
+
+def test_an_engine_leaves_libvirts_chains_alone() -> None:
+    assert engine_traces.undo(FOREIGN, WITH_LIBVIRT) == []
