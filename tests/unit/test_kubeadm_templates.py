@@ -57,6 +57,7 @@ def init_variables(api: str, **changes: Any) -> dict[str, Any]:
         "kubeadm_init_disk_eviction": True,
         "kubeadm_init_conntrack_max_per_core": None,
         "kubeadm_init_node_status_update_frequency": "4s",
+        "kubeadm_init_sync_frequency": "10s" if api == "v1beta2" else "1m0s",
         "kubeadm_init_taints": TAINTS[api],
         "kubeadm_init_untaint": False,
         "kubeadm_init_skip_phases": [],
