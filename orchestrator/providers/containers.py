@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +14,18 @@ from orchestrator.errors import HostError, LabError, Problem, ProviderError
 from orchestrator.events import Emit, Step, discard
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName
 from orchestrator.paths import LabDir
-from orchestrator.providers import container_preflight, container_reach, engine, node_image, ssh_access
+from orchestrator.providers import (
+    container_preflight,
+    container_reach,
+    container_removal,
+    container_snapshots,
+    engine,
+    node_image,
+    ssh_access,
+)
 from orchestrator.providers import container_spec as spec
 from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.container_removal import failure
 
 OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
 READY_SECONDS = 60
@@ -29,11 +37,15 @@ R = TypeVar("R")
 
 
 class ContainerProvider:
-    """Machines as containers of the engine that `engine.open_engine` gives. Thread-safe per node."""
+    """Machines as containers of the engine that `engine.open_engine` gives. Thread-safe per node.
+
+    `flavours` names the nodes whose image is not the usual Debian one.
+    """
 
     name: ProviderName = "container"
 
-    def __init__(self) -> None:
+    def __init__(self, flavours: Mapping[str, node_image.Flavour] | None = None) -> None:
+        self._flavours = dict(flavours or {})
         self._engine: engine.Engine | None = None
         self._stop = threading.Event()
 
@@ -46,7 +58,7 @@ class ContainerProvider:
             own_modules=False,
             own_conntrack_limits=False,
             selinux=False,
-            snapshot=False,
+            snapshot=True,
             cgroup=host.cgroup_mode(),
             oci_runtime=OCI_RUNTIME,
             reasons={
@@ -55,7 +67,6 @@ class ContainerProvider:
                 "own_modules": f"{shared}: modules are the host's",
                 "own_conntrack_limits": f"{shared}: connection tracking limits are the host's",
                 "selinux": f"{shared}: SELinux is the host's",
-                "snapshot": "container nodes cannot be snapshotted yet",
             },
         )
 
@@ -81,18 +92,17 @@ class ContainerProvider:
             raise ProviderError(foreign[0].what, problems=foreign, fix=foreign[0].fix)
         public_key = ssh_access.ensure_key(lab)
         # A lab that is all there needs no image, which may be another one by now and take a minute to make.
-        image = node_image.ensure(api, emit, phase) if self._lacks_nodes(plan) else ""
+        images = self._images(plan, emit, phase) if self._lacks_nodes(plan) else {}
         try:
             self._ensure_network(plan)
             version = str(api.version()["Version"])
         except Exception as error:  # the SDK lets requests' and urllib3's errors through
-            raise _failure("the lab's network", error) from error
-        last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
-        granted = spec.grantable(host.missing_capabilities(), last, version)
+            raise failure("the lab's network", error) from error
+        granted = self._granted(version)
 
         def one(node: NodePlan) -> None:
             emit(Step(phase=phase, node=node.name, name="create the machine", status="running"))
-            changed = self._ensure_container(plan, node, image, granted, public_key)
+            changed = self._ensure_container(plan, node, images.get(node.name, ""), granted, public_key)
             status = "changed" if changed else "ok"
             emit(Step(phase=phase, node=node.name, name="create the machine", status=status))
 
@@ -108,12 +118,14 @@ class ContainerProvider:
                 found = self._inspect(plan, node.name)
                 if found is None:
                     raise ProviderError(f"{node.name} does not exist", fix="labctl provision")
-                if not found["State"]["Running"]:
+                if found["State"].get("Paused"):
+                    api.unpause(found["Id"])  # a save that was killed
+                elif not found["State"]["Running"]:
                     api.start(found["Id"])
             except LabError:
                 raise
             except Exception as error:
-                raise _failure(node.name, error) from error
+                raise failure(node.name, error) from error
 
         self._together(one, plan.nodes)
         return self._reach(plan, lab, emit, phase)
@@ -140,7 +152,7 @@ class ContainerProvider:
                 try:
                     self._api.stop(found["Id"], timeout=STOP_SECONDS)
                 except Exception as error:
-                    raise _failure(node.name, error) from error
+                    raise failure(node.name, error) from error
                 emit(Step(phase=phase, node=node.name, name="stop the machine", status="changed"))
 
         self._together(one, plan.nodes)
@@ -159,6 +171,38 @@ class ContainerProvider:
             self._open(emit, phase)
         ssh_access.end_connections(identity.uuid)
         self._remove(spec.selector(identity.uuid), emit, phase)
+
+    def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
+        """Freeze the nodes, keep their file systems as images and copies of their volumes; bytes taken."""
+        return self._snapshots(plan, emit, phase).save(snapshot, self.nodes(plan))
+
+    def restore(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> list[Node]:
+        """Replace every node by what it was; nodes that the plan does not know go. Returns when SSH works."""
+        snapshots = self._snapshots(plan, emit, phase)
+        snapshots.refuse_incomplete(snapshot)
+        public_key = ssh_access.ensure_key(lab)
+        granted = self._granted(str(self._api.version()["Version"]))
+
+        def one(node: NodePlan) -> None:
+            try:
+                image, key = snapshots.refill(node, snapshot)
+                config = spec.container_config(plan, node, image, granted, key)
+                self._start_new(config, plan, node, [spec.authorized_keys(public_key)])
+            except LabError:
+                raise
+            except Exception as error:
+                raise failure(node.name, error) from error
+
+        for name in snapshots.clear():
+            self._remove(spec.of_node(plan.uuid, name), emit, phase)
+        self._ensure_network(plan)
+        self._together(one, plan.nodes)
+        return self._reach(plan, lab, emit, phase)
+
+    def forget(self, plan: Plan, lab: LabDir, kept: Collection[str], emit: Emit, phase: str) -> None:
+        """Remove every snapshot of the lab but those `kept`, half-made ones among them."""
+        if self._open_running() is not None or engine.dormant():
+            self._snapshots(plan, emit, phase).sweep(lambda found: found not in kept)
 
     def find_labs(self) -> list[LabIdentity]:
         """Labs by the labels of what the engine holds: containers, networks and volumes."""
@@ -265,7 +309,13 @@ class ContainerProvider:
                 changed = True
             return changed
         except Exception as error:
-            raise _failure(node.name, error) from error
+            raise failure(node.name, error) from error
+
+    def _images(self, plan: Plan, emit: Emit, phase: str) -> dict[str, str]:
+        """The image of each node, all of them in the engine."""
+        flavours = {node.name: self._flavours.get(node.name, "debian") for node in plan.nodes}
+        names = {one: node_image.ensure(self._api, emit, phase, one) for one in dict.fromkeys(flavours.values())}
+        return {node: names[flavour] for node, flavour in flavours.items()}
 
     def _lacks_nodes(self, plan: Plan) -> bool:
         """Whether any node has to be made."""
@@ -286,12 +336,23 @@ class ContainerProvider:
             name = spec.volume_name(plan, node.name, volume)
             self._api.create_volume(name, labels=spec.labels(spec.identity(plan), node=node.name, part=volume))
         private, public = ssh_access.new_host_key()
-        config = spec.container_config(plan, node, image, granted, public)
+        files = (spec.authorized_keys(public_key), spec.host_key_files(private, public))
+        self._start_new(spec.container_config(plan, node, image, granted, public), plan, node, files)
+
+    def _start_new(self, config: dict[str, Any], plan: Plan, node: NodePlan, files: Iterable[bytes]) -> None:
         made = self._api.create_container_from_config(config, name=spec.container_name(plan, node.name))
         # Before the start: reading or writing a running container's files mounts its volumes a second time inside it.
-        for archive in (spec.authorized_keys(public_key), spec.host_key_files(private, public)):
+        for archive in files:
             self._api.put_archive(made["Id"], "/", archive)
         self._api.start(made["Id"])
+
+    def _granted(self, version: str) -> list[str]:
+        last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
+        return spec.grantable(host.missing_capabilities(), last, version)
+
+    def _snapshots(self, plan: Plan, emit: Emit, phase: str) -> container_snapshots.Snapshots:
+        api = self._open(emit, phase).client(container_snapshots.COPY_SECONDS)
+        return container_snapshots.Snapshots(api, plan, self._together, emit, phase)
 
     def _reach(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Wait until every node answers on SSH with its pinned key and lets the lab in."""
@@ -308,39 +369,4 @@ class ContainerProvider:
         return nodes
 
     def _remove(self, filters: dict[str, list[str]], emit: Emit, phase: str) -> None:
-        """Remove what the filter selects: containers first, then volumes, then networks."""
-        from docker.errors import NotFound
-
-        def attempt(what: str, action: Callable[[], Any]) -> None:
-            try:
-                action()
-            except NotFound:
-                pass
-            except Exception as error:
-                raise _failure(what, error) from error
-            else:
-                emit(Step(phase=phase, name=f"remove {what}", status="changed"))
-
-        api = self._api
-
-        def remove_container(item: dict[str, Any]) -> None:
-            name = item["Names"][0].strip("/") if item["Names"] else item["Id"][:12]
-            for port in item["Ports"]:
-                if port["PrivatePort"] == 22 and "PublicPort" in port:
-                    ssh_access.end_shared("vagrant", port["PublicPort"])
-            attempt(name, partial(api.remove_container, item["Id"], force=True, v=True))
-
-        self._together(remove_container, api.containers(all=True, filters=filters))
-        for volume in api.volumes(filters=filters)["Volumes"] or ():
-            attempt(f"volume {volume['Name']}", partial(api.remove_volume, volume["Name"], force=True))
-        for network in api.networks(filters=filters):
-            attempt(f"network {network['Name']}", partial(api.remove_network, network["Id"]))
-
-
-def _failure(what: str, error: Exception) -> ProviderError:
-    """Docker's refusal in its own words."""
-    cause = getattr(error, "explanation", None) or str(error)
-    fix = "labctl doctor"
-    if "port is already allocated" in str(cause) or "address already in use" in str(cause):
-        fix = "set network.ssh_port_base in lab.yml to a free range, or end the program that has the port"
-    return ProviderError(f"{what}: Docker refuses: {cause}", fix=fix)
+        container_removal.remove(self._api, filters, self._together, emit, phase)

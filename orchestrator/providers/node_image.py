@@ -1,4 +1,4 @@
-"""The image that every container node starts from: built from the host's Debian mirror, cached, loaded into Docker."""
+"""The images that container nodes start from: built from the host's Debian mirror, cached, loaded into Docker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator import debian_mirror, host, paths, proc
 from orchestrator.errors import HostError, Problem
@@ -21,6 +21,11 @@ from orchestrator.events import Emit, Note, Step
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+# What a node looks like to its roles. The stand-in is Debian with the package managers and the identity of EL 9, for
+# tests of roles on hosts without an EL mirror; each recipe is laid over those before it.
+Flavour = Literal["debian", "el-stand-in"]
+RECIPES: dict[Flavour, tuple[str, ...]] = {"debian": ("node",), "el-stand-in": ("node", "node-el-stand-in")}
 
 SUITE = "bookworm"
 REPOSITORY = "labctl/node"
@@ -37,45 +42,52 @@ def recipe_files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
-def recipe_hash(root: Path) -> str:
-    """Twelve hex digits that change whenever a file of the recipe changes (content, name or execute bit)."""
+def recipe_hash(*roots: Path) -> str:
+    """Twelve hex digits that change whenever a file of the recipes changes (content, name or execute bit)."""
     digest = hashlib.sha256(f"{SUITE} 1\n".encode())
-    for path in recipe_files(root):
-        executable = "x" if os.access(path, os.X_OK) else "-"
-        digest.update(f"{path.relative_to(root)} {executable} ".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for root in roots:
+        for path in recipe_files(root):
+            executable = "x" if os.access(path, os.X_OK) else "-"
+            digest.update(f"{path.relative_to(root)} {executable} ".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
-def packages(root: Path) -> list[str]:
-    """The package list of the recipe."""
-    lines = (line.split("#")[0].strip() for line in (root / "packages.txt").read_text(encoding="utf-8").splitlines())
+def packages(*roots: Path) -> list[str]:
+    """The package lists of the recipes."""
+    texts = [(root / "packages.txt").read_text(encoding="utf-8") for root in roots]
+    lines = (line.split("#")[0].strip() for text in texts for line in text.splitlines())
     return [line for line in lines if line]
 
 
-def recipe() -> Path:
-    """Where the recipe lies."""
-    return paths.data("images", "node")
+def recipes(flavour: Flavour = "debian") -> list[Path]:
+    """Where the recipes of a flavour lie, in the order in which they are applied."""
+    return [paths.data("images", name) for name in RECIPES[flavour]]
 
 
-def tag() -> str:
+def _repository(flavour: Flavour) -> str:
+    return REPOSITORY if flavour == "debian" else f"{REPOSITORY}-{flavour}"
+
+
+def tag(flavour: Flavour = "debian") -> str:
     """The image's name in Docker; another recipe has another name."""
-    return f"{REPOSITORY}:{recipe_hash(recipe())}"
+    return f"{_repository(flavour)}:{recipe_hash(*recipes(flavour))}"
 
 
-def cached() -> Path:
+def cached(flavour: Flavour = "debian") -> Path:
     """Where the image's root file system lies, or will lie, in the cache; its sha256 stands beside it."""
-    return paths.cache_dir() / "node-images" / f"{recipe_hash(recipe())}.tar"
+    place = paths.cache_dir() / "node-images"
+    return (place if flavour == "debian" else place / flavour) / f"{recipe_hash(*recipes(flavour))}.tar"
 
 
-def present(api: APIClient) -> bool:
+def present(api: APIClient, flavour: Flavour = "debian") -> bool:
     """Whether Docker already has the image of this recipe."""
-    return bool(api.images(name=tag()))
+    return bool(api.images(name=tag(flavour)))
 
 
-def problems() -> list[Problem]:
+def problems(flavour: Flavour = "debian") -> list[Problem]:
     """Why the image could not be built here, when the cache does not have it."""
-    if cached().exists():
+    if cached(flavour).exists():
         return []
     found = []
     manager = host.package_manager()
@@ -105,21 +117,22 @@ def problems() -> list[Problem]:
     return found
 
 
-def ensure(api: APIClient, emit: Emit, phase: str) -> str:
+def ensure(api: APIClient, emit: Emit, phase: str, flavour: Flavour = "debian") -> str:
     """Have the image in Docker, built if the cache lacks it or holds a damaged one; return its name."""
-    name = tag()
-    if present(api):
+    name = tag(flavour)
+    if present(api, flavour):
         return name
     with _one_builder():
-        if not present(api):
-            archive = cached()
+        if not present(api, flavour):
+            archive = cached(flavour)
+            archive.parent.mkdir(mode=0o700, exist_ok=True)
             if not _intact(archive):
                 if archive.exists():
                     emit(Note(phase=phase, text=f"{archive} is damaged: building the node image anew"))
-                build(archive, emit, phase)
+                build(archive, emit, phase, flavour)
             emit(Step(phase=phase, name="load the node image", status="running", remaining=5.0))
             _load(api, archive, name)
-            _forget_old(api)
+            _forget_old(api, flavour)
             emit(Step(phase=phase, name="load the node image", status="ok"))
     return name
 
@@ -151,12 +164,13 @@ def _intact(archive: Path) -> bool:
         return False
 
 
-def rootfs_tar(root: Path) -> bytes:
-    """The recipe's rootfs/ as a tar of root's files, whatever umask and owner the checkout has."""
+def rootfs_tar(*roots: Path) -> bytes:
+    """The recipes' rootfs/ as a tar of root's files, whatever umask and owner the checkout has."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted((root / "rootfs").rglob("*")):
-            info = tarfile.TarInfo(str(path.relative_to(root / "rootfs")))
+        trees = [root / "rootfs" for root in roots]
+        for path, name in sorted((path, str(path.relative_to(tree))) for tree in trees for path in tree.rglob("*")):
+            info = tarfile.TarInfo(name)
             info.mode = 0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644
             if path.is_dir():
                 info.type = tarfile.DIRTYPE
@@ -168,13 +182,13 @@ def rootfs_tar(root: Path) -> bytes:
     return buffer.getvalue()
 
 
-def build(archive: Path, emit: Emit, phase: str) -> None:
+def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = "debian") -> None:
     """Make the root file system with mmdebstrap. Raises HostError with its last line and log."""
-    if found := problems():
+    if found := problems(flavour):
         raise HostError("the node image cannot be built here", problems=found, fix=found[0].fix)
     mirror = debian_mirror.find()
     assert mirror is not None  # problems() looked
-    root = recipe()
+    roots = recipes(flavour)
     work = archive.with_suffix(".work")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o755)
@@ -190,7 +204,7 @@ def build(archive: Path, emit: Emit, phase: str) -> None:
 
     emit(Step(phase=phase, name="build the node image", status="running", remaining=TYPICAL_SECONDS))
     try:
-        (work / "rootfs.tar").write_bytes(rootfs_tar(root))
+        (work / "rootfs.tar").write_bytes(rootfs_tar(*roots))
         (work / "sources.list").write_text(mirror.sources(SUITE), encoding="utf-8")
         argv = [
             "mmdebstrap",
@@ -200,10 +214,10 @@ def build(archive: Path, emit: Emit, phase: str) -> None:
             '--aptopt=APT::Install-Recommends "false"',
             '--aptopt=Acquire::Languages "none"',
             *(f"--aptopt={line.rstrip(';')}" for line in mirror.options),
-            f"--dpkgopt={root / 'rootfs/etc/dpkg/dpkg.cfg.d/labctl'}",
-            f"--include={','.join(packages(root))}",
+            f"--dpkgopt={roots[0] / 'rootfs/etc/dpkg/dpkg.cfg.d/labctl'}",
+            f"--include={','.join(packages(*roots))}",
             f"--customize-hook=tar-in {shlex.quote(str(work / 'rootfs.tar'))} /",
-            f'--customize-hook=sh {shlex.quote(str(root / "customize.sh"))} "$1"',
+            *(f'--customize-hook=sh {shlex.quote(str(root / "customize.sh"))} "$1"' for root in roots),
             SUITE,
             str(work / "root.tar"),
             str(work / "sources.list"),
@@ -226,15 +240,15 @@ def _cause(result: proc.Result) -> str:
     return errors[0][2:].strip() if errors else result.tail
 
 
-def _forget_old(api: APIClient) -> None:
+def _forget_old(api: APIClient, flavour: Flavour) -> None:
     """Drop archives beyond the newest few, and images in Docker that have no archive any more and no node."""
-    directory = cached().parent
+    directory, repository = cached(flavour).parent, _repository(flavour)
     archives = sorted(directory.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
     for archive in archives[KEPT:]:
         for path in (archive, _sum_file(archive), archive.with_suffix(".log")):
             path.unlink(missing_ok=True)
-    kept = {f"{REPOSITORY}:{archive.stem}" for archive in archives[:KEPT]}
-    for image in api.images(name=REPOSITORY, filters={"label": LABEL}):
+    kept = {f"{repository}:{archive.stem}" for archive in archives[:KEPT]}
+    for image in api.images(name=repository, filters={"label": LABEL}):
         for old in set(image["RepoTags"] or ()) - kept:
             with contextlib.suppress(Exception):  # a node still uses it
                 api.remove_image(old)
