@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import Any
 
 from .job import ClusterTarget
-
-if TYPE_CHECKING:
-    from .workload import Workload
 
 _KUBECTL = "KUBECONFIG=/etc/kubernetes/admin.conf kubectl --request-timeout=15s "
 _POLL = 0.4
@@ -80,18 +76,9 @@ class Cluster:
                 found.append(pod)
         return found
 
-    @cached_property
-    def workload(self) -> Workload:
-        """The probe pods, started on first use and removed when the run ends."""
-        from .workload import Workload
-
-        return Workload(self)
-
-    def start_early(self) -> None:
-        """Start the probe pods before they are needed, if the API server answers promptly; they come up meanwhile."""
-        if self.host.run(f"{_KUBECTL.replace('15s', '3s')} get --raw /readyz", limit=6).rc == 0:
-            with suppress(AssertionError):
-                _ = self.workload
+    def prompt(self) -> bool:
+        """Whether the API server answers within three seconds and calls itself ready."""
+        return bool(self.host.run(f"{_KUBECTL.replace('15s', '3s')}get --raw /readyz", limit=6).rc == 0)
 
     def close(self) -> None:
         """Remove what this run made in the cluster."""

@@ -32,6 +32,7 @@ from .plugin import Check, ChecksPlugin, check_of, in_dependency_order
 from .report import CheckResult
 from .roles import belongs, role_of
 from .session import Link, NodeTroubleError
+from .workload import Workload
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -199,8 +200,10 @@ class Worker:
         plugin, wanted = self._engine.plugin, self._engine.job.cluster
         if wanted is not None:
             plugin.cluster_seen = Cluster(plugin.hosts[wanted.control_plane], wanted)
-            with contextlib.suppress(NodeTroubleError):
-                plugin.cluster_seen.start_early()
+            # One that cannot be started now is started, and its failure told, by the first check that needs it.
+            with contextlib.suppress(NodeTroubleError, AssertionError):
+                if plugin.cluster_seen.prompt():
+                    plugin.workload_seen = Workload(plugin.cluster_seen)
 
     def _blocked_by(self, check: Check) -> str:
         if self._lost:

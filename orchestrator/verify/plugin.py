@@ -142,6 +142,7 @@ class ChecksPlugin:
         self.job = job
         self.hosts: dict[str, Any] = {}
         self.cluster_seen: Cluster | None = None
+        self.workload_seen: Workload | None = None
         self.on_verdict: Callable[[CheckResult], None] = lambda result: None
         self.blocked_by: Callable[[Check], str] = lambda check: ""
         self._run = run
@@ -214,6 +215,8 @@ class ChecksPlugin:
     @pytest.fixture
     def workload(self, cluster: Cluster, request: pytest.FixtureRequest) -> Workload:
         """The probe pods, started on first use; some may be missing, but a check without any has nothing to look at."""
-        if not cluster.workload.pods and check_of(request.node).id != ROLLOUT:
+        if self.workload_seen is None:
+            self.workload_seen = Workload(cluster)
+        if not self.workload_seen.pods and check_of(request.node).id != ROLLOUT:
             pytest.skip(WAITS_FOR + ROLLOUT)
-        return cluster.workload
+        return self.workload_seen

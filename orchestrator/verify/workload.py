@@ -10,12 +10,9 @@ import socket
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .cluster import name_of, ready, state_of
-
-if TYPE_CHECKING:
-    from .cluster import Cluster
+from .cluster import Cluster, name_of, ready, state_of
 
 NAME = "labctl-verify"
 _TOLERATED = ("node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane")

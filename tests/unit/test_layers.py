@@ -102,3 +102,14 @@ class TestModule:
 
 def test_relative_imports_are_seen_as_absolute_names() -> None:
     assert "orchestrator.verify.report.SCHEMA" in set(imports(PACKAGE / "verify" / "__init__.py"))
+
+
+def test_no_two_modules_import_each_other_not_even_by_a_detour() -> None:
+    names = {".".join(("orchestrator", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in modules()}
+    needs = {
+        name: {other for other in names if any(one == other or one.startswith(f"{other}.") for one in imports(path))}
+        for name, path in names.items()
+    }
+    while free := {name for name, others in needs.items() if not others & set(needs)}:
+        needs = {name: others for name, others in needs.items() if name not in free}
+    assert sorted(needs) == []
