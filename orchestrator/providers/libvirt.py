@@ -144,14 +144,16 @@ class Libvirt:
                     found.append(machine)
         return found
 
-    def other_names(self) -> set[str]:
-        """Names of domains that carry no lab's identity."""
-        if not self.answers():
-            return set()
-        names = self._names("list", "--all", "--name")
-        return {
-            name for name in names if machine_of(self._virsh("dumpxml", "--domain", name).stdout, "stopped") is None
-        }
+    def clear(self, plan: Plan) -> list[str]:
+        """Remove disks without a machine: a run that ended between the two leaves one, and Vagrant then refuses."""
+        made = {f"{name}.img" for name in self._names("list", "--all", "--name")}
+        gone = []
+        for node in plan.nodes:
+            volume = f"{self.machine_name(plan, node.name)}.img"
+            if volume not in made and volume in self._volumes():
+                self._virsh("vol-delete", "--pool", POOL, volume)
+                gone.append(f"disk {volume}")
+        return gone
 
     def machine_name(self, plan: Plan, node: str) -> str:
         """The domain of a node; it carries the lab's id, so that labs never meet."""
@@ -225,11 +227,21 @@ class Libvirt:
         found = []
         if not self.answers() and (obstacle := libvirt_daemon.obstacle()):
             found.append(obstacle)
+        for name in self._foreign(plan) if self.answers() else []:
+            text = f"a virtual machine called {name} exists and is not of this lab; it is left alone"
+            found.append(Problem(text, "libvirt", f"virsh domrename {name} {name}-old, or another name in lab.yml"))
         program = "qemu-system-x86_64"
         if shutil.which(program) is None and not Path("/usr/libexec/qemu-kvm").exists():
             fix = host.install_command(host.package_manager(), ["qemu-system-x86", "qemu-utils"])
             found.append(Problem(f"{program} is not installed", "this host", fix))
         return found
+
+    def _foreign(self, plan: Plan) -> list[str]:
+        """Domains that have the name of a node's and are not the lab's."""
+        wanted = {self.machine_name(plan, node.name) for node in plan.nodes}
+        taken = wanted & set(self._names("list", "--all", "--name"))
+        own = {self.machine_name(plan, machine.node) for machine in self.machines(plan.uuid)} if taken else set()
+        return sorted(taken - own)
 
     def stop(self, machine: Machine, seconds: float) -> None:
         """Shut a domain down by ACPI; switch it off after `seconds`."""

@@ -45,8 +45,8 @@ class Hypervisor(Protocol):
     def machines(self, uuid: str | None = None) -> list[Machine]:
         """Every machine that carries a lab's identity; of one lab when `uuid` is given."""
 
-    def other_names(self) -> set[str]:
-        """Names of machines that carry no lab's identity."""
+    def clear(self, plan: Plan) -> list[str]:
+        """Remove what is left of machines that never came to be; the names of what went."""
 
     def machine_name(self, plan: Plan, node: str) -> str:
         """What a node's machine is called there."""

@@ -123,10 +123,9 @@ class VirtualBox:
                 found.append(machine)
         return found
 
-    def other_names(self) -> set[str]:
-        """Names of machines that carry no lab's identity."""
-        own = {machine.id for machine in self.machines()}
-        return {name for name, key in self._listed() if key not in own}
+    def clear(self, plan: Plan) -> list[str]:
+        """Nothing: Vagrant notes a machine as soon as it is imported, and goes on with it."""
+        return []
 
     def machine_name(self, plan: Plan, node: str) -> str:
         """The display name of a node."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from orchestrator import catalog, proc, spec
+from orchestrator.model import Observed, Plan
+from orchestrator.plan import plan as make_plan
 from orchestrator.providers import first_contact, libvirt, virtualbox
 from orchestrator.providers.base import LabIdentity
 
@@ -96,6 +102,47 @@ class TestLibvirt:
     )
     def test_a_domain_with_another_description_is_somebody_elses(self, description: str) -> None:
         assert libvirt.identity_of(description) is None
+
+    @pytest.fixture
+    def plan(self, observe: Callable[..., Observed], tmp_path: Path) -> Plan:
+        file = tmp_path / "lab.yml"
+        file.write_text("version: 1\nprovider: libvirt\nworkers: {count: 1}\n", encoding="utf-8")
+        return make_plan(spec.load(file), catalog.load(), observe(), "render")
+
+    @pytest.fixture
+    def virsh(self, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """A libvirt with the domain of m-k8s, which is somebody else's, and disks of both nodes; what it is told."""
+        prefix = f"k8s-lab-{plan.uuid[:8]}-"
+        volumes = "".join(f"{prefix}{node}.img  /pool/{prefix}{node}.img\n" for node in ("m-k8s", "w1-k8s"))
+        answers = {
+            "list --all --name": f"{prefix}m-k8s\n\n",
+            f"dumpxml --domain {prefix}m-k8s": DOMAIN.replace("labctl uuid=0f0e-uuid", "my own"),
+            "vol-list labctl": f"{volumes}base.img  /pool/base.img\n",
+        }
+        told: list[str] = []
+
+        def run(argv: list[str], **options: object) -> proc.Result:
+            words = " ".join(argv[4:])
+            told.append(words)
+            return proc.Result(tuple(argv), 0, answers.get(words, ""), "")
+
+        monkeypatch.setattr(proc, "run", run)
+        monkeypatch.setattr("shutil.which", lambda name, **options: f"/usr/bin/{name}")
+        return told
+
+    def test_a_disk_without_a_machine_is_removed_and_that_of_a_machine_is_not(
+        self, plan: Plan, virsh: list[str]
+    ) -> None:
+        orphan = f"k8s-lab-{plan.uuid[:8]}-w1-k8s.img"
+        assert libvirt.Libvirt().clear(plan) == [f"disk {orphan}"]
+        assert [words for words in virsh if words.startswith("vol-delete")] == [f"vol-delete --pool labctl {orphan}"]
+
+    def test_a_domain_of_the_same_name_that_is_not_ours_is_a_problem(self, plan: Plan, virsh: list[str]) -> None:
+        problems = libvirt.Libvirt().problems(plan)
+        assert [problem.what for problem in problems] == [
+            f"a virtual machine called k8s-lab-{plan.uuid[:8]}-m-k8s exists and is not of this lab; it is left alone"
+        ]
+        assert "virsh domrename" in problems[0].fix
 
 
 class TestFirstContact:
