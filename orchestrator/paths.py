@@ -68,6 +68,11 @@ class LabDir:
         return self.root / "plan.json"
 
     @property
+    def plan_copy(self) -> Path:
+        """A second copy of the plan: without it, a lab whose plan.json was lost would be planned, and made, anew."""
+        return self.root / "plan.copy.json"
+
+    @property
     def identity(self) -> Path:
         return self.root / "identity.json"
 

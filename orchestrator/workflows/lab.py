@@ -50,7 +50,7 @@ def open_lab(given: Path | None) -> Lab:
     named = os.environ.get("LABCTL_LAB_DIR")
     directory = LabDir(Path(named)) if named and given is None else _find(lab_file(given))
     try:
-        return Lab(directory, Plan.from_json(directory.plan.read_text(encoding="utf-8")))
+        return Lab(directory, saved_plan(directory))
     except FileNotFoundError:
         raise SpecError(f"there is no lab in {directory.root}", fix="labctl provision") from None
     except ValueError as problem:
@@ -63,7 +63,7 @@ def open_lab(given: Path | None) -> Lab:
 def _find(file: Path) -> LabDir:
     """The state directory beside a lab file: the one of the name in it, or the only one there is."""
     base = file.resolve().parent / ".labctl"
-    found = sorted(path.parent for path in base.glob("*/plan.json")) if base.is_dir() else []
+    found = sorted({path.parent for path in base.glob("*/plan*.json")}) if base.is_dir() else []
     if not found:
         raise SpecError(f"there is no lab in {base.parent}", fix="labctl provision")
     if len(found) == 1:
@@ -80,6 +80,22 @@ def _find(file: Path) -> LabDir:
 
 
 def identity(directory: LabDir, name: str) -> LabIdentity:
+def saved_plan(directory: LabDir) -> Plan:
+    """The plan the lab was last built to; its copy when somebody deleted or damaged the file.
+
+    Raises FileNotFoundError when there is none, ValueError when neither can be read.
+    """
+    trouble: FileNotFoundError | ValueError = FileNotFoundError(directory.plan)
+    for file in (directory.plan, directory.plan_copy):
+        try:
+            return Plan.from_json(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except ValueError as problem:
+            trouble = problem
+    raise trouble
+
+
     """The identity kept in the state directory, or a new one; nothing is written here."""
     owner = str(directory.root.parent.parent)
     try:
@@ -87,13 +103,18 @@ def identity(directory: LabDir, name: str) -> LabIdentity:
         return LabIdentity(name, str(kept["uuid"]), owner)
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return LabIdentity(name, str(uuid.uuid4()), owner)
+        pass
+    try:
+        return LabIdentity(name, saved_plan(directory).uuid, owner)
+    except (FileNotFoundError, ValueError):
 
 
 def save(directory: LabDir, plan: Plan) -> None:
     """Keep the plan and the identity; each file is replaced as a whole, so a killed run leaves the old or the new."""
     directory.create()
     write_private(directory.identity, json.dumps(asdict(LabIdentity(plan.name, plan.uuid, plan.owner))) + "\n")
-    write_private(directory.plan, plan.as_json())
+    for file in (directory.plan, directory.plan_copy):
+        write_private(file, plan.as_json())
 
 
 def save_access(directory: LabDir, access: SourceAccess) -> None:

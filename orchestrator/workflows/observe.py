@@ -53,7 +53,7 @@ def observe(asked: Spec, directory: LabDir) -> Observed:
 def existing_plan(directory: LabDir) -> Plan | None:
     """The plan the lab was last built to; None when there is none or it cannot be read."""
     try:
-        return Plan.from_json(directory.plan.read_text(encoding="utf-8"))
+        return labs.saved_plan(directory)
     except (FileNotFoundError, ValueError):
         return None
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import catalog, spec
-from orchestrator.errors import SpecError
+from orchestrator.errors import ProviderError, SpecError
 from orchestrator.model import Observed, Plan
 from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
+from orchestrator.providers.base import LabIdentity
 from orchestrator.spec import Override, Spec
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.observe import existing_plan, observe
@@ -46,6 +47,21 @@ def directory_of(asked: Spec) -> LabDir:
 def decide(asked: Spec, observed: Observed | None = None) -> Plan:
     """The plan for this host as it is now. Raises SpecError or HostError with every problem."""
     return make_plan(asked, catalog.load(), observed or observe(asked, directory_of(asked)))
+
+
+def refuse_orphans(plan: Plan, directory: LabDir, known: Iterable[LabIdentity]) -> None:
+    """Raise ProviderError when this lab has machines and nothing is known of it: its state was deleted or destroyed.
+
+    Their key is lost with it, and a new lab beside them would leave them running for ever.
+    """
+    if existing_plan(directory) is not None:
+        return
+    for lab in known:
+        if (lab.name, lab.owner) == (plan.name, plan.owner) and lab.uuid != plan.uuid:
+            raise ProviderError(
+                f"the lab {lab.name} of {lab.owner} has machines, but its state directory is gone: {directory.root}",
+                fix="labctl destroy   (removes what is left of it; then labctl provision makes it anew)",
+            )
 
 
 def refuse_fewer(plan: Plan, directory: LabDir) -> None:

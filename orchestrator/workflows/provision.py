@@ -85,6 +85,7 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit) -
             prepare.agree_to_start(plan, agree)
     with access.opened(plan.provider, emit) as provider:
         with phase(emit, "preflight", "Check that nothing stands in the way"):
+            planning.refuse_orphans(plan, directory, provider.find_labs())
             prepare.refuse(provider.preflight(plan))
             labs.save(directory, plan)
         sources.ensure(plan, emit)
