@@ -29,7 +29,7 @@ def _status(result: CheckResult | None) -> str:
 
 
 def _line(result: CheckResult, tail: str, *, now: bool = True) -> str:
-    where = result.node or "cluster"
+    where = result.place
     verdict = f" {result.status.replace('_', ' ')} ({tail})" if now else f" {tail}"
     first = result.evidence.splitlines()[0] if result.evidence else ""
     return f"{where}: {result.title}:{verdict}" + (f": {first}" if first and now else "")

@@ -39,6 +39,9 @@ Say = Callable[[dict[str, Any]], None]
 # How long cleaning up may take once the time has run out or the user pressed Ctrl-C.
 _FAREWELL = 10.0
 
+# The pseudo-node of the checks that run once on the host: its process opens no session.
+HERE = Target("", ())
+
 REACHABLE = Check("machine.reachable", "machine", "", "error", "SSH opens a root shell", "labctl start", ())
 
 
@@ -62,12 +65,13 @@ class Engine:
             return
         for result in broken:
             self._report(result)
-        work = {target.name: in_dependency_order(self._items_of(target, items)) for target in self.job.targets}
+        targets = (*self.job.targets, HERE) if self.job.host else self.job.targets
+        work = {target.name: in_dependency_order(self._items_of(target, items)) for target in targets}
         self.say({"kind": "plan", "nodes": {name: len(mine) for name, mine in work.items()}})
         context = multiprocessing.get_context("fork")
         workers: dict[Connection, tuple[Target, ForkProcess]] = {}
-        for target in self.job.targets:
-            if not work[target.name] and self.job.selection.entries:
+        for target in targets:
+            if not work[target.name] and (target is HERE or self.job.selection.entries):
                 continue
             here, there = context.Pipe(duplex=False)
             process = context.Process(target=self._worker, args=(target, work[target.name], there), daemon=True)
@@ -92,13 +96,15 @@ class Engine:
         """The node's own checks, then, on the control plane, those of the cluster: they share its session."""
         chosen = [(check_of(item), item) for item in items]
         chosen = [(c, i) for c, i in chosen if self.job.selection.takes(c.id, c.layer, c.node)]
+        if target is HERE:
+            return [item for check, item in chosen if not check.node and check.layer == "host"]
         mine = [
             item
             for check, item in chosen
             if check.node == target.name and belongs(role_of(item.path), target.variables)
         ]
         leads = self.job.cluster is not None and self.job.cluster.control_plane == target.name
-        return mine + ([item for check, item in chosen if not check.node] if leads else [])
+        return mine + ([item for check, item in chosen if not check.node and check.layer != "host"] if leads else [])
 
     def _listen(self, open_ends: dict[Connection, str]) -> None:
         while open_ends:
@@ -166,7 +172,8 @@ class Worker:
                 plugin.hosts[target.name] = (
                     direct(target.name, target.ssh_argv) if stock else multiplexed(target.name, self._link)
                 )
-        self._reach()
+        if self._target is not HERE:
+            self._reach()
         if not self._lost and any("workload" in getattr(item, "fixturenames", ()) for item in items):
             self._start_workload()
         for item, following in itertools.zip_longest(items, items[1:]):

@@ -48,6 +48,22 @@ class ClusterTarget:
 
 
 @dataclass(frozen=True)
+class HostTarget:
+    """The host's side of a lab.
+
+    `gateway` is the address that the host should have on the lab's network, empty where it has none; `server` is
+    the URL at which the host reaches the API server, empty without Kubernetes; `newest` the time of the lab's
+    newest file.
+    """
+
+    provider: str
+    gateway: str = ""
+    server: str = ""
+    kubeconfig: str = ""
+    newest: float = 0.0
+
+
+@dataclass(frozen=True)
 class Selection:
     """A choice of checks: each entry is `LAYER`, `NODE`, `LAYER/NODE` or a check's id; none means all."""
 
@@ -90,6 +106,7 @@ class Job:
     selection: Selection = Selection()
     limit: float = 120
     direct: bool = False
+    host: HostTarget | None = None
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -105,4 +122,5 @@ class Job:
             selection=Selection(tuple(body["selection"]["entries"])),
             limit=body["limit"],
             direct=body["direct"],
+            host=HostTarget(**body["host"]) if body["host"] else None,
         )

@@ -1,4 +1,4 @@
-"""The report as JUnit XML, the form that CI systems show: one suite per node, one for the cluster."""
+"""The report as JUnit XML, the form that CI systems show: one suite per node, one for the cluster and the host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def render_junit(report: Report) -> str:
     for node in (*report.nodes, ""):
         results = [result for result in report.results if result.node == node]
         if results:
-            root.append(_suite(report, node or "cluster", results))
+            root.append(_suite(report, node or "cluster and host", results))
     for key in ("tests", "failures", "errors", "skipped"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     ElementTree.indent(root)

@@ -11,7 +11,7 @@ import pytest
 
 from .cluster import Cluster
 from .dependencies import PREREQUISITES
-from .job import Job
+from .job import HostTarget, Job
 from .report import CheckResult, Severity, Status
 from .session import NodeTroubleError
 from .workload import Workload
@@ -203,6 +203,13 @@ class ChecksPlugin:
     def lab_vars(self, lab_node: str) -> dict[str, Any]:
         """The node's inventory variables, `group_names` among them."""
         return dict(next(target.variables for target in self.job.targets if target.name == lab_node))
+
+    @pytest.fixture(scope="session")
+    def lab_host(self) -> HostTarget:
+        """The host's side of the lab."""
+        if self.job.host is None:
+            pytest.skip(f"{NOT_APPLICABLE}: this run is about nodes alone")
+        return self.job.host
 
     @pytest.fixture(scope="session")
     def cluster(self) -> Cluster:

@@ -37,7 +37,7 @@ def render_text(report: Report, *, terminal: bool = False, width: int = 100) -> 
     for status in ("failed", "error", "warning"):
         for group in _together([result for result in report.results if result.status == status]):
             first = group[0]
-            where = ", ".join(result.node for result in group if result.node) or "cluster"
+            where = ", ".join(result.node for result in group if result.node) or first.place
             head = Text()
             head.append(f"{_WORDS[status].upper()} ", style=_COLOURS[status])
             head.append(f"{where}: ", style="bold")
@@ -74,10 +74,12 @@ def render_text(report: Report, *, terminal: bool = False, width: int = 100) -> 
 def summary(report: Report) -> str:
     """One sentence: whether the lab is as it should be, how many checks said so, how long it took."""
     on_nodes = [result for result in report.results if result.node]
-    once = len(report.results) - len(on_nodes)
-    counted = f"{len(on_nodes)} checks on {len(report.nodes)} nodes"
-    if once:
-        counted += f" and {once} of the cluster"
+    here = report.count(*STATUSES, layer="host", node="")
+    once = len(report.results) - len(on_nodes) - here
+    counts = [(len(on_nodes), f"on {len(report.nodes)} nodes"), (once, "of the cluster"), (here, "of the host")]
+    words = [f"{number} {of}" for number, of in counts if number]
+    words[:1] = [word.replace(" ", " checks ", 1) for word in words[:1]]
+    counted = " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
     counted += f" in {report.seconds:.1f} s"
     if report.ok:
         applies = report.count("not_applicable")

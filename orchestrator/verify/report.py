@@ -34,6 +34,11 @@ class CheckResult:
     seconds: float = 0.0
 
     @property
+    def place(self) -> str:
+        """Where it was looked: the node, or the word for what the check was about."""
+        return self.node or ("host" if self.layer == "host" else "cluster")
+
+    @property
     def bad(self) -> bool:
         return self.status in ("failed", "error")
 

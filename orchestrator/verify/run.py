@@ -15,7 +15,7 @@ from typing import Any
 from .. import paths, proc
 from ..errors import LabError, SpecError
 from ..events import Emit, Step, discard
-from .job import ClusterTarget, Job, Selection, Target
+from .job import ClusterTarget, HostTarget, Job, Selection, Target
 from .report import LAYERS, CheckResult, Report, ordered
 
 _HERE = Path(__file__).parent
@@ -35,6 +35,7 @@ def run_checks(
     phase: str = "verify",
     deadline: float = 120,
     files: Sequence[Path] | None = None,
+    host: HostTarget | None = None,
 ) -> Report:
     """Run every check that applies on every node and, once, on the cluster; return the Report.
 
@@ -46,7 +47,7 @@ def run_checks(
     clock = time.monotonic()
     chosen = check_files(with_cluster=cluster is not None) if files is None else tuple(str(path) for path in files)
     root = str(paths.data("roles").parent)
-    job = Job(tuple(targets), cluster, chosen, root, Selection(tuple(only)), deadline, direct)
+    job = Job(tuple(targets), cluster, chosen, root, Selection(tuple(only)), deadline, direct, host)
     listener = _Listener(emit, phase)
     with tempfile.TemporaryDirectory(prefix="labctl-verify-") as scratch:
         asked = Path(scratch) / "job.json"
@@ -74,9 +75,10 @@ def run_checks(
 
 
 def check_files(*, with_cluster: bool) -> tuple[str, ...]:
-    """The files that hold checks: the machine's, those of every role, the cluster's."""
+    """The files that hold checks: the host's, the machine's, those of every role, the cluster's."""
     roles = paths.data("roles")
-    found = sorted(_HERE.glob("machine_checks/[a-z]*.py")) + sorted(roles.glob("*/tests/test_*.py"))
+    found = [_HERE / "host_checks" / "host.py", *sorted(_HERE.glob("machine_checks/[a-z]*.py"))]
+    found += sorted(roles.glob("*/tests/test_*.py"))
     if with_cluster:
         found += [_HERE / "cluster_checks" / f"{name}.py" for name in ("control_plane", "workload", "network", "dns")]
     return tuple(str(path) for path in found)
@@ -123,6 +125,8 @@ class _Listener:
             self._emit(Step(phase=self._phase, name=result.title, status=status, detail=result.evidence))
 
     def _node_done(self, node: str) -> None:
+        if not node:
+            return
         mine = [result for result in self.results if result.node == node]
         bad = len([result for result in mine if result.bad])
         detail = f"{bad} of {len(mine)} failed" if bad else f"{len(mine)} done"

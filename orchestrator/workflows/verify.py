@@ -11,6 +11,7 @@ from orchestrator.events import Emit, Note, phase
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
 from orchestrator.verify import ClusterTarget, Report, Target, run_checks
+from orchestrator.verify.job import HostTarget
 from orchestrator.workflows import access
 from orchestrator.workflows.inventory import inventory_of
 from orchestrator.workflows.lab import Lab
@@ -34,6 +35,7 @@ def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool =
             emit=emit,
             phase="verify",
             deadline=DEADLINE + settle,
+            host=_host(lab, nodes.get(lab.plan.control_plane.name)),
         )
 
 
@@ -56,6 +58,18 @@ def _target(lab: Lab, name: str, node: Node | None, document: dict[str, Any]) ->
         detail = f": {node.detail}" if node and node.detail else ""
         return Target(name, (), {"inventory_hostname": name}, unreachable=f"the machine is {state}{detail}")
     return Target(name, tuple(ssh_access.ssh_argv(lab.directory, node)), inventories.variables_of(document, name))
+
+
+def _host(lab: Lab, control_plane: Node | None) -> HostTarget:
+    plan, directory = lab.plan, lab.directory
+    return HostTarget(
+        provider=plan.provider,
+        # Somebody else's machines are on somebody else's network.
+        gateway="" if plan.provider == "static" else plan.network.gateway,
+        server=access.api_server(plan, control_plane) if plan.kubernetes and control_plane else "",
+        kubeconfig=str(directory.kubeconfig),
+        newest=max((path.stat().st_mtime for path in directory.root.glob("*.json*")), default=0.0),
+    )
 
 
 def _cluster(lab: Lab, settle: float) -> ClusterTarget | None:

@@ -45,9 +45,13 @@ class Lab:
     ssh_config: Path
 
     def on(self, node: str, script: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-        """Run a shell script on a node as root."""
+        """Run a shell script on a node as root, or on the host."""
         prelude = "export KUBECONFIG=/etc/kubernetes/admin.conf\n"
         prelude += f"CP={self.addresses['m-k8s']} W={self.addresses['w1-k8s']} NODES={len(self.addresses)}\n"
+        if node == "host":
+            (state,) = (self.user.home / ".labctl").iterdir()
+            argv = ["bash", "-c", f"LAB={shlex.quote(str(state))}\n{script}"]
+            return subprocess.run(argv, cwd=self.user.home, capture_output=True, text=True, timeout=timeout)
         packed = base64.b64encode((prelude + script).encode()).decode()
         command = f"echo {packed} | base64 -d | sudo -H bash"
         return subprocess.run(

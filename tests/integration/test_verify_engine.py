@@ -14,8 +14,9 @@ import pytest
 from orchestrator.errors import LabError, SpecError
 from orchestrator.events import Event, Step
 from orchestrator.verify import CheckResult, Report, Target, run_checks
-from orchestrator.verify.job import Job
+from orchestrator.verify.job import HostTarget, Job
 
+ROOT = Path(__file__).resolve().parents[2]
 SHELL = ("sh", "-c", "exec sh")
 SILENT = ("sh", "-c", "exec sleep 60")
 
@@ -212,6 +213,26 @@ def test_many_nodes_hanging_at_login_cost_the_time_of_one(tmp_path: Path) -> Non
 def test_an_engine_that_says_nothing_is_an_error_of_labctl(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="no check was run"):
         run_checks("lab", [], None, files=[write(tmp_path, "x = 1\n")])
+
+
+def test_the_hosts_side_is_looked_at_once_whatever_the_nodes_say(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text("clusters:\n- cluster:\n    server: https://127.0.0.1:1\n")
+    kubeconfig.chmod(0o644)
+    side = HostTarget("container", "192.0.2.7", "https://127.0.0.1:1", str(kubeconfig), newest=time.time() + 7200)
+    checks = ROOT / "orchestrator" / "verify" / "host_checks" / "host.py"
+    report = run_checks("lab", [Target("off", ("false",))], None, files=[checks], host=side)
+    assert {identity: one.status for (identity, node), one in found(report).items() if not node} == {
+        "host.network": "failed",
+        "host.api_port": "failed",
+        "host.kubeconfig": "ok",
+        "host.kubeconfig_private": "failed",
+        "host.clock": "warning",
+    }
+    kubeconfig.unlink()
+    report = run_checks("lab", [Target("off", ("false",))], None, files=[checks], host=side, only=["host"])
+    assert found(report)["host.kubeconfig", ""].status == "failed"
+    assert found(report)["host.kubeconfig_private", ""].evidence == "waits for host.kubeconfig"
 
 
 def test_ctrl_c_ends_the_engine_its_processes_and_its_sessions(tmp_path: Path) -> None:

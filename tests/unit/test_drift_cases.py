@@ -26,6 +26,7 @@ def known_checks() -> set[str]:
     found = set(COMPUTED) | {"machine.reachable"}
     files = [
         *ROOT.glob("roles/*/tests/test_*.py"),
+        *ROOT.glob("orchestrator/verify/host_checks/*.py"),
         *ROOT.glob("orchestrator/verify/machine_checks/*.py"),
         *ROOT.glob("orchestrator/verify/cluster_checks/*.py"),
     ]
