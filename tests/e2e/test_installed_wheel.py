@@ -1,4 +1,4 @@
-"""labctl as a wheel outside any checkout: a single-node lab, interrupted with Ctrl-C, continued, removed."""
+"""labctl as a wheel outside any checkout: a single-node lab from a mirror, interrupted, continued, removed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import bundle, paths
 from tests import host_state
 from tests.e2e.conftest import CHECKOUT, User
+from tests.web import Site, serving
 
 pytestmark = pytest.mark.real
 
@@ -25,7 +28,26 @@ name: single
 provider: container
 workers: {count: 0}
 network: {subnet: auto}
+packages: {source: mirror, mirror: {url: "%s"}}
 """
+
+
+def own_address() -> str:
+    """An address of this host that its nodes reach too. Connecting a datagram socket chooses one and sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError as problem:
+            pytest.skip(f"this host has no address but loopback: {problem}")
+        return str(probe.getsockname()[0])
+
+
+@pytest.fixture(scope="module")
+def mirror() -> Iterator[Site]:
+    """A plain web server with the files of a bundle that labctl built."""
+    built = bundle.build(paths.cache_dir(), lambda _: None, "bundle")
+    with serving(built.path, own_address()) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +77,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def single(
-    installed: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory, host_before: dict[str, list[str]]
+    installed: tuple[str, ...],
+    mirror: Site,
+    tmp_path_factory: pytest.TempPathFactory,
+    host_before: dict[str, list[str]],
 ) -> Iterator[User]:
     """A directory with the lab.yml of a single-node lab, the lab removed afterwards whatever happened."""
     user = User(tmp_path_factory.mktemp("single"), installed)
-    (user.home / "lab.yml").write_text(LAB)
+    (user.home / "lab.yml").write_text(LAB % mirror.url)
     try:
         yield user
     finally:
@@ -102,6 +127,14 @@ def test_ctrl_c_in_the_middle_ends_cleanly_and_the_next_run_ends_verified(single
     assert "Traceback" not in "".join(said)
     done = single.json("provision", "--yes")
     assert done["verify"]["ok"]
+
+
+def test_packages_and_images_came_from_the_mirror(single: User, mirror: Site) -> None:
+    source = single.json("plan")["source"]
+    assert (source["kind"], source["url"]) == ("mirror", mirror.url)
+    for path in ("/apt/InRelease", "/key.asc", "/images.tar"):
+        assert path in mirror.asked
+    assert any(path.startswith("/apt/kubelet_") for path in mirror.asked)
 
 
 def test_a_single_node_lab_runs_pods_on_its_control_plane(single: User) -> None:
