@@ -196,7 +196,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="labctl-bench-") as home:
         file = Path(home) / "lab.yml"
-        file.write_text("provider: container\n")
+        file.write_text("version: 1\nprovider: container\nnetwork: {subnet: auto}\n")
         asked = spec.load(file)
         directory = planning.directory_of(asked)
         plan = planning.decide(asked)

@@ -2,6 +2,7 @@
 
 warm    provision with node image and bundle cached, a second provision, verify, memory of the lab, destroy
 fresh   provision with an empty cache directory (bundle compiled, node image made)
+by_hand warm `provision` against bench/by_hand.py: all nodes at once, and one after the other as the book does
 help    `labctl --help` against `ansible --version`
 
 Times are wall-clock seconds of the command as a user types it; memory is what the nodes' control groups hold
@@ -26,6 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LABCTL = str(ROOT / "labctl")
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
 
 
 def timed(*argv: str, cwd: Path, env: dict[str, str]) -> tuple[float, subprocess.CompletedProcess[str]]:
@@ -94,6 +96,22 @@ def fresh(home: Path, env: dict[str, str]) -> dict[str, Any]:
     return {"provision_s": round(seconds, 1)}
 
 
+def by_hand(home: Path, env: dict[str, str]) -> dict[str, Any]:
+    """The same lab by labctl, by a script that works on all nodes at once, and by one that takes them in turn."""
+    ours, _ = timed(LABCTL, "provision", "--yes", cwd=home, env=env)
+    timed(LABCTL, "destroy", "--yes", cwd=home, env=env)
+    scripts = {}
+    for name, options in {"together_s": [], "one_by_one_s": ["--one-by-one"]}.items():
+        _, done = timed(PYTHON, str(ROOT / "bench" / "by_hand.py"), *options, cwd=home, env=env)
+        scripts[name] = json.loads(done.stdout)["seconds"]
+    return {
+        "provision_s": round(ours, 1),
+        **scripts,
+        "to_together": round(ours / scripts["together_s"], 2),
+        "to_one_by_one": round(ours / scripts["one_by_one_s"], 2),
+    }
+
+
 def help_(home: Path, env: dict[str, str]) -> dict[str, Any]:
     """Start-up of the command line against Ansible's."""
     ours, _ = timed(LABCTL, "--help", cwd=home, env=env)
@@ -104,6 +122,7 @@ def help_(home: Path, env: dict[str, str]) -> dict[str, Any]:
 BENCHMARKS: dict[str, tuple[Callable[[Path, dict[str, str]], dict[str, Any]], int]] = {
     "warm": (warm, 3),
     "fresh": (fresh, 1),
+    "by_hand": (by_hand, 3),
     "help": (help_, 5),
 }
 
