@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,6 +30,11 @@ class Case:
         """Whether this case may be done to machines of a provider."""
         return ("container" if provider == "container" else "vm") in self.providers
 
+    @property
+    def quiet(self) -> bool:
+        """Whether this break stays where it is: nothing follows from it, nothing has to recover afterwards."""
+        return not self.follow and self.wait == "true"
+
     def unexplained(self, found: set[str]) -> set[str]:
         """Checks that were reported and neither expected nor explained by this break."""
         return {one for one in found - set(self.expect) if not any(fnmatchcase(one, each) for each in self.follow)}
@@ -41,3 +47,21 @@ def load() -> list[Case]:
         Case(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
         for entry in entries
     ]
+
+
+def together(cases: Sequence[Case], most: int = 12) -> list[tuple[Case, ...]]:
+    """The cases in groups that are injected at once and found by one verify.
+
+    Quiet cases share a group when no check is expected of two of them, so that each finding has one cause; every
+    other case is alone.
+    """
+    groups: list[list[Case]] = []
+    for case in cases:
+        for group in groups if case.quiet else []:
+            expected = {identity for other in group for identity in other.expect}
+            if group[0].quiet and len(group) < most and not expected & set(case.expect):
+                group.append(case)
+                break
+        else:
+            groups.append([case])
+    return [tuple(group) for group in groups]

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.real
 PROVIDER = os.environ.get("LABCTL_DRIFT_PROVIDER", "container")
 # A directory with a lab that is already there, healthy and to be kept: for work on the cases.
 KEPT = os.environ.get("LABCTL_DRIFT_LAB", "")
+# Names of the cases to run, separated by commas; all of them when empty.
+ONLY = frozenset(filter(None, os.environ.get("LABCTL_DRIFT_ONLY", "").split(",")))
 # A file that gets one JSON line per case: what docs/drift.md is made from.
 RECORD = os.environ.get("LABCTL_DRIFT_RECORD", "")
 RECOVERY_SECONDS = 120.0
@@ -103,31 +105,45 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             user.run("destroy", "--yes", timeout=600)
 
 
-def _parameter(case: Case) -> Any:
-    kind = "representative" if case.representative else "rest"
-    why = f"needs machines with a kernel of their own: {case.id} would reach the host's"
-    marks = [] if case.runs_on(PROVIDER) else [pytest.mark.skip(reason=why)]
-    return pytest.param(case, id=f"{kind}-{case.id}", marks=marks)
+def _parameters() -> Iterator[Any]:
+    """Groups of cases of one kind; those that may not be done here are skipped one by one, with the reason."""
+    chosen = [case for case in catalogue.load() if not ONLY or case.id in ONLY]
+    for kind, wanted in (("representative", True), ("rest", False)):
+        mine = [case for case in chosen if case.representative == wanted]
+        for group in catalogue.together([case for case in mine if case.runs_on(PROVIDER)]):
+            name = group[0].id if len(group) == 1 else f"{group[0].id}-and-{len(group) - 1}-more"
+            yield pytest.param(group, id=f"{kind}-{name}")
+        for case in mine:
+            if not case.runs_on(PROVIDER):
+                why = f"needs machines with a kernel of their own: {case.id} would reach the host's"
+                yield pytest.param((case,), id=f"{kind}-{case.id}", marks=pytest.mark.skip(reason=why))
 
 
-@pytest.mark.parametrize("case", [_parameter(case) for case in catalogue.load()])
-def test_a_break_is_found_under_its_own_check_and_nothing_else_is_blamed(lab: Lab, case: Case) -> None:
+@pytest.mark.parametrize("cases", list(_parameters()))
+def test_a_break_is_found_under_its_own_check_and_nothing_else_is_blamed(lab: Lab, cases: tuple[Case, ...]) -> None:
+    broken: list[Case] = []
     try:
-        done = lab.on(case.node, case.inject)
-        assert done.returncode == 0, f"inject {shlex.quote(case.inject)}: {done.stderr}"
+        for case in cases:
+            broken.append(case)
+            done = lab.on(case.node, case.inject)
+            assert done.returncode == 0, f"inject {case.id}: {shlex.quote(case.inject)}: {done.stderr}"
         began = time.monotonic()
         troubles = lab.troubles()
         seconds = time.monotonic() - began
     finally:
-        lab.recover(case)
-    missed = set(case.expect) - set(troubles)
-    strange = case.unexplained(set(troubles))
+        for case in reversed(broken):
+            lab.recover(case)
+    missed = {case.id: sorted(set(case.expect) - set(troubles)) for case in cases}
+    strange = set.intersection(*(case.unexplained(set(troubles)) for case in cases))
+    strange -= {identity for case in cases for identity in case.expect}
     if RECORD:
         with Path(RECORD).open("a", encoding="utf-8") as record:
-            line = {"break": case.id, "provider": PROVIDER, "nodes": len(lab.addresses), "seconds": round(seconds, 1)}
-            verdict = {"reported": sorted(troubles), "missed": sorted(missed), "strange": sorted(strange)}
-            record.write(json.dumps(line | verdict) + "\n")
-    assert not missed, f"not found: {missed}; reported: {troubles}"
+            for case in cases:
+                line = {"break": case.id, "provider": PROVIDER, "nodes": len(lab.addresses)}
+                line |= {"seconds": round(seconds, 1), "together_with": len(cases) - 1}
+                line |= {"reported": sorted(troubles), "missed": missed[case.id], "strange": sorted(strange)}
+                record.write(json.dumps(line) + "\n")
+    assert not any(missed.values()), f"not found: {missed}; reported: {troubles}"
     assert not strange, {one: troubles[one] for one in strange}
 
 

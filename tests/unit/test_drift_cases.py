@@ -68,3 +68,12 @@ def test_what_would_reach_a_shared_kernel_is_for_virtual_machines_only(word: str
 def test_a_finding_that_is_neither_expected_nor_follows_is_unexplained() -> None:
     case = Case("x", "w1-k8s", "", ("docker.running",), "", follow=("network.*",))
     assert case.unexplained({"docker.running", "network.pod_to_pod", "swapoff.now"}) == {"swapoff.now"}
+
+
+def test_only_quiet_breaks_with_findings_of_their_own_are_made_together() -> None:
+    groups = catalogue.together(CASES)
+    assert sorted(case.id for group in groups for case in group) == sorted(case.id for case in CASES)
+    for group in groups:
+        expected = [identity for case in group for identity in case.expect]
+        assert len(expected) == len(set(expected))
+        assert len(group) == 1 or all(case.quiet for case in group)
