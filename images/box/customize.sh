@@ -68,8 +68,15 @@ TIMEOUT 0
 LABEL linux
   LINUX /boot/$kernel
   INITRD /boot/initrd.img-${kernel#vmlinuz-}
-  APPEND root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 console=tty0 console=ttyS0
+  APPEND root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 tsc=reliable mitigations=off console=tty0 console=ttyS0
 END
+# tsc=reliable: an emulated processor does not vouch for its time stamp counter, and the kernel would then ask a slow
+# clock through a system call every time. mitigations=off: what they cost, an emulated processor pays several times
+# over, and nothing in a lab's machine is to be kept from anybody else in it.
+
+# SELinux is installed, labelled and set to enforce, as it is on an EL machine: another thing the lab has to turn off.
+# The kernel runs it when `security=selinux` is on its line.
+printf 'SELINUX=enforcing\nSELINUXTYPE=default\n' >"$root/etc/selinux/config"
 
 # Identity, keys and package sources come from the lab.
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
@@ -86,3 +93,7 @@ printf 'Acquire::Languages "none";\nAcquire::Retries "3";\nAcquire::http::Pipeli
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+
+# Last, when every file is there. `-m` would skip the root, which is no mount here.
+chroot "$root" setfiles -q -F -e /proc -e /sys -e /dev \
+    /etc/selinux/default/contexts/files/file_contexts /

@@ -21,7 +21,7 @@ from orchestrator.providers import boxes
 SUITE = "bookworm"
 GUEST = "debian-12"
 BUILD_SECONDS = 1800
-TYPICAL_SECONDS = 90.0
+TYPICAL_SECONDS = 150.0
 DISK_MB = 6000
 
 # Every box carries this key until Vagrant replaces it at first contact (Vagrant's keys/vagrant.pub).
