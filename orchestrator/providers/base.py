@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +57,18 @@ class Provider(Protocol):
 
     def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Remove some machines of the lab with all that is theirs."""
+
+    def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
+        """Keep all nodes as one point in time under this tag; bytes taken, 0 when unknown. Leaves all or nothing.
+
+        Only where `capabilities().snapshot`; raises ProviderError for nodes in a state that cannot be kept.
+        """
+
+    def restore(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> list[Node]:
+        """Make the machines what they were; `plan` is that of the snapshot. Returns when SSH works on every node."""
+
+    def forget(self, plan: Plan, lab: LabDir, kept: Collection[str], emit: Emit, phase: str) -> None:
+        """Remove every snapshot that labctl made of this lab but those `kept`, half-made ones among them."""
 
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
         """Remove everything that carries this identity, found from the backend alone."""

@@ -40,10 +40,14 @@ class Engine:
     @property
     def api(self) -> APIClient:
         if self._api is None:
-            from docker import APIClient
-
-            self._api = APIClient(base_url=self.url, timeout=API_SECONDS, max_pool_size=32)
+            self._api = self.client(API_SECONDS)
         return self._api
+
+    def client(self, seconds: int) -> APIClient:
+        """A client of its own whose calls may each take this long."""
+        from docker import APIClient
+
+        return APIClient(base_url=self.url, timeout=seconds, max_pool_size=32)
 
     def close(self, emit: Emit, phase: str) -> None:
         """Let go of the engine; a private one that holds nothing any more is stopped and cleaned up after."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -60,7 +60,7 @@ class StaticProvider:
             selinux=True,
             snapshot=False,
             cgroup="v2",
-            reasons={"snapshot": "machines that labctl did not make are not snapshotted"},
+            reasons={"snapshot": "labctl did not make these machines and cannot turn their disks back"},
         )
 
     def preflight(self, plan: Plan) -> list[Problem]:
@@ -142,6 +142,17 @@ class StaticProvider:
         """Take Kubernetes and the lab's key off some machines; the machines stay."""
         lab = LabDir(Path(plan.owner) / ".labctl" / plan.name)
         self._reset([node for node in self.nodes(plan) if node.name in names], lab, emit, phase)
+
+    def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
+        """Not for machines of the user."""
+        raise ProviderError(self.capabilities().reasons["snapshot"], fix="snapshot them where they were made")
+
+    def restore(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> list[Node]:
+        """Not for machines of the user."""
+        raise ProviderError(self.capabilities().reasons["snapshot"], fix="restore them where they were made")
+
+    def forget(self, plan: Plan, lab: LabDir, kept: Collection[str], emit: Emit, phase: str) -> None:
+        """There is never a snapshot."""
 
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
         """Take Kubernetes and the lab's key off every machine; the machines stay."""

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,7 @@ from orchestrator.providers import (
     ssh_access,
     vagrant_output,
     vagrant_preflight,
+    vagrant_snapshots,
     vagrantfile,
 )
 from orchestrator.providers.base import LabIdentity
@@ -58,9 +59,8 @@ class VagrantProvider:
             own_modules=True,
             own_conntrack_limits=True,
             selinux=True,
-            snapshot=False,
+            snapshot=True,
             cgroup="v2",
-            reasons={"snapshot": "snapshots of virtual machines are not driven yet"},
             emulated=self._hypervisor.emulates(),
         )
 
@@ -127,6 +127,55 @@ class VagrantProvider:
                 self._remove(machine, emit, phase)
                 shutil.rmtree(self._notes(directory, name).parent, ignore_errors=True)
 
+    def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
+        """Shut the machines down, keep all their disks, boot those that ran again."""
+        self._hypervisor.open(emit, phase)
+        if found := vagrant_snapshots.state_problems(self.nodes(plan)):
+            raise ProviderError("the lab cannot be saved as it is", problems=found)
+        there = self._of(plan)
+        self._relink(lab, there.values())
+        ran = [machine.node for machine in there.values() if machine.state == "running"]
+        self.halt(plan, emit, phase)
+        tag = vagrant_snapshots.PREFIX + snapshot
+        try:
+            self._vagrant(plan, lab, ["snapshot", "save", tag], emit, phase)
+        except BaseException:
+            with contextlib.suppress(LabError):
+                self._drop_snapshots(plan, lab, [tag], emit, phase)
+            raise
+        finally:
+            if ran:
+                self._up(plan, lab, ran, emit, phase)
+        if len(ran) == len(plan.nodes):
+            self._reach(plan, lab, emit, phase)
+        return 0
+
+    def restore(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> list[Node]:
+        """Turn all disks back and boot."""
+        self._hypervisor.open(emit, phase)
+        there = self._of(plan)
+        vagrant_snapshots.refuse_other_machines(plan, there.values())
+        self._relink(lab, there.values())
+        names = [node.name for node in plan.nodes]
+        self.remove_nodes(plan, [name for name in there if name not in names], emit, phase)
+        self.halt(plan, emit, phase)
+        words = ["snapshot", "restore", "--no-provision", "--no-start", vagrant_snapshots.PREFIX + snapshot]
+        self._vagrant(plan, lab, words, emit, phase)
+        return self.start(plan, lab, emit, phase)
+
+    def forget(self, plan: Plan, lab: LabDir, kept: Collection[str], emit: Emit, phase: str) -> None:
+        """Delete those of labctl's snapshots that are not kept."""
+        if self._hypervisor.answers() and self._of(plan):
+            listed = proc.run(
+                ["vagrant", "snapshot", "list", "--machine-readable"],
+                timeout=STOP_SECONDS,
+                check=False,
+                env=self.environment(lab),
+                cwd=lab.root,
+            )
+            names = vagrant_snapshots.names_in(listed.stdout)
+            self._drop_snapshots(plan, lab, vagrant_snapshots.unkept(set(names), kept), emit, phase)
+
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
         """Remove every machine, network and disk of the lab: Vagrant first, then whatever the hypervisor still has."""
         machines = self._hypervisor.machines(identity.uuid)
@@ -153,6 +202,10 @@ class VagrantProvider:
         self._hypervisor.close(emit, phase)
 
     # Inside.
+
+    def _drop_snapshots(self, plan: Plan, lab: LabDir, tags: Iterable[str], emit: Emit, phase: str) -> None:
+        for tag in tags:
+            self._vagrant(plan, lab, ["snapshot", "delete", tag], emit, phase)
 
     def _of(self, plan: Plan) -> dict[str, Machine]:
         return {machine.node: machine for machine in self._hypervisor.machines(plan.uuid)}

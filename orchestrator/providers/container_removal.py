@@ -1,0 +1,56 @@
+"""Takes a lab's objects out of an engine, and puts an engine's refusals into words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import ProviderError
+from orchestrator.events import Emit, Step
+from orchestrator.providers import ssh_access
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+Together = Callable[[Callable[[Any], Any], Any], list[Any]]
+
+
+def remove(api: APIClient, filters: dict[str, list[str]], together: Together, emit: Emit, phase: str) -> None:
+    """Remove what the filter selects: containers first, then images, volumes and networks."""
+    from docker.errors import NotFound
+
+    def attempt(what: str, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except NotFound:
+            pass
+        except Exception as error:
+            raise failure(what, error) from error
+        else:
+            emit(Step(phase=phase, name=f"remove {what}", status="changed"))
+
+    def remove_container(item: dict[str, Any]) -> None:
+        name = item["Names"][0].strip("/") if item["Names"] else item["Id"][:12]
+        for port in item["Ports"]:
+            if port["PrivatePort"] == 22 and "PublicPort" in port:
+                ssh_access.end_shared("vagrant", port["PublicPort"])
+        attempt(name, partial(api.remove_container, item["Id"], force=True, v=True))
+
+    together(remove_container, api.containers(all=True, filters=filters))
+    # The newest first: an image stays while another one stands on it.
+    for image in sorted(api.images(filters=filters), key=lambda item: -int(item["Created"])):
+        attempt(f"image {image['Id'][7:19]}", partial(api.remove_image, image["Id"], force=True))
+    for volume in api.volumes(filters=filters)["Volumes"] or ():
+        attempt(f"volume {volume['Name']}", partial(api.remove_volume, volume["Name"], force=True))
+    for network in api.networks(filters=filters):
+        attempt(f"network {network['Name']}", partial(api.remove_network, network["Id"]))
+
+
+def failure(what: str, error: Exception) -> ProviderError:
+    """Docker's refusal in its own words."""
+    cause = getattr(error, "explanation", None) or str(error)
+    fix = "labctl doctor"
+    if "port is already allocated" in str(cause) or "address already in use" in str(cause):
+        fix = "set network.ssh_port_base in lab.yml to a free range, or end the program that has the port"
+    return ProviderError(f"{what}: Docker refuses: {cause}", fix=fix)
