@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("power", "Start the machines and wait until the lab is verified"),
     "scale": ("scale", "Add workers, or take the last ones out"),
     "reset": ("reset", "Take the cluster off the machines, which stay"),
+    "snapshot": ("snapshot", "All machines as one point in time: save, list, restore, delete"),
     "console": ("console", "All nodes side by side in tmux, typing in all of them at once"),
     "export": ("export", "The nodes for OpenSSH and for SuperPuTTY"),
     "logs": ("logs", "Pack a support archive without secrets"),

@@ -15,9 +15,21 @@ if TYPE_CHECKING:
     from orchestrator.workflows.provision import Provisioned
 
 
+def _phases(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from orchestrator.workflows.phases import PHASES
+
+    return [name for name in PHASES if name.startswith(incomplete)]
+
+
 @click.command()
 @options.lab_option
 @options.spec_options
+@click.option(
+    "--from", "first", default="machines", metavar="PHASE", shell_complete=_phases, help="Begin with this phase."
+)
+@click.option(
+    "--until", "last", default="verify", metavar="PHASE", shell_complete=_phases, help="Stop after this phase."
+)
 @options.yes_option
 @options.dry_run_option
 @options.output_option
@@ -28,28 +40,35 @@ def provision(
     workers: int | None,
     kubernetes: str | None,
     profile: str | None,
+    first: str,
+    last: str,
     yes: bool,
     dry_run: bool,
     output: str,
     progress: str,
 ) -> int:
-    """Build the lab, or bring it back to what lab.yml says, and prove it."""
+    """Build the lab, or bring it back to what lab.yml says, and prove it.
+
+    The phases are machines, prepare, runtime, control_plane, workers, network, kubeconfig and verify.
+    """
     from orchestrator.cli import progress as views
     from orchestrator.workflows import plan as planning
     from orchestrator.workflows import provision as workflow
+    from orchestrator.workflows.phases import Span
 
+    span = Span(first, last)
     spec = planning.load(
         lab, options.overrides(provider=provider, workers=workers, kubernetes=kubernetes, profile=profile)
     )
     if dry_run:
-        return _preview(workflow.preview(spec), output)
+        return _preview(workflow.preview(spec, span), output)
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        done = workflow.provision(spec, agree=options.agreement(yes), emit=emit)
+        done = workflow.provision(spec, agree=options.agreement(yes), emit=emit, span=span)
     if output == "json":
         options.print_json(workflow.document(done))
     else:
         _print(done)
-    return ExitCode.OK if done.report.ok else ExitCode.VERIFY
+    return ExitCode.OK if done.ok else ExitCode.VERIFY
 
 
 def _preview(intent: list[str], output: str) -> int:
@@ -63,12 +82,17 @@ def _preview(intent: list[str], output: str) -> int:
 def _print(done: Provisioned) -> None:
     from orchestrator.verify import render_text
 
-    click.echo(render_text(done.report, terminal=sys.stdout.isatty()))
+    if done.report:
+        click.echo(render_text(done.report, terminal=sys.stdout.isatty()))
     plan = done.plan
     minutes, seconds = divmod(int(done.seconds), 60)
     changed = sum(done.changed.values())
     click.echo(f"\n{plan.name}: {len(plan.nodes)} machines, {changed} tasks changed, {minutes} min {seconds} s")
-    if not done.report.ok:
+    if done.span.rest:
+        click.echo(f"stopped after {done.span.last}, as asked; still to come: {', '.join(done.span.rest)}")
+        click.echo("go on: labctl provision")
+        return
+    if not done.ok:
         return
     click.echo("next:")
     if plan.kubernetes is not None:

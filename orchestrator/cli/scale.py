@@ -40,6 +40,7 @@ def scale(lab: Path | None, workers: int, yes: bool, dry_run: bool, output: str,
     else:
         from orchestrator.verify.render import render_text
 
-        click.echo(render_text(done.report))
+        if done.report:
+            click.echo(render_text(done.report))
         click.echo(f"\n{done.plan.name}: {workers} workers, {done.seconds:.0f} s")
-    return ExitCode.OK if done.report.ok else ExitCode.VERIFY
+    return ExitCode.OK if done.ok else ExitCode.VERIFY

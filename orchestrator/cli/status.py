@@ -13,7 +13,7 @@ from orchestrator.cli import options
 @options.lab_option
 @options.output_option
 def status(lab: Path | None, output: str) -> None:
-    """Show the machines and, when the cluster answers, its nodes and versions."""
+    """Show machines, nodes, versions, days left on certificates, and what changed since the last verify."""
     from orchestrator.workflows import lab as labs
     from orchestrator.workflows.status import status_of
 
@@ -27,5 +27,4 @@ def status(lab: Path | None, output: str) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if now.trouble:
-        click.echo(f"cluster: {now.trouble}")
+    click.echo("\n".join(now.lines()))

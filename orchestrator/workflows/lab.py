@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -9,11 +10,11 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import LockedError, SpecError
+from orchestrator.errors import LabError, LockedError, ProviderError, SpecError
 from orchestrator.events import Emit, Event, Note, PhaseEnded, PhaseStarted
 from orchestrator.model import Plan, SourceAccess
 from orchestrator.paths import LabDir
@@ -199,44 +200,122 @@ class Unfinished:
 
 def unfinished(directory: LabDir) -> Unfinished | None:
     """The last run of the journal when it was killed; None when it ended by itself, well or not."""
-    try:
-        lines = directory.journal.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return None
     run: Unfinished | None = None
-    for line in lines:
-        try:
-            entry = json.loads(line)
+    for entry in _journal(directory):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
             if entry["event"] == "RunStarted":
                 run = Unfinished(entry["verb"], time.strftime("%H:%M:%S", time.localtime(entry["at"])), "")
             elif entry["event"] == "RunEnded":
                 run = None
             elif entry["event"] == "PhaseStarted" and run is not None:
                 run = Unfinished(run.verb, run.began, entry["title"] or entry["phase"])
-        except (KeyError, TypeError, ValueError):
-            continue  # the line that a killed run left half
     return run
 
 
-@contextmanager
-def recorded(directory: LabDir, verb: str, emit: Emit) -> Iterator[Emit]:
-    """An `Emit` that also keeps a run in the lab's journal: its begin and end, and those of every phase.
+@dataclass(frozen=True)
+class Half:
+    """A verb that leaves the lab in pieces until it is through, and the command that finishes it."""
 
-    Says first which killed run is continued.
+    verb: str
+    command: str
+
+
+def must_finish(directory: LabDir, verb: str, command: str) -> None:
+    """Note that until `finished` is called only this command makes sense of the lab, whatever kills it meanwhile."""
+    write_private(directory.root / "half.json", json.dumps({"verb": verb, "command": command}) + "\n")
+
+
+def finished(directory: LabDir) -> None:
+    """The lab is whole again."""
+    (directory.root / "half.json").unlink(missing_ok=True)
+
+
+def half_done(directory: LabDir) -> Half | None:
+    """What was begun and has to be finished before anything else; None when the lab is whole."""
+    try:
+        kept = json.loads((directory.root / "half.json").read_text(encoding="utf-8"))
+        return Half(str(kept["verb"]), str(kept["command"]))
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return None
+
+
+@contextmanager
+def recorded(directory: LabDir, verb: str, emit: Emit, inputs: Mapping[str, Any] | None = None) -> Iterator[Emit]:
+    """An `Emit` that also keeps a run in the lab's journal: its inputs, begin and end, and those of every phase.
+
+    Says first which killed run is continued. Raises ProviderError when another verb has to be finished first;
+    restoring a snapshot is always possible, because it replaces everything.
     """
+    half = half_done(directory)
+    if half and verb not in (half.verb, "snapshot restore"):
+        raise ProviderError(f"`{half.command}` was interrupted and has to be finished first", fix=half.command)
     if before := unfinished(directory):
         where = f" in: {before.phase}" if before.phase else ""
         emit(Note(phase=verb, text=f"continuing `labctl {before.verb}` of {before.began}, which was killed{where}"))
-    _append(directory, {"event": "RunStarted", "verb": verb, "pid": os.getpid(), "at": time.time()})
-    result = "failed"
+    begun = {"event": "RunStarted", "verb": verb, "pid": os.getpid(), "at": time.time()}
+    _append(directory, {**begun, "inputs": dict(inputs)} if inputs else begun)
+    result, detail = "failed", ""
     try:
         yield journaled(directory, verb, emit)
         result = "ok"
     except KeyboardInterrupt:
         result = "interrupted"
         raise
+    except LabError as problem:
+        detail = problem.message.splitlines()[0] if problem.message else ""
+        raise
     finally:
-        _append(directory, {"event": "RunEnded", "verb": verb, "result": result, "at": time.time()})
+        ended = {"event": "RunEnded", "verb": verb, "result": result, "at": time.time()}
+        _append(directory, {**ended, "detail": detail} if detail else ended)
+
+
+def note_inputs(directory: LabDir, phase: str, inputs: Mapping[str, Any]) -> None:
+    """Keep in the journal what the phases from here on work with."""
+    _append(directory, {"event": "PhaseInputs", "phase": phase, "at": time.time(), "inputs": inputs})
+
+
+def note_result(directory: LabDir, phase: str, result: Mapping[str, Any]) -> None:
+    """Keep in the journal what a phase came to."""
+    _append(directory, {"event": "PhaseResult", "phase": phase, "at": time.time(), "result": result})
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the journal: its verb, when it began and ended (0: it did not), its result, the phases it ended."""
+
+    verb: str
+    began: float
+    ended: float = 0.0
+    result: str = "killed"
+    phases: tuple[str, ...] = ()
+
+
+def last_run(directory: LabDir) -> Run | None:
+    """The newest run of the journal; one that neither ended nor goes on is `killed`."""
+    run: Run | None = None
+    for entry in _journal(directory):
+        with contextlib.suppress(KeyError, TypeError):
+            if entry["event"] == "RunStarted":
+                going = Path("/proc", str(entry["pid"])).exists()
+                run = Run(entry["verb"], entry["at"], result="running" if going else "killed")
+            elif run and entry["event"] == "RunEnded":
+                run = replace(run, ended=entry["at"], result=entry["result"])
+            elif run and entry["event"] == "PhaseEnded":
+                run = replace(run, phases=(*run.phases, entry["phase"]))
+    return run
+
+
+def _journal(directory: LabDir) -> Iterator[dict[str, Any]]:
+    """The entries of the journal; a line that a killed run left half is passed over."""
+    try:
+        lines = directory.journal.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                yield entry
 
 
 def journaled(directory: LabDir, verb: str, emit: Emit) -> Emit:

@@ -1,15 +1,21 @@
-"""`labctl status`: machines as the provider has them, nodes as the cluster has them."""
+"""`labctl status`: machines, nodes, versions, certificates, and what changed since the last verify, at a glance."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator import proc
 from orchestrator.errors import LabError
-from orchestrator.workflows import access
+from orchestrator.workflows import access, glance
+from orchestrator.workflows import lab as labs
+from orchestrator.workflows.glance import Verified
 from orchestrator.workflows.lab import Lab
+
+# Changes that are shown one by one.
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,11 @@ class MachineStatus:
 
 @dataclass(frozen=True)
 class LabStatus:
-    """The lab at a glance; `trouble` says why the cluster could not be asked."""
+    """The lab at a glance; `trouble` says why the cluster could not be asked.
+
+    `certificate_days` are left to the certificate that ends first, `drift` is what changed on each node since
+    `verified`, in words; `unfinished` is the command that has to come before any other.
+    """
 
     name: str
     uuid: str
@@ -35,15 +45,49 @@ class LabStatus:
     kubernetes: str
     machines: tuple[MachineStatus, ...]
     trouble: str = ""
+    certificate_days: float | None = None
+    certificate: str = ""
+    verified: Verified | None = None
+    drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    last_run: labs.Run | None = None
+    snapshots: tuple[str, ...] = ()
+    unfinished: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The status as the one document `labctl/status/v1`."""
         return {"schema": "labctl/status/v1", **asdict(self)}
 
+    def lines(self) -> list[str]:
+        """What there is to say besides the table of machines, most urgent first."""
+        said = [f"unfinished: {self.unfinished} was interrupted; type it again"] if self.unfinished else []
+        said += [f"cluster: {self.trouble}"] if self.trouble else []
+        if self.certificate_days is not None:
+            said.append(f"certificates: {self.certificate_days:.0f} days left ({self.certificate})")
+        if self.verified is None:
+            return [*said, "verify: never; labctl verify", *self._history()]
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.verified.at))
+        verdict = "ok" if self.verified.ok else f"failed ({', '.join(self.verified.failed) or 'not everything ran'})"
+        said.append(f"verify: {verdict}, {when}")
+        changes = [f"{node}: {change}" for node, found in self.drift.items() for change in found]
+        if changes:
+            said += [f"since then: {change}" for change in changes[:SHOWN]]
+            said += [f"since then: {len(changes) - SHOWN} more changes"] if len(changes) > SHOWN else []
+            return [*said, "is it still good? labctl verify", *self._history()]
+        looked = any(machine.state == "running" for machine in self.machines)
+        return [*said, *(["since then: nothing changed on the nodes"] if looked else []), *self._history()]
+
+    def _history(self) -> list[str]:
+        said = [f"snapshots: {', '.join(self.snapshots)}"] if self.snapshots else []
+        if self.last_run:
+            began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.last_run.began))
+            said.append(f"last change: {self.last_run.verb}, {began}, {self.last_run.result}")
+        return said
+
 
 def status_of(lab: Lab) -> LabStatus:
     """Ask the provider and the API server; a cluster that does not answer within seconds is a finding, not an error."""
-    reported = {node.name: node for node in access.reported(lab)}
+    there = access.reported(lab)
+    reported = {node.name: node for node in there}
     nodes: dict[str, tuple[str, str]] = {}
     trouble = ""
     if lab.plan.kubernetes is not None:
@@ -67,7 +111,25 @@ def status_of(lab: Lab) -> LabStatus:
             )
         )
     kubernetes = lab.plan.kubernetes.version if lab.plan.kubernetes else ""
-    return LabStatus(lab.plan.name, lab.plan.uuid, lab.plan.provider, kubernetes, tuple(machines), trouble)
+    verified = glance.last_verify(lab.directory)
+    looks = glance.into(lab, there, verified.at if verified else 0)
+    ends = glance.days_left(looks)
+    half = labs.half_done(lab.directory)
+    return LabStatus(
+        name=lab.plan.name,
+        uuid=lab.plan.uuid,
+        provider=lab.plan.provider,
+        kubernetes=kubernetes,
+        machines=tuple(machines),
+        trouble=trouble,
+        certificate_days=round(ends[0], 1) if ends else None,
+        certificate=ends[1] if ends else "",
+        verified=verified,
+        drift={look.node: (*look.changes, *([look.trouble] if look.trouble else [])) for look in looks},
+        last_run=labs.last_run(lab.directory),
+        snapshots=tuple(sorted(path.stem for path in (lab.directory.root / "snapshots").glob("*.json"))),
+        unfinished=half.command if half else "",
+    )
 
 
 def _cluster_nodes(lab: Lab) -> dict[str, tuple[str, str]]:

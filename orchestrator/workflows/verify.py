@@ -12,7 +12,7 @@ from orchestrator.model import Node
 from orchestrator.providers import ssh_access
 from orchestrator.verify import ClusterTarget, Report, Target, run_checks
 from orchestrator.verify.job import HostTarget
-from orchestrator.workflows import access
+from orchestrator.workflows import access, glance
 from orchestrator.workflows.inventory import inventory_of
 from orchestrator.workflows.lab import Lab
 
@@ -26,7 +26,7 @@ def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool =
     document = inventory_of(lab)
     targets = [_target(lab, name.name, nodes.get(name.name), document) for name in lab.plan.nodes]
     with phase(emit, "verify", "Prove the lab"):
-        return run_checks(
+        report = run_checks(
             lab.plan.name,
             targets,
             _cluster(lab, settle),
