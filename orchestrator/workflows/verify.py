@@ -37,6 +37,9 @@ def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool =
             deadline=DEADLINE + settle,
             host=_host(lab, nodes.get(lab.plan.control_plane.name)),
         )
+    if not only:
+        glance.remember(lab.directory, report)
+    return report
 
 
 def prove(lab: Lab, emit: Emit) -> Report:
