@@ -105,6 +105,11 @@ class LabDir:
         return self.ssh / "id_ed25519.pub"
 
     @property
+    def node_key(self) -> Path:
+        """The private key that leads from one node to the others; it does not open them from anywhere else."""
+        return self.ssh / "nodes_ed25519"
+
+    @property
     def known_hosts(self) -> Path:
         return self.ssh / "known_hosts"
 

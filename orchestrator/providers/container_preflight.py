@@ -187,12 +187,12 @@ def foreign_objects(plan: Plan, api: APIClient) -> list[Problem]:
         owner = spec.lab_of(there.get(name))
         if name in there and (owner is None or owner.uuid != plan.uuid):
             whose = f"lab {owner.name} of {owner.owner}" if owner else "somebody else"
-            fix = f"docker {kind} rename, or docker {kind} rm {name}, if it is yours" if kind == "container" else ""
+            force = "" if kind == "network" else " --force"
             found.append(
                 Problem(
                     f"the {kind} {name} exists and belongs to {whose}; it is left alone",
                     "Docker",
-                    fix or f"docker {kind} rm {name}, if it is yours",
+                    f"{engine.docker_command()} {kind} rm{force} {name}   (if it is yours and not needed)",
                 )
             )
     return found

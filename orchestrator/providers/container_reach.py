@@ -15,12 +15,17 @@ from orchestrator.events import Emit, Note
 from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.providers import container_spec as spec
-from orchestrator.providers import ssh_access
+from orchestrator.providers import engine, ssh_access
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 JOURNAL = ["journalctl", "-b", "-n", "5", "--no-pager", "-o", "cat"]
+# Succeeds when the boot is over and SSH does not listen: it was stopped, and is started again.
+REVIVE_SSH = ["sh", "-c", "[ -z \"$(systemctl list-jobs --no-legend)\" ] && systemctl restart ssh"]
+# A machine that boots refuses connections too; this many seconds of it are no reason to look inside.
+BOOT_SECONDS = 3.0
+HOST_KEY_CHANGED = "Host key verification failed"
 
 
 def reported(planned: NodePlan, containers: Iterable[Mapping[str, Any]]) -> Node:
@@ -60,11 +65,15 @@ class Waiting:
         """Return when the node lets the lab's key in.
 
         A node that has lost the key is given it, and one whose container ended is started, once each: a
-        systemd that gives up in its first second on a busy host comes up the second time.
+        systemd that gives up in its first second on a busy host comes up the second time. One whose SSH server was
+        stopped has it started again. A node that shows another host key than its own is refused at once.
         """
         argv = ssh_access.ssh_argv(self.lab, node, command=["true"], shared=False)
-        given = started = False
+        given = started = revived = False
+        began = time.monotonic()
         while (cause := _attempt(argv)) is not None:
+            if HOST_KEY_CHANGED in cause:
+                raise self._impostor(node)
             if "Permission denied" in cause and not given:
                 given = True
                 self._give_key(node.name)
@@ -74,6 +83,8 @@ class Waiting:
                 started = True
                 self.emit(Note(phase=self.phase, node=node.name, text=f"{ended['Status']}: starting it once more"))
                 self.api.start(ended["Id"])
+            elif not revived and time.monotonic() - began > BOOT_SECONDS:
+                revived = self._revive_ssh(node.name)
             if time.monotonic() > self.deadline:
                 raise self._unreachable(node.name, cause)
             if self.stop.wait(0.05):
@@ -90,6 +101,24 @@ class Waiting:
         keys = spec.authorized_keys(ssh_access.ensure_key(self.lab))
         for container in self.api.containers(filters=spec.of_node(self.plan.uuid, name)):
             self.api.put_archive(container["Id"], "/", keys)
+
+    def _revive_ssh(self, name: str) -> bool:
+        """Start the SSH server of a node that has booted without it, or lost it since; whether that was so."""
+        for container in self.api.containers(filters=spec.of_node(self.plan.uuid, name)):
+            run = self.api.exec_create(container["Id"], REVIVE_SSH)
+            self.api.exec_start(run["Id"])
+            if self.api.exec_inspect(run["Id"])["ExitCode"] == 0:
+                self.emit(Note(phase=self.phase, node=name, text="its SSH server did not answer: started it again"))
+                return True
+        return False
+
+    def _impostor(self, node: Node) -> ProviderError:
+        name = spec.container_name(self.plan, node.name)
+        return ProviderError(
+            f"{node.name} shows another SSH host key than the one it was made with: somebody changed the key, or "
+            f"another machine answers on port {node.ssh_port}. Nothing was sent to it",
+            fix=f"{engine.docker_command()} rm --force --volumes {name}   (labctl provision then makes the node anew)",
+        )
 
     def _unreachable(self, name: str, cause: str) -> ProviderError:
         last = ""

@@ -160,6 +160,14 @@ def container_config(
     return config
 
 
+def on_network(plan: Plan, node: NodePlan, found: Mapping[str, Any]) -> bool:
+    """Whether a container, as Docker inspects it, is on the lab's network under the planned address."""
+    endpoint = found["NetworkSettings"]["Networks"].get(network_name(plan)) or {}
+    if found["State"]["Running"]:
+        return bool(endpoint.get("IPAddress") == node.address)
+    return bool((endpoint.get("IPAMConfig") or {}).get("IPv4Address") == node.address)
+
+
 def fixed_digest(plan: Plan, node: NodePlan) -> str:
     """A digest of what cannot be changed in a living container; another one means that it must be made anew."""
     ports = host_config(plan, node, ())["PortBindings"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -303,7 +304,10 @@ class ContainerProvider:
             if found["State"].get("Paused"):
                 self._api.unpause(found["Id"])
                 changed = True
-            if not found["State"]["Running"]:
+            stray = not spec.on_network(plan, node, found)
+            if stray:
+                self._connect(plan, node, found["Id"])
+            if stray or not found["State"]["Running"]:
                 self._api.put_archive(found["Id"], "/", spec.authorized_keys(public_key))
                 self._api.start(found["Id"])
                 changed = True
@@ -316,6 +320,14 @@ class ContainerProvider:
         flavours = {node.name: self._flavours.get(node.name, "debian") for node in plan.nodes}
         names = {one: node_image.ensure(self._api, emit, phase, one) for one in dict.fromkeys(flavours.values())}
         return {node: names[flavour] for node, flavour in flavours.items()}
+
+    def _connect(self, plan: Plan, node: NodePlan, container: str) -> None:
+        """Bring a node back to the lab's network, from which somebody took it; leaves it stopped."""
+        name = spec.network_name(plan)
+        with contextlib.suppress(Exception):  # what is not connected needs no disconnecting
+            self._api.disconnect_container_from_network(container, name, force=True)
+        self._api.stop(container, timeout=STOP_SECONDS)
+        self._api.connect_container_to_network(container, name, ipv4_address=node.address, aliases=[node.name])
 
     def _lacks_nodes(self, plan: Plan) -> bool:
         """Whether any node has to be made."""

@@ -212,6 +212,12 @@ def open_engine(emit: Emit, phase: str) -> Engine:
         return Engine(f"unix://{engine.socket}", private=True)
 
 
+def docker_command() -> str:
+    """How a user's command line begins that talks to the engine of the labs: `docker`, with the host if it is ours."""
+    found = running()
+    return f"docker --host {found[0]}" if found and found[1] else "docker"
+
+
 def attach() -> Engine | None:
     """The engine that answers now, else None; never starts one."""
     found = running()

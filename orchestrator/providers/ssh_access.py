@@ -14,14 +14,32 @@ from orchestrator.paths import LabDir
 
 
 def ensure_key(lab: LabDir) -> str:
-    """The lab's public key, the pair made if it is not there or one half is missing."""
-    if not (lab.private_key.exists() and lab.public_key.exists()):
-        lab.private_key.unlink(missing_ok=True)
-        lab.public_key.unlink(missing_ok=True)
-        name = lab.root.name
-        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"labctl {name}", "-f", str(lab.private_key)])
-    lab.private_key.chmod(0o600)
-    return lab.public_key.read_text(encoding="ascii").strip()
+    """The lab's public key; the pair is made if it is not there, is damaged, or does not belong together."""
+    return _ensure_pair(lab.private_key, f"labctl {lab.root.name}")
+
+
+def ensure_node_key(lab: LabDir) -> str:
+    """The public key with which the nodes let each other in, the pair made like the lab's own."""
+    return _ensure_pair(lab.node_key, f"nodes of {lab.root.name}")
+
+
+def _ensure_pair(private: Path, comment: str) -> str:
+    public = private.with_suffix(".pub")
+    if not _whole(private, public):
+        private.unlink(missing_ok=True)
+        public.unlink(missing_ok=True)
+        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(private)])
+    return public.read_text(encoding="ascii").strip()
+
+
+def _whole(private: Path, public: Path) -> bool:
+    """Whether the private key can be used and the public one is its other half."""
+    if not (private.exists() and public.exists()):
+        return False
+    private.chmod(0o600)
+    told = proc.run(["ssh-keygen", "-y", "-P", "", "-f", str(private)], check=False)
+    there = public.read_text(encoding="ascii", errors="replace").split()
+    return told.ok and told.stdout.split()[:2] == there[:2]
 
 
 def new_host_key() -> tuple[bytes, str]:
