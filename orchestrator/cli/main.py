@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -132,12 +133,37 @@ def invoke(args: list[str]) -> int:
         if debug:
             traceback.print_exc()
         _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}")
+        if isinstance(bug, OSError) and (words := _of_the_host(bug)):
+            _say("\n".join(words))
+            return ExitCode.HOST
         _say("  fix: report it with the output of the same command and --debug", prefix="")
         return ExitCode.BUG
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
 
 
 def describe(problem: LabError) -> list[str]:
+def _of_the_host(problem: OSError) -> list[str]:
+    """What the host's file system refused, in words, with what helps; nothing when the failure is labctl's own."""
+    file = str(problem.filename or "")
+    place = file or "a file of the lab or of the cache"
+    why = problem.strerror or str(problem)
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = file.rpartition("/")[0] or "."
+        return [
+            f"{place} cannot be written: {why}",
+            f"  fix: free space (df -h {where} shows the disk), then run this again",
+        ]
+    if problem.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        fix = f"make it writable (findmnt -T {place} shows its file system, ls -ld its owner), then run this again"
+        return [f"{place} cannot be written: {why}", f"  fix: {fix}"]
+    if "/.labctl/" in file and problem.errno in (errno.EEXIST, errno.ENOTDIR):
+        return [f"{file} is in the way: it is no directory of labctl's", f"  fix: rm {file}"]
+    if "/.labctl/" in file and problem.errno == errno.ENOENT:
+        fix = "labctl provision   (or labctl destroy, which finds the machines by their labels)"
+        return [f"{file} has vanished while labctl was at work", f"  fix: {fix}"]
+    return []
+
+
     """The lines that tell a person what failed, where, why, what fixes it, and where the log is: at most 12."""
     tail = [f"  fix: {problem.fix}"] if problem.fix else []
     tail += [f"  log: {problem.log}"] if problem.log else []
