@@ -41,7 +41,14 @@ def lint(session: nox.Session) -> None:
     session.run("yamllint", "--strict", ".")
     # The lab's own inventory is an error where there is no lab, and linting needs none.
     without_lab = {"ANSIBLE_INVENTORY": "tests/data/inventory.yml"}
-    session.run("ansible-playbook", "--syntax-check", "playbooks/site.yml", "playbooks/reset.yml", env=without_lab)
+    session.run(
+        "ansible-playbook",
+        "--syntax-check",
+        "playbooks/site.yml",
+        "playbooks/reset.yml",
+        "playbooks/upgrade.yml",
+        env=without_lab,
+    )
     session.run("ansible-lint", "--offline", "--strict", "--profile", "production", env=without_lab)
 
 

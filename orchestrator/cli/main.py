@@ -35,7 +35,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "halt": ("power", "Stop the machines, keeping them"),
     "start": ("power", "Start the machines and wait until the lab is verified"),
     "scale": ("scale", "Add workers, or take the last ones out"),
-    "reset": ("reset", "Take the cluster off the machines, which stay"),
     "snapshot": ("snapshot", "All machines as one point in time: save, list, restore, delete"),
     "console": ("console", "All nodes side by side in tmux, typing in all of them at once"),
     "export": ("export", "The nodes for OpenSSH and for SuperPuTTY"),
@@ -132,16 +131,15 @@ def invoke(args: list[str]) -> int:
     except Exception as bug:
         if debug:
             traceback.print_exc()
-        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}")
         if isinstance(bug, OSError) and (words := _of_the_host(bug)):
             _say("\n".join(words))
             return ExitCode.HOST
         _say("  fix: report it with the output of the same command and --debug", prefix="")
         return ExitCode.BUG
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
+        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}")
 
 
-def describe(problem: LabError) -> list[str]:
 def _of_the_host(problem: OSError) -> list[str]:
     """What the host's file system refused, in words, with what helps; nothing when the failure is labctl's own."""
     file = str(problem.filename or "")

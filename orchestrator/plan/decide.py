@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from orchestrator.catalog import Catalog, Request
@@ -143,7 +144,8 @@ def _others(ledger: Ledger) -> None:
         "packages.base", listed if listed is not None else "auto", "" if listed is not None else "the system's own list"
     )
     if lab.http_proxy:
-        ledger.decide("http_proxy", lab.http_proxy)
+        # A decision is printed; a password in the URL is not for the screen.
+        ledger.decide("http_proxy", re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", lab.http_proxy))
     if lab.ca:
         ledger.decide("ca", lab.ca)
 
@@ -170,8 +172,9 @@ def _unchanged(old: Plan, new: Plan, ledger: Ledger) -> None:
         ]
     for name, before, after in pairs:
         if before != after:
+            way = f"`labctl upgrade --kubernetes {after}`, " if name == "kubernetes.version" else ""
             ledger.refuse(
                 name,
-                f"the lab exists with {before}; it cannot become {after}",
-                "change it back, or `labctl destroy --yes` first (which loses what is in the lab)",
+                f"the lab exists with {before}; it cannot become {after}{' by provision' if way else ''}",
+                f"{way}change it back, or `labctl destroy --yes` first (which loses what is in the lab)",
             )

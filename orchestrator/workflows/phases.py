@@ -22,6 +22,18 @@ PHASES: dict[str, str] = {
 }
 PLAYBOOKS = ("prepare", "runtime", "control_plane", "workers", "network")
 
+# What the first playbooks find out about a node, for those that follow without them.
+FACTS = """\
+---
+- name: Gather facts
+  hosts: cluster
+  become: true
+  gather_facts: false
+  tasks:
+    - name: Gather facts
+      ansible.builtin.import_tasks: {path}
+"""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -70,5 +82,6 @@ def playbook(span: Span, directory: LabDir) -> str | Path:
         return "site.yml"
     file = directory.root / "phases.yml"
     plays = [f"- ansible.builtin.import_playbook: {paths.data('playbooks', f'{name}.yml')}" for name in span.playbooks]
-    file.write_text("---\n" + "\n".join(plays) + "\n", encoding="utf-8")
+    facts = FACTS.format(path=paths.data("playbooks", "tasks", "facts.yml"))
+    file.write_text(facts + "\n".join(plays) + "\n", encoding="utf-8")
     return file
