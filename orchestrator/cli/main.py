@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("power", "Start the machines and wait until the lab is verified"),
     "scale": ("scale", "Add workers, or take the last ones out"),
     "snapshot": ("snapshot", "All machines as one point in time: save, list, restore, delete"),
+    "upgrade": ("upgrade", "Bring the cluster to the next Kubernetes version, node by node"),
+    "reset": ("reset", "Take the cluster off the machines, which stay"),
     "console": ("console", "All nodes side by side in tmux, typing in all of them at once"),
     "export": ("export", "The nodes for OpenSSH and for SuperPuTTY"),
     "logs": ("logs", "Pack a support archive without secrets"),
@@ -134,10 +136,10 @@ def invoke(args: list[str]) -> int:
         if isinstance(bug, OSError) and (words := _of_the_host(bug)):
             _say("\n".join(words))
             return ExitCode.HOST
+        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}")
         _say("  fix: report it with the output of the same command and --debug", prefix="")
         return ExitCode.BUG
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
-        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}")
 
 
 def _of_the_host(problem: OSError) -> list[str]:
@@ -162,6 +164,7 @@ def _of_the_host(problem: OSError) -> list[str]:
     return []
 
 
+def describe(problem: LabError) -> list[str]:
     """The lines that tell a person what failed, where, why, what fixes it, and where the log is: at most 12."""
     tail = [f"  fix: {problem.fix}"] if problem.fix else []
     tail += [f"  log: {problem.log}"] if problem.log else []
