@@ -80,7 +80,6 @@ def _find(file: Path) -> LabDir:
     )
 
 
-def identity(directory: LabDir, name: str) -> LabIdentity:
 def saved_plan(directory: LabDir) -> Plan:
     """The plan the lab was last built to; its copy when somebody deleted or damaged the file.
 
@@ -97,17 +96,18 @@ def saved_plan(directory: LabDir) -> Plan:
     raise trouble
 
 
-    """The identity kept in the state directory, or a new one; nothing is written here."""
+def identity(directory: LabDir, name: str) -> LabIdentity:
+    """The identity kept in the state directory, in its plan if need be, or a new one; nothing is written here."""
     owner = str(directory.root.parent.parent)
     try:
         kept = json.loads(directory.identity.read_text(encoding="utf-8"))
         return LabIdentity(name, str(kept["uuid"]), owner)
     except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return LabIdentity(name, str(uuid.uuid4()), owner)
         pass
     try:
         return LabIdentity(name, saved_plan(directory).uuid, owner)
     except (FileNotFoundError, ValueError):
+        return LabIdentity(name, str(uuid.uuid4()), owner)
 
 
 def save(directory: LabDir, plan: Plan) -> None:
