@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -159,13 +160,21 @@ def run_playbook(
             thread.join(0.2)
     except BaseException:
         cancelled.set()
-        thread.join(30)
+        _outlast(thread, 30)
         listener.end_play("interrupted")
         raise
     listener.end_play("ok" if result.rc == 0 else "failed")
     if result.rc != 0:
         raise _failure(listener, directory, timed_out=time.monotonic() > ends_at, deadline=deadline)
     return RunSummary(dict(listener.executed), dict(listener.changed), directory)
+
+
+def _outlast(thread: threading.Thread, seconds: float) -> None:
+    """Wait for the end of a cancelled run, through every further Ctrl-C: leaving now would leave Ansible at work."""
+    ends_at = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < ends_at:
+        with contextlib.suppress(KeyboardInterrupt):
+            thread.join(0.2)
 
 
 def _next_run_directory(runs: Path) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 from orchestrator.events import Event, PhaseEnded, PhaseStarted, Step
-from orchestrator.runner import _Listener, cause_of
+from orchestrator.runner import _Listener, _outlast, cause_of
 
 
 def test_nodes_on_which_nothing_changed_are_counted_with_zero() -> None:
@@ -30,3 +32,24 @@ def test_the_cause_of_a_failed_command_is_its_error_output() -> None:
 
 def test_the_cause_of_a_task_with_secrets_is_withheld() -> None:
     assert "withheld" in cause_of({"censored": "the output has been hidden", "msg": "token abc"})
+
+
+class Stubborn(threading.Thread):
+    """A run that needs three looks to end, at each of which the user presses Ctrl-C again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def is_alive(self) -> bool:
+        return self.looks < 3
+
+    def join(self, timeout: float | None = None) -> None:
+        self.looks += 1
+        raise KeyboardInterrupt
+
+
+def test_a_second_interruption_does_not_leave_ansible_at_work() -> None:
+    run = Stubborn()
+    _outlast(run, 30)
+    assert run.looks == 3
