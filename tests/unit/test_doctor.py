@@ -24,6 +24,7 @@ from orchestrator.doctor import (
     run_checks,
 )
 from orchestrator.doctor.checks import Needs, needs
+from orchestrator.errors import HostError
 from orchestrator.host import HostNetwork
 from orchestrator.model import BuildableBundle, Observed, SourceContent
 from orchestrator.spec.rules import offsets
@@ -243,3 +244,40 @@ def test_repair_removes_stale_files_only_when_the_user_agrees(tmp_path: Path) ->
     assert file.exists()
     assert workflow.repair(found, lambda question: True)
     assert not file.exists()
+
+
+@pytest.fixture
+def installs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What would be installed, instead of installing it."""
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(workflow.host, "package_manager", lambda: "apt")
+    monkeypatch.setattr(workflow.host, "install_packages", lambda names: asked.append(tuple(names)))
+    return asked
+
+
+def test_repair_installs_all_packages_at_once_after_showing_the_command(installs: list[tuple[str, ...]]) -> None:
+    found = _diagnosis(
+        Result("program.ssh", "SSH", "failed", "missing", repair=Repair(packages=("openssh-client",))),
+        Result("program.ip", "ip", "failed", "missing", repair=Repair(packages=("iproute2", "openssh-client"))),
+        Result("program.fine", "Fine", "ok", "there", repair=Repair(packages=("never",))),
+    )
+    questions: list[str] = []
+    assert not workflow.repair(found, lambda question: bool(questions.append(question)))
+    assert installs == []
+    assert len(questions) == 1
+    assert "apt-get" in questions[0]
+    assert "openssh-client, iproute2" in questions[0]
+    assert workflow.repair(found, lambda question: True)
+    assert installs == [("openssh-client", "iproute2")]
+
+
+def test_a_file_that_cannot_be_removed_is_named_with_the_command(tmp_path: Path) -> None:
+    found = _diagnosis(Result("state.locks", "Notes", "warning", "x", repair=Repair(remove=(str(tmp_path),))))
+    with pytest.raises(HostError) as refused:
+        workflow.repair(found, lambda question: True)
+    assert str(tmp_path) in refused.value.message
+    assert refused.value.fix == f"sudo rm {tmp_path}"
+
+
+def test_nothing_is_repaired_that_nobody_asked_for() -> None:
+    assert not workflow.repair(_diagnosis(Result("a.b", "A", "failed", "x", fix="by hand")), lambda question: True)
