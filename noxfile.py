@@ -77,13 +77,22 @@ def e2e(session: nox.Session) -> None:
 @nox.session
 def drift_sample(session: nox.Session) -> None:
     """The breaks that every run proves: at most five minutes."""
+    install_host_tools(session)
     session.run("pytest", "tests/drift", "-k", "representative", "--timeout=1800", *session.posargs)
 
 
 @nox.session
 def drift(session: nox.Session) -> None:
     """Every way to break a lab, found by verify under the right check: `./test drift`."""
+    install_host_tools(session)
     session.run("pytest", "tests/drift", "-rs", "--timeout=3600", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """What only repetition proves, for a quiet machine and some hours: `./test soak`; results in bench/results."""
+    install_host_tools(session)
+    session.run("pytest", "tests/soak", "--timeout=36000", *session.posargs)
 
 
 @nox.session

@@ -29,8 +29,8 @@ def free_ports(count: int, start: int) -> list[int]:
     return [port for port in range(start, start + 500) if host.port_is_free(port)][:count]
 
 
-def bare_plan(owner: Path, name: str, subnet: str, port: int) -> Plan:
-    first, second = free_ports(2, port)
+def bare_plan(owner: Path, name: str, subnet: str, port: int, workers: int = 1) -> Plan:
+    first, *others = free_ports(1 + workers, port)
     prefix = subnet.rsplit(".", 1)[0]
     return Plan(
         name=name,
@@ -42,7 +42,10 @@ def bare_plan(owner: Path, name: str, subnet: str, port: int) -> Plan:
         group="",
         nodes=(
             NodePlan("m-k8s", "control_plane", f"{prefix}.10", 2, 512, first, "m-k8s"),
-            NodePlan("w1-k8s", "worker", f"{prefix}.101", 1, 256, second, "w1-k8s"),
+            *(
+                NodePlan(f"w{i}-k8s", "worker", f"{prefix}.{100 + i}", 1, 256, free, f"w{i}-k8s")
+                for i, free in enumerate(others, start=1)
+            ),
         ),
         network=NetworkPlan(f"{subnet}/24", f"{prefix}.1", "172.16.0.0/16", "10.96.0.0/12", "", "", ()),
         source=SourcePlan("bundle"),

@@ -23,6 +23,9 @@ pytestmark = pytest.mark.real
 # A connection of its own instead of one that an earlier command left open: that is what gets counted.
 OWN_CONNECTION = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
 
+# Passes a session on, each line two seconds late.
+SLOWLY = 'while IFS= read -r line; do sleep 2; printf "%s\\n" "$line"; done | exec "$@"'
+
 Verdicts = dict[tuple[str, str], tuple[str, str]]
 
 
@@ -169,6 +172,40 @@ def test_a_frozen_node_costs_its_time_limit_and_hides_nothing_of_the_others(lab:
     waiting = [one for one in report.results if one.status == "not_run"]
     assert {one.node for one in waiting} == {"w1-k8s"}
     assert all(one.evidence == "waits for machine.reachable on w1-k8s" for one in waiting)
+
+
+def test_a_node_that_answers_slowly_is_waited_for_and_told_like_the_others(
+    lab: Lab, targets: list[Target], tmp_path: Path
+) -> None:
+    path = tmp_path / "test_slow.py"
+    path.write_text(
+        """
+import pytest
+
+@pytest.mark.check(id="slow.answer", layer="system")
+def test_answer(host):
+    assert host.check_output("echo here") == "here"
+"""
+    )
+    # Each command of this node's shell takes two seconds before it does anything.
+    slow = Target(targets[1].name, ("sh", "-c", SLOWLY, "sh", *targets[1].ssh_argv), targets[1].variables)
+    started = time.monotonic()
+    report = run_checks(lab.plan.name, [targets[0], slow], None, files=[path], deadline=90)
+    assert time.monotonic() - started < 90
+    assert bad(report) == []
+    took = {(one.id, one.node): one.seconds for one in report.results}
+    assert took["slow.answer", "w1-k8s"] >= 2 > took["slow.answer", "m-k8s"]
+
+
+def test_a_full_disk_is_named_and_every_other_check_still_answers(
+    lab: Lab, targets: list[Target], broken: Callable[[str, str, str], None]
+) -> None:
+    full = "sudo mount -t tmpfs -o size=64k drift {0} && sudo dd if=/dev/zero of={0}/fill bs=1k 2>/dev/null; df {0}"
+    broken("w1-k8s", full.format("/var/lib"), "sudo umount /var/lib")
+    broken("w1-k8s", full.format("/tmp"), "sudo umount /tmp")
+    report = run_checks(lab.plan.name, targets, None, only=["machine", "network.mesh_ping"])
+    assert bad(report) == [("machine.disk", "w1-k8s")]
+    assert "/var/lib has 0 MB" in verdicts(report)["machine.disk", "w1-k8s"][1]
 
 
 def test_a_node_that_hangs_in_the_middle_is_an_error_of_that_check_alone(

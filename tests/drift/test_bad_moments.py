@@ -1,0 +1,153 @@
+"""`labctl verify` when a lab is at its worst, when it is asked for nonsense, and when it is left running."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from tests.drift.conftest import Lab
+
+pytestmark = pytest.mark.real
+
+# `labctl verify` gives itself 180 s; what it starts and cleans up comes on top.
+LIMIT = 210.0
+
+
+def report(lab: Lab, *options: str) -> tuple[dict[str, Any], float]:
+    """The document of a verify of a broken lab, and how long it took."""
+    began = time.monotonic()
+    done = lab.user.run("verify", "--output", "json", *options, timeout=LIMIT + 60)
+    assert done.returncode == 6, done.stderr[-2000:]
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document, time.monotonic() - began
+
+
+def statuses(document: dict[str, Any], node: str) -> dict[str, str]:
+    return {check["id"]: check["status"] for check in document["checks"] if check["node"] == node}
+
+
+@contextmanager
+def broken(lab: Lab, node: str, inject: str, restore: str) -> Iterator[None]:
+    """A break that is undone, and healed, whatever happens."""
+    try:
+        done = lab.on(node, inject)
+        assert done.returncode == 0, done.stderr
+        yield
+    finally:
+        done = lab.on(node, restore)
+        assert done.returncode == 0, done.stderr
+        lab.heal()
+
+
+def test_an_api_server_that_does_not_answer_is_one_failure_and_every_node_is_still_told(lab: Lab) -> None:
+    freeze = "docker {} $(docker ps -q --filter name=k8s_kube-apiserver)"
+    with broken(lab, "m-k8s", freeze.format("pause"), freeze.format("unpause")):
+        document, seconds = report(lab)
+    assert seconds < LIMIT
+    assert statuses(document, "")["control_plane.api"] in ("failed", "error")
+    waiting = [check for check in document["checks"] if check["status"] == "not_run" and not check["node"]]
+    assert len(waiting) > 20
+    assert {check["evidence"] for check in waiting} <= {"waits for control_plane.api", "waits for workload.exec"}
+    for node in lab.addresses:
+        told = statuses(document, node)
+        assert len([status for status in told.values() if status == "ok"]) > 15, told
+        assert told["kubelet.running"] == "ok"
+
+
+def test_half_of_the_nodes_gone_leaves_the_other_half_told_apart(lab: Lab) -> None:
+    gone = sorted(lab.addresses)[1:][: len(lab.addresses) // 2]
+    for node in gone:
+        lab.on(node, "systemctl poweroff --force --force")
+    until = time.monotonic() + 60
+    while {one["name"] for one in lab.user.json("status")["machines"] if one["state"] == "running"} & set(gone):
+        assert time.monotonic() < until, "the machines do not go down"
+        time.sleep(0.5)
+    try:
+        document, seconds = report(lab)
+    finally:
+        started = lab.user.run("start", timeout=600)
+    assert started.returncode == 0, started.stderr[-2000:]
+    assert seconds < LIMIT
+    for node in gone:
+        told = statuses(document, node)
+        assert told.pop("machine.reachable") == "failed"
+        assert set(told.values()) == {"not_run"}
+    for node in set(lab.addresses) - set(gone):
+        told = statuses(document, node)
+        assert told["machine.reachable"] == told["docker.running"] == told["kubelet.running"] == "ok"
+    assert statuses(document, "")["control_plane.api"] == "ok"
+
+
+def test_both_backends_give_the_same_verdicts_on_a_whole_lab(lab: Lab) -> None:
+    def verdicts(*options: str) -> dict[tuple[str, str], str]:
+        done = lab.user.run("verify", "--output", "json", *options, timeout=600)
+        return {(one["id"], one["node"]): one["status"] for one in json.loads(done.stdout)["checks"]}
+
+    assert verdicts() == verdicts("--direct")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--only", "kublet"], "kublet"),
+        (["--only", "network/w9-k8s"], "network/w9-k8s"),
+        (["--report", "html=/no/such/place/lab.html"], "/no/such/place"),
+        (["--report", "pdf=lab.pdf"], "pdf=lab.pdf"),
+    ],
+)
+def test_nonsense_is_refused_before_any_node_is_asked(lab: Lab, options: list[str], said: str) -> None:
+    def sessions() -> str:
+        return lab.on("w1-k8s", "journalctl -t sudo --no-pager | grep -c 'COMMAND=/bin/sh$'").stdout
+
+    before = sessions()
+    done = lab.user.run("verify", *options)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "fix:" in done.stderr
+    assert sessions() == before
+
+
+def test_watch_says_what_became_worse_and_what_became_better_until_ctrl_c(lab: Lab, tmp_path: Path) -> None:
+    page = tmp_path / "lab.html"
+    argv = [*lab.user.labctl, "verify", "--only", "host", "--watch", "--report", f"html={page}", "--progress", "plain"]
+    with (tmp_path / "out").open("w+") as out:
+        # In a process group of its own, so that Ctrl-C meets it as it does in a terminal.
+        watch = subprocess.Popen(
+            argv, cwd=lab.user.home, env=lab.user.environment, stdout=out, stderr=out, preexec_fn=_terminal
+        )
+        try:
+            wait_for(out, "is as it should be")
+            assert lab.on("host", "chmod 640 $LAB/kubeconfig").returncode == 0
+            wait_for(out, "host: The host's kubeconfig is its owner's alone: failed (was ok)")
+            assert "is NOT as it should be" in page.read_text()
+            assert lab.on("host", "chmod 600 $LAB/kubeconfig").returncode == 0
+            wait_for(out, "host: The host's kubeconfig is its owner's alone: ok (was failed)")
+            os.killpg(watch.pid, signal.SIGINT)
+            assert watch.wait(timeout=30) == 130
+        finally:
+            lab.on("host", "chmod 600 $LAB/kubeconfig")
+            if watch.poll() is None:
+                os.killpg(watch.pid, signal.SIGKILL)
+    assert "Traceback" not in (tmp_path / "out").read_text()
+
+
+def _terminal() -> None:
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def wait_for(out: IO[str], words: str, seconds: float = 90) -> None:
+    """Wait until the output has these words; fail with all of it."""
+    until = time.monotonic() + seconds
+    while words not in Path(out.name).read_text():
+        assert time.monotonic() < until, f"not said: {words}\n{Path(out.name).read_text()}"
+        time.sleep(0.3)
