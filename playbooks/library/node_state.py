@@ -79,8 +79,12 @@ def packages(module: AnsibleModule) -> dict:
             if status[0] == "h":
                 held.append(name)
     else:
-        listing = output(module, "rpm", "-qa", "--qf", "%{NAME}|%{VERSION}-%{RELEASE}\n")
-        installed = dict(line.split("|") for line in listing.splitlines())
+        listing = output(module, "rpm", "-qa", "--qf", "%{NAME}|%{VERSION}-%{RELEASE}|[%{PROVIDENAME} ]\n")
+        for line in listing.splitlines():
+            name, version, provides = line.split("|", 2)
+            installed[name] = version
+            # Not files and capabilities such as libc.so.6()(64bit): nobody installs those by name.
+            provided += [word for word in provides.split() if not set("(/") & set(word)]
     # A name that another package provides counts as installed, as it does for the package manager.
     installed = {**dict.fromkeys(provided, ""), **installed}
     return {"packages": installed, "held": held, "packages_unfinished": unfinished}
