@@ -107,13 +107,13 @@ def _filter(manifest: str, sha256: str, pod_cidr: str, encapsulation: str, autod
     actual = hashlib.sha256(manifest.encode()).hexdigest()
     if sha256 != actual:
         raise AnsibleFilterError(
-            f"the Calico manifest has sha256 {actual}, the lab wants {sha256 or 'one that is known'}"
+            f"calico_manifest_sha256: the manifest has {actual}, the lab wants {sha256 or 'one that is known'}"
         )
     try:
         # Ansible's strings carry tags that YAML cannot write
         return patch(*(str(value) for value in (manifest, pod_cidr, encapsulation, autodetection)))
     except UnknownShapeError as error:
-        raise AnsibleFilterError(f"this Calico manifest cannot be fitted to the lab: {error}") from error
+        raise AnsibleFilterError(f"calico_manifest: this manifest cannot be fitted to the lab: {error}") from error
 
 
 class FilterModule:
