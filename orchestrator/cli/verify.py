@@ -42,6 +42,8 @@ def verify(
     from orchestrator.workflows.verify import verify_lab
 
     files = [_report_file(text) for text in reports]
+    if watch and output == "json":
+        raise SpecError("--watch tells changes as they come, which is not one document", fix="labctl verify --watch")
     found = labs.open_lab(lab)
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
         report = verify_lab(found, emit=emit, only=only, direct=direct)
