@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import time
+from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "none"
 nox.options.stop_on_first_error = False
@@ -40,7 +43,10 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     session.run("yamllint", "--strict", ".")
     # The lab's own inventory is an error where there is no lab, and linting needs none.
-    without_lab = {"ANSIBLE_INVENTORY": "tests/data/inventory.yml"}
+    without_lab = {
+        "ANSIBLE_INVENTORY": "tests/data/inventory.yml",
+        "ANSIBLE_LIBRARY": "playbooks/library:molecule/shared/library",
+    }
     session.run(
         "ansible-playbook",
         "--syntax-check",
@@ -72,6 +78,30 @@ def e2e(session: nox.Session) -> None:
     """Whole labs as a user makes them."""
     install_host_tools(session)
     session.run("pytest", "tests/e2e", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def molecule(session: nox.Session) -> None:
+    """Each role alone, in the scenarios on containers: `./test molecule [-- ROLE...]`; the logs lie in .nox."""
+    install_host_tools(session)
+    scenarios = sorted(Path("molecule").glob("*/molecule.yml"))
+    on_containers = [file.parent.name for file in scenarios if "shared_vm" not in file.read_text()]
+    failed = []
+    for role in session.posargs or on_containers:
+        log, started = Path(".nox", f"molecule-{role}.log"), time.monotonic()
+        log.parent.mkdir(exist_ok=True)
+        argv = ("molecule", "test", "--no-command-borders", "-s", role)
+        try:
+            with log.open("w") as sink:
+                session.run(*argv, stdout=sink, stderr=sink, env={"NO_COLOR": "1"})
+        except CommandFailed:
+            failed.append(role)
+        ending = "FAILED" if role in failed else "ok"
+        session.log(f"{role}: {ending} in {time.monotonic() - started:.0f} s")
+    for role in failed:
+        session.warn("\n".join(Path(".nox", f"molecule-{role}.log").read_text().splitlines()[-80:]))
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session
