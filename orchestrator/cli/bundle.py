@@ -35,13 +35,17 @@ def build(yes: bool, dry_run: bool, output: str, progress: str) -> None:
 
 @bundle.command(name="import")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
+@options.dry_run_option
 @options.output_option
 @options.progress_option
-def import_(source: Path, output: str, progress: str) -> None:
+def import_(source: Path, dry_run: bool, output: str, progress: str) -> None:
     """Take in the bundle in SOURCE, a directory or a tar archive with a manifest, after checking every file."""
     from orchestrator.cli import progress as views
     from orchestrator.workflows import bundles
 
+    if dry_run:
+        options.preview(bundles.import_intent(source), output)
+        return
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
         taken = bundles.take_in(source, emit)
     _print(bundles.describe(taken), output)

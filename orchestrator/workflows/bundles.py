@@ -40,6 +40,19 @@ def take_in(source: Path, emit: Emit) -> BundleInfo:
         return bundle.import_bundle(paths.cache_dir(), source, emit)
 
 
+def import_intent(source: Path) -> list[str]:
+    """What `take_in` would do, in sentences. Raises HostError for a directory that is no bundle."""
+    into = f"in {paths.cache_dir()}"
+    if not source.is_dir():
+        return [f"unpack {source}, check every file against its manifest, place it {into}"]
+    found = bundle.load(source)
+    there = bundle.find(paths.cache_dir(), found.id) is not None
+    return [
+        f"check {len(found.files)} files against their manifest",
+        f"{'replace' if there else 'place'} the bundle {found.id} (Kubernetes {found.kubernetes}) {into}",
+    ]
+
+
 def listed() -> list[BundleInfo]:
     """All bundles of the cache."""
     return bundle.list_bundles(paths.cache_dir())

@@ -212,3 +212,26 @@ def test_a_look_into_a_node_tells_what_changed_since_the_last_verify() -> None:
     )
     assert glance.days_left([look], now=432000) == (5.0, "w1-k8s: /etc/kubernetes/pki/apiserver.crt")
     assert glance.read("w1-k8s", lines[1:], 0, kubernetes=True).changes == ()
+
+
+# What only shows something, asks before each thing it does, or runs the user's own words.
+CHANGES_NOTHING = {
+    "plan", "verify", "status", "kubectl", "ssh", "exec", "console", "logs", "completion", "inventory", "catalog",
+    "doctor", "snapshot list", "export ssh-config", "bundle info", "bundle verify", "box list",
+}  # fmt: skip
+
+
+def test_whatever_changes_something_can_say_first_what_it_would_do() -> None:
+    import click
+
+    from orchestrator.cli.main import labctl as top
+
+    def without(command: click.Command, path: str) -> list[str]:
+        if isinstance(command, click.Group):
+            names = command.list_commands(click.Context(command))
+            inside = {name: command.get_command(click.Context(command), name) for name in names}
+            return [found for name, one in inside.items() if one for found in without(one, f"{path} {name}".strip())]
+        return [] if any("--dry-run" in option.opts for option in command.params) else [path]
+
+    lacking = {path for path in without(top, "") if path.split()[0] != "drill"}
+    assert lacking == CHANGES_NOTHING
