@@ -18,12 +18,14 @@ def build(
     private_key: Path,
     known_hosts: Path,
     control_dir: Path,
+    node_key: Path | None = None,
 ) -> dict[str, Any]:
     """The inventory in the form that `--list` of a dynamic inventory prints, `_meta.hostvars` included.
 
     Variables that are the same on every node stand at the group `cluster`, so that no host repeats them.
     A node that the provider does not report is left out: a role cannot reach it anyway. `access` is None
-    while nobody serves packages (status, verify); the roles that need a source are not run then.
+    while nobody serves packages (status, verify); the roles that need a source are not run then. `node_key` is the
+    private key that leads from one node to the others.
     """
     reported = {node.name: node for node in nodes}
     present = [node for node in plan.nodes if node.name in reported]
@@ -37,6 +39,7 @@ def build(
             "vars": {
                 **_connection(private_key, known_hosts, control_dir),
                 **_machine_variables(plan, capabilities),
+                **(_between_nodes(present, reported, node_key) if node_key else {}),
                 **(_source_variables(access) if access else {}),
                 **(_kubernetes_variables(plan, plan.kubernetes, capabilities) if plan.kubernetes else {}),
                 **(_patience(plan) if capabilities.emulated else {}),
@@ -68,6 +71,18 @@ def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict
         ),
         "ansible_control_path_dir": str(control_dir),
         "ansible_python_interpreter": "/usr/bin/python3",
+    }
+
+
+def _between_nodes(present: Sequence[NodePlan], reported: Mapping[str, Node], key: Path) -> dict[str, Any]:
+    """What lets root and the login user of one node reach the others: a key of the lab's own, host keys pinned."""
+    keys = {node.name: list(reported[node.name].host_keys) for node in present}
+    return {
+        "node_base_ssh_users": sorted({"root", *(reported[node.name].ssh_user for node in present)}),
+        "node_base_ssh_key_file": str(key),
+        "node_base_ssh_nodes": [
+            {"name": node.name, "address": node.address, "keys": keys[node.name]} for node in present
+        ],
     }
 
 
@@ -119,6 +134,7 @@ def _machine_variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]
         "node_base_resolvers": list(plan.network.resolvers),
         "node_base_packages": list(plan.base_packages),
         "node_base_http_proxy": plan.http_proxy or "",
+        "node_base_ca_file": str((Path(plan.owner) / plan.ca).resolve()) if plan.ca else "",
         "node_base_no_proxy": [plan.network.gateway, plan.network.subnet],
         "swapoff_applicable": capabilities.own_swap,
         "swapoff_reason": reason("own_swap"),

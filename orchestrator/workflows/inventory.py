@@ -27,6 +27,7 @@ def inventory_of(lab: Lab) -> dict[str, Any]:
         private_key=lab.directory.private_key,
         known_hosts=lab.directory.known_hosts,
         control_dir=paths.runtime_dir() / lab.plan.uuid[:8],
+        node_key=lab.directory.node_key if lab.directory.node_key.exists() else None,
     )
 
 

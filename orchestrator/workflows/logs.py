@@ -130,9 +130,9 @@ def _told(argv: list[str], stdin: str | None = None) -> str:
 def _known_secrets(lab: Lab) -> list[str]:
     """What labctl itself keeps secret for this lab: the body of its key, and every word of its kubeconfig's data."""
     words: list[str] = []
-    if lab.directory.private_key.exists():
-        lines = lab.directory.private_key.read_text(encoding="ascii").splitlines()
-        words += [line for line in lines if "---" not in line]
+    for key in (lab.directory.private_key, lab.directory.node_key):
+        if key.exists():
+            words += [line for line in key.read_text(encoding="ascii").splitlines() if "---" not in line]
     if lab.directory.kubeconfig.exists():
         words += [word for word in lab.directory.kubeconfig.read_text(encoding="utf-8").split() if len(word) > 60]
     return words

@@ -27,6 +27,7 @@ ansible_facts:
 """
 
 import glob
+import hashlib
 import os
 import socket
 
@@ -35,6 +36,15 @@ from ansible.module_utils.basic import AnsibleModule
 SYSCTLS = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward")
 KERNEL_MODULES = ("overlay", "br_netfilter")
 BOUND_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
+# Settings of a role, and what is written when they are taken up.
+STALE = {
+    "sshd": ("/etc/ssh/sshd_config.d/00-node-base.conf", "/run/sshd.pid"),
+    "ca_debian": ("/usr/local/share/ca-certificates/node_base.crt", "/etc/ssl/certs/ca-certificates.crt"),
+    "ca_redhat": (
+        "/etc/pki/ca-trust/source/anchors/node_base.crt",
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    ),
+}
 MARKERS = "/var/lib/labctl/images-"
 
 
@@ -153,6 +163,24 @@ def free_mb(path: str) -> int:
     return status.f_bavail * status.f_frsize // 2**20
 
 
+def newer(wanted: str, result: str) -> bool:
+    """Whether a file was written after what is made from it: a run that was killed in between left that to the next."""
+    try:
+        return os.stat(wanted).st_mtime > os.stat(result).st_mtime
+    except OSError:
+        return False
+
+
+def node_keys() -> list[str]:
+    """Sums of the private keys that lead from this node to the others, of those that only their users can read."""
+    found = []
+    for path in sorted(glob.glob("/root/.ssh/labctl_nodes") + glob.glob("/home/*/.ssh/labctl_nodes")):
+        if os.stat(path).st_mode & 0o777 == 0o600:
+            with open(path, "rb") as file:
+                found.append(hashlib.sha256(file.read()).hexdigest())
+    return found
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
@@ -167,6 +195,8 @@ def main() -> None:
         "swap": swap(),
         "selinux": selinux(),
         "resolver": resolver(),
+        "node_keys": node_keys(),
+        "stale": {name: newer(*files) for name, files in STALE.items()},
         "mounted_files": [path for path in BOUND_FILES if path in mounted],
         "image_archives": {path[len(MARKERS) :]: text_of(path).split() for path in glob.glob(MARKERS + "*")},
         "free_mb": {path: free_mb(path) for path in ("/var/lib/docker", "/var/lib/containerd", "/var/lib/labctl")},

@@ -43,3 +43,21 @@ def test_vi_is_vim_in_a_login_shell(host):
 def test_tools_of_daily_work_are_installed(host):
     missing = host.check_output("for tool in vim git curl ip ping; do command -v $tool >/dev/null || echo $tool; done")
     assert not missing, f"not installed: {' '.join(missing.split())}"
+
+
+@pytest.mark.check(id="node_base.ssh_between_nodes", layer="system", severity="warning", remedy=REMEDY)
+def test_the_users_of_a_node_can_reach_the_others_by_ssh(host, lab_vars):
+    users, nodes = lab_vars.get("node_base_ssh_users"), lab_vars.get("node_base_ssh_nodes")
+    if not users or not nodes or not lab_vars.get("node_base_ssh_key_file"):
+        pytest.skip("not applicable: the lab has no key between its nodes")
+    lines = [f"{node['name']},{node['address']} {key}" for node in nodes for key in node["keys"]]
+    wanted = "\n".join(lines)
+    script = (
+        f"for user in {' '.join(users)}; do home=$(getent passwd $user | cut -d: -f6)/.ssh; "
+        '[ "$(stat -c %a:%U $home/labctl_nodes 2>/dev/null)" = 600:$user ] || echo "$user has no key"; '
+        "grep -q '^from=' $home/authorized_keys 2>/dev/null || echo \"$user lets no node in\"; done; "
+        f"[ \"$(sed -n '/^# BEGIN node_base/,/^# END node_base/{{/^#/!p}}' /etc/ssh/ssh_known_hosts)\" = '{wanted}' ] "
+        "|| echo other host keys are pinned"
+    )
+    missing = host.check_output(script)
+    assert not missing, "; ".join(missing.splitlines())
