@@ -70,7 +70,8 @@ class _Listener:
             self.lost = {*(data.get("failures") or {}), *(data.get("dark") or {})}
         elif name in _TASK_STATUS and data.get("host"):
             self._task(name, data)
-        return True
+        # Not to be kept: a module's arguments are in it, and with them what the files it writes hold, passwords too.
+        return False
 
     def decisive(self) -> list[TaskFailure]:
         """The failure that ended each lost node: the last one, after every rescue that explains an earlier one."""
@@ -178,6 +179,8 @@ def _outlast(thread: threading.Thread, seconds: float) -> None:
 
 
 def _next_run_directory(runs: Path) -> Path:
+    for left in runs.glob("*/artifacts/*/job_events/*"):
+        left.unlink(missing_ok=True)  # of a run that was killed before it could
     numbers = [int(path.name) for path in runs.iterdir() if path.name.isdigit()]
     directory = runs / str(max(numbers, default=0) + 1)
     directory.mkdir(mode=0o700)

@@ -46,7 +46,22 @@ def directory_of(asked: Spec) -> LabDir:
 
 def decide(asked: Spec, observed: Observed | None = None) -> Plan:
     """The plan for this host as it is now. Raises SpecError or HostError with every problem."""
-    return make_plan(asked, catalog.load(), observed or observe(asked, directory_of(asked)))
+    planned = make_plan(asked, catalog.load(), observed or observe(asked, directory_of(asked)))
+    if planned.ca:
+        _refuse_no_certificate(Path(planned.owner) / planned.ca)
+    return planned
+
+
+def _refuse_no_certificate(file: Path) -> None:
+    """Raise SpecError unless this is a PEM file with certificates and nothing that a machine must not get."""
+    try:
+        text = file.read_text(encoding="ascii")
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "it is no text"
+        raise SpecError(f"ca: {file} cannot be read: {why}", fix="name a PEM file, relative to lab.yml") from None
+    if "-----BEGIN CERTIFICATE-----" not in text or "PRIVATE KEY-----" in text:
+        what = "holds a private key" if "PRIVATE KEY-----" in text else "holds no certificate in PEM"
+        raise SpecError(f"ca: {file} {what}", fix=f"openssl x509 -in {file} -out ca.pem   # and name that")
 
 
 def refuse_orphans(plan: Plan, directory: LabDir, known: Iterable[LabIdentity]) -> None:
