@@ -119,6 +119,20 @@ def drift(session: nox.Session) -> None:
 
 
 @nox.session
+def faults_sample(session: nox.Session) -> None:
+    """The faults that every run proves: at most four minutes."""
+    install_host_tools(session)
+    session.run("pytest", "tests/faults", "-k", "representative", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Every fault, done to real labs: healed by plain provision, or refused with a remedy that works."""
+    install_host_tools(session)
+    session.run("pytest", "tests/faults", "-rs", "--timeout=3600", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """What only repetition proves, for a quiet machine and some hours: `./test soak`; results in bench/results."""
     install_host_tools(session)

@@ -1,0 +1,1 @@
+"""Faults of the world around labctl, done to real labs."""

@@ -1,0 +1,112 @@
+"""Every fault is healed by plain provision into a lab that is proved, or refused with a remedy that works."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults import catalogue
+from tests.faults.catalogue import Case, Kind
+from tests.faults.workbench import SIGNALLED, Reader, Workbench
+
+pytestmark = pytest.mark.real
+
+PROVIDER = os.environ.get("LABCTL_FAULTS_PROVIDER", "container")
+TABLE = os.environ.get("LABCTL_FAULTS_TABLE", "")
+# A bug of labctl (1) or a usage error (2) is never how a struck run ends.
+ENDINGS = (0, 3, 4, 5, 6, 130, *SIGNALLED)
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Case], Workbench]]:
+    """A lab of each kind for all cases, made when the first case needs it."""
+    named = os.environ.get("LABCTL_FAULTS_HOME")
+    top = Path(named) if named else tmp_path_factory.mktemp("faults")
+    made: dict[Kind, Workbench] = {}
+
+    def bench(case: Case) -> Workbench:
+        if case.lab not in made:
+            made[case.lab] = Workbench(Reader(top / case.lab), PROVIDER, case.lab)
+            made[case.lab].make(provision=case.start != "nothing")
+        return made[case.lab]
+
+    try:
+        yield bench
+    finally:
+        for each in made.values() if not named else ():
+            each.user.run("destroy", "--yes", timeout=600)
+
+
+def _parameters() -> list[Any]:
+    found = []
+    for case in catalogue.load():
+        kind = "representative" if case.representative else "rest"
+        for number in range(1, case.times + 1):
+            name = case.id if case.times == 1 else f"{case.id}-{number}"
+            found.append(pytest.param(replace(case, number=number), id=f"{kind}-{name}"))
+    return [one for one in found if one.values[0].runs_on(PROVIDER)]
+
+
+@pytest.mark.parametrize("case", _parameters())
+def test_a_fault_is_healed_or_refused_with_a_remedy_that_works(
+    benches: Callable[[Case], Workbench], case: Case
+) -> None:
+    bench = benches(case)
+    if why := bench.lacks(case):
+        pytest.skip(why)
+    if case.start != "nothing":
+        if not (bench.state / "plan.json").exists():
+            bench.mend()
+        bench.remember()
+    try:
+        bench.bring_to(case.start)
+        outcome, seconds = _endure(bench, case)
+    except BaseException:
+        if case.undo:
+            bench.on(case.place, case.undo)
+        bench.mend()
+        raise
+    if TABLE:
+        with Path(TABLE).open("a", encoding="utf-8") as table:
+            table.write(f"| {case.id} | {outcome} | {seconds:.0f} |\n")
+
+
+def _endure(bench: Workbench, case: Case) -> tuple[str, float]:
+    """Do the fault and what follows it; the outcome in words, and the seconds from the fault to the proof."""
+    if case.moment is not None:
+        code = bench.strike(case)
+        assert code in (case.first or ENDINGS), f"the struck run ended with {code}:\n{bench.struck()}"
+        began = time.monotonic()
+    else:
+        began = time.monotonic()
+        done = bench.on(case.place, case.inject)
+        assert done.returncode == 0, f"inject: {done.stdout}{done.stderr}"
+    outcome = "healed"
+    if case.refused is not None:
+        done = bench.provision()
+        assert done.returncode == case.refused.code, f"{done.returncode}: {done.stdout[-500:]}{done.stderr[-2500:]}"
+        assert case.refused.says in done.stderr, done.stderr[-2500:]
+        assert "fix:" in done.stderr, done.stderr[-2500:]
+        typed = bench.type_remedy(done.stderr, case.refused.remedy) if case.refused.remedy else ""
+        outcome = f"refused ({case.refused.code}), healed after " + (f"`{_short(typed)}`" if typed else "its fix")
+    if case.undo:
+        done = bench.on(case.place, case.undo)
+        assert done.returncode == 0, f"undo: {done.stdout}{done.stderr}"
+    done = bench.provision()
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, f"not healed: {done.returncode}: {done.stdout[-1500:]}{done.stderr[-3000:]}"
+    bench.prove(done.stdout)
+    bench.lasted[case.start] = seconds
+    return outcome, seconds
+
+
+def _short(command: str) -> str:
+    """A command without what is different in every run."""
+    words = command.split()
+    return " ".join(word if len(word) < 30 else "..." for word in words)

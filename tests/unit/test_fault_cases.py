@@ -1,0 +1,59 @@
+"""The fault cases are complete: enough of them, each with a way out, and nothing done to a kernel that is shared."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from orchestrator.errors import ExitCode
+from tests.faults import catalogue
+from tests.faults.catalogue import Case
+
+CASES = catalogue.load()
+PHASES = {
+    "Make 2 machines",
+    "Prepare the nodes",
+    "Install the container runtime and Kubernetes",
+    "Bring up the control plane",
+    "Join the workers",
+    "Bring names and materials to the cluster",
+    "Prove the lab",
+}
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+
+
+def test_there_are_at_least_forty_faults_under_distinct_names() -> None:
+    assert len({case.id for case in CASES}) == len(CASES)
+    assert len([case for case in CASES if case.runs_on("container")]) >= 40
+
+
+def test_some_of_them_are_part_of_every_test_run() -> None:
+    assert 6 <= len([case for case in CASES if case.representative]) <= 12
+
+
+@each_case
+def test_a_refusal_has_a_code_of_its_own_and_a_way_out(case: Case) -> None:
+    if case.refused is not None:
+        assert case.refused.code in set(ExitCode) - {ExitCode.OK, ExitCode.BUG, ExitCode.USAGE, ExitCode.INTERRUPTED}
+        assert case.refused.says
+        assert case.refused.remedy or case.undo
+        re.compile(case.refused.remedy)
+
+
+@each_case
+def test_a_moment_names_a_phase_of_provision(case: Case) -> None:
+    assert case.moment is None or case.moment.random or case.moment.phase in PHASES
+    assert case.moment is not None or not case.first
+
+
+@each_case
+def test_machines_without_kubernetes_are_given_no_fault_of_kubernetes(case: Case) -> None:
+    text = f"{case.inject} {case.moment}"
+    assert case.lab == "cluster" or not re.search(r"(?<!-)kube(let|adm|ctl)|systemctl stop docker", text)
+
+
+@pytest.mark.parametrize("word", ["swapon", "modprobe", "date -s", "fallocate"])
+def test_what_would_reach_a_shared_kernel_is_for_virtual_machines_only(word: str) -> None:
+    assert [case.id for case in CASES if word in case.inject and case.runs_on("container")] == []
