@@ -13,6 +13,8 @@ from orchestrator import proc
 # A process of the test run itself, of the kernel, or of whoever watches this machine is not a trace of a lab.
 _OURS = re.compile(r"(dockerd|containerd|docker-proxy|runc|kubelet|etcd|kube-|sshd|ssh: |ansible|dnsmasq|labctl)")
 
+_GROUPS = {"docker", "kubepods", "labctl", "machine"}
+
 
 def snapshot(docker_host: str | None = None) -> dict[str, list[str]]:
     """Containers, volumes, networks, links, mounts, rules, processes, package sources and home, as sorted lines."""
@@ -102,6 +104,4 @@ def _home() -> list[str]:
 
 def _cgroups() -> list[str]:
     roots = [path for path in Path("/sys/fs/cgroup").glob("*") if path.is_dir()]
-    return sorted(
-        str(path) for root in roots for path in root.glob("*/") if path.name in ("docker", "kubepods", "labctl")
-    )
+    return sorted(str(path) for root in roots for path in root.glob("*/") if path.name in _GROUPS)

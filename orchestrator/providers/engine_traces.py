@@ -16,6 +16,8 @@ from orchestrator import proc
 from orchestrator.providers import nft
 
 CGROUP = "/labctl"
+# Where libvirt puts its machines when no service manager has a slice for them.
+LIBVIRT_CGROUP = "/machine"
 BRIDGE_PREFIX = "lc-"
 SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -155,15 +157,16 @@ def clean(before: HostBefore, *, directories: tuple[Path, ...]) -> None:
         for place in PATHS:
             if place not in before.paths:
                 _remove(Path(place))
-    _remove_cgroups()
+    _remove_cgroups(CGROUP)
 
 
 def clean_libvirt(before: HostBefore) -> None:
-    """Undo what a stopped libvirtd left: firewall chains, and forwarding unless an engine forwards by now."""
+    """Undo what a stopped libvirtd left: firewall chains, control groups, and forwarding unless an engine forwards."""
     for command, family in FAMILIES.items():
         _clean_rules(command, family, before.rules.get(command, ""), LIBVIRT_CHAINS)
     if not _runs("dockerd"):
         _set_back(before.sysctls)
+    _remove_cgroups(LIBVIRT_CGROUP)
 
 
 def _set_back(sysctls: Mapping[str, str]) -> None:
@@ -214,10 +217,10 @@ def _remove_bridges() -> None:
         proc.run(["ip", "link", "delete", link.name], check=False, env=_ENV)
 
 
-def _remove_cgroups() -> None:
-    """Remove the engine's own groups in every hierarchy, unless something still runs in one of them."""
+def _remove_cgroups(name: str) -> None:
+    """Remove a group with those in it, in every hierarchy, unless something still runs in one of them."""
     base = Path("/sys/fs/cgroup")
-    roots = [base / CGROUP[1:], *(path / CGROUP[1:] for path in base.iterdir() if path.is_dir())]
+    roots = [base / name[1:], *(path / name[1:] for path in base.iterdir() if path.is_dir())]
     for root in (root for root in roots if root.is_dir()):
         groups = [Path(directory) for directory, _, _ in os.walk(root, topdown=False)]
         with contextlib.suppress(OSError):
