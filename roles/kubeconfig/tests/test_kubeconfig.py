@@ -33,7 +33,8 @@ def test_kubectl_works_without_further_words(host):
 
 @pytest.mark.check(id="kubeconfig.comfort", layer="system", severity="warning", remedy=REMEDY)
 def test_the_alias_and_its_completion_are_there(host):
-    command = "bash -lc 'shopt -s expand_aliases; . /etc/profile.d/labctl-kubectl.sh; alias k' 2>/dev/null"
+    # not a login shell: an alias that another role's file sets for every node would hide that this one is gone
+    command = "bash -c 'shopt -s expand_aliases; . /etc/profile.d/labctl-kubectl.sh; alias k' 2>/dev/null"
     text = host.check_output(f"{command}; ls /usr/local/share/bash-completion/completions/ 2>/dev/null; true")
     assert "kubectl" in text.split("\n")[0], "no alias k"
     assert {"k", "kubectl"} <= set(text.split()), "no completion for kubectl and k"
