@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import catalogue
+from tests.faults import catalogue, record
 from tests.faults.catalogue import Case, Kind
 from tests.faults.workbench import SIGNALLED, Reader, Workbench
 
@@ -73,8 +73,7 @@ def test_a_fault_is_healed_or_refused_with_a_remedy_that_works(
         bench.mend()
         raise
     if TABLE:
-        with Path(TABLE).open("a", encoding="utf-8") as table:
-            table.write(f"| {case.id} | {outcome} | {seconds:.0f} |\n")
+        record.note(Path(TABLE), case, outcome, seconds)
 
 
 def _endure(bench: Workbench, case: Case) -> tuple[str, float]:

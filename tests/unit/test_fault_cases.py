@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import ExitCode
-from tests.faults import catalogue
+from tests.faults import catalogue, record
 from tests.faults.catalogue import Case
 
 CASES = catalogue.load()
@@ -57,3 +59,7 @@ def test_machines_without_kubernetes_are_given_no_fault_of_kubernetes(case: Case
 @pytest.mark.parametrize("word", ["swapon", "modprobe", "date -s", "fallocate"])
 def test_what_would_reach_a_shared_kernel_is_for_virtual_machines_only(word: str) -> None:
     assert [case.id for case in CASES if word in case.inject and case.runs_on("container")] == []
+
+
+def test_the_page_of_faults_lists_every_case_as_it_is(golden: Callable[[str, Path], None]) -> None:
+    golden(record.text(record.recorded(record.FILE.read_text(encoding="utf-8"))), record.FILE)
