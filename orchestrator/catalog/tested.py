@@ -24,6 +24,19 @@ This page is made from the catalogue (`orchestrator/catalog/data/`); `labctl cat
 A combination that is missing from the first table is refused, with its reason.
 """
 
+ALONE = """\
+## Roles by themselves
+
+`docs/roles.md` lists the platforms on which each role's scenario runs. EL there is a stand-in: Debian with the real
+dnf and rpm and the identity of Rocky 9, against the bundle's signed rpm repository.
+
+- Calico: its manifests cannot be had on a closed network. One of the shape of 3.17, written for the tests, is patched
+  and applied to a real API server of 1.20.2, with stand-ins for Calico's images; the shape of 3.30 and later
+  (`policy/v1`, other registries and probes, more service accounts) is patched and looked at, never applied: 1.20 does
+  not know its objects.
+- cri-dockerd: download, checksum, unit, socket and flags with a program in its place; the interface itself never ran.
+"""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -95,6 +108,7 @@ def render(catalog: Catalog, known: Sequence[Evidence]) -> str:
                 for guest in catalog.guests
             ),
         ),
+        ALONE,
         "## Evidence\n",
         _table(
             ("Kubernetes", "runtime", "pod network", "provider", "guest", "packages", "state", "how"),

@@ -91,6 +91,29 @@ def test_another_shape_is_refused_by_the_name_of_its_document(old: str, new: str
         patched("vxlan", MANIFEST.replace(old, new))
 
 
+def newer_shape() -> str:
+    """The manifest with what is different from 3.30 on; written for the tests, like the one it is made from."""
+    text = MANIFEST.replace("docker.io/calico/", "quay.io/calico/").replace("v3.17.6", "v3.30.7")
+    text = text.replace("policy/v1beta1", "policy/v1").replace("-bird-", "--bird-").replace("-felix-", "--felix-")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "calico-cni-plugin"}}
+    documents = [document for document in yaml.safe_load_all(text) if document]
+    container(documents)["env"] += [
+        {"name": "CALICO_IPV6POOL_VXLAN", "value": "Never"},
+        {"name": "CALICO_IPV4POOL_CIDR", "value": "192.168.0.0/16"},
+    ]
+    return yaml.safe_dump_all([account, *documents], sort_keys=False)
+
+
+def test_the_newer_shape_is_patched_too() -> None:
+    documents = patched("vxlan", newer_shape())
+    variables = environment(documents)
+    assert variables["CALICO_IPV4POOL_CIDR"] == "172.16.0.0/16"
+    assert (variables["CALICO_IPV4POOL_VXLAN"], variables["CALICO_IPV6POOL_VXLAN"]) == ("Always", "Never")
+    assert [entry["name"] for entry in container(documents)["env"]].count("CALICO_IPV4POOL_CIDR") == 1
+    assert container(documents)["livenessProbe"]["exec"]["command"] == ["/bin/calico-node", "--felix-live"]
+    assert "policy/v1" in {document["apiVersion"] for document in documents}
+
+
 def test_what_is_not_yaml_is_refused() -> None:
     with pytest.raises(calico.UnknownShapeError, match="not YAML"):
         patched(manifest="a: [")
