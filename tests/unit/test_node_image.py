@@ -35,6 +35,18 @@ def test_the_image_names_no_package_mirror() -> None:
         assert not re.search(r"^(deb|URIs)\b", path.read_text(), re.MULTILINE), path
 
 
+def test_the_el_stand_in_is_the_node_image_with_the_package_managers_of_el() -> None:
+    recipes = node_image.recipes("el-stand-in")
+    assert recipes[0] == RECIPE
+    assert {"dnf", "python3-dnf", "rpm"} <= set(node_image.packages(*recipes))
+    assert [name for name in node_image.packages(*recipes) if LEFT_TO_ROLES.search(name)] == []
+    release = (recipes[1] / "rootfs/usr/lib/os-release").read_text()
+    assert 'ID="rocky"' in release
+    assert "stand-in" in release
+    assert node_image.tag("el-stand-in").startswith("labctl/node-el-stand-in:")
+    assert node_image.cached("el-stand-in") != node_image.cached()
+
+
 def test_a_changed_recipe_is_another_image(tmp_path: Path) -> None:
     copy = tmp_path / "node"
     shutil.copytree(RECIPE, copy)
