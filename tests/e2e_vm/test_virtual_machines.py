@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.providers import libvirt_daemon
-from tests.e2e.conftest import User, poll
+from tests import host_state
+from tests.e2e.conftest import CHECKOUT, User, poll
 
 LAB = """version: 1
 name: vm-lab
@@ -23,6 +26,10 @@ workers: {count: 1, cpus: 1, memory: 1536}
 NODES = ["m-k8s", "w1-k8s"]
 REBOOT_SECONDS = 300
 SETTLE_SECONDS = 300
+MOLECULE_SECONDS = 600
+SELINUX_AT_BOOT = "sudo sed -i '/APPEND/s/$/ security=selinux/' /boot/extlinux/extlinux.conf"
+# What of the host a lab of virtual machines touches. Other parts belong to other proofs, which may run beside this one.
+HOST = ("iptables", "ip6tables", "nft", "runtime", "forwarding", "cgroups")
 
 pytestmark = [
     pytest.mark.real,
@@ -36,7 +43,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+def host_before() -> dict[str, list[str]]:
+    return host_state.snapshot()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, host_before: dict[str, list[str]]) -> Iterator[User]:
     user = User(tmp_path_factory.mktemp("vm"))
     (user.home / "lab.yml").write_text(LAB, encoding="utf-8")
     done = user.run("provision", "--yes", "--output", "json", "--progress", "plain", timeout=2400)
@@ -52,6 +64,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 def on(lab: User, node: str, *command: str) -> str:
     """What a command on a node prints; empty when the node does not answer."""
     return lab.run("ssh", node, "--", *command, timeout=120).stdout.strip()
+
+
+def molecule(lab: User, scenario: str) -> None:
+    """Run a scenario of molecule/ on the last node of the lab."""
+    argv = [sys.executable, "-m", "molecule", "test", "--scenario-name", scenario]
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    env = {**lab.environment, "LABCTL_LAB_DIR": str(lab.home / ".labctl" / "vm-lab"), "PATH": path}
+    done = subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=MOLECULE_SECONDS)
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+
+
+def verdicts(lab: User, prefix: str, node: str) -> set[str]:
+    """What verify says of the checks of a node whose ids begin with `prefix`."""
+    done = lab.run("verify", "--output", "json", timeout=300)
+    checks = json.loads(done.stdout)["checks"]
+    return {check["status"] for check in checks if check["id"].startswith(prefix) and check["node"] == node}
 
 
 def test_provision_ends_verified_and_proves_what_a_container_cannot(lab: User) -> None:
@@ -79,7 +107,14 @@ def test_nodes_report_their_lab_addresses_never_the_nats(lab: User) -> None:
     assert found == wanted
 
 
+@pytest.mark.parametrize("role", ["swapoff", "br_netfilter"])
+def test_the_role_repairs_a_machine_and_changes_nothing_the_second_time(lab: User, role: str) -> None:
+    molecule(lab, role)
+
+
 def test_after_a_reboot_of_every_node_the_lab_is_as_it_was(lab: User) -> None:
+    # One of them boots with SELinux, which the box has set to enforce and the role to be permissive.
+    on(lab, "w1-k8s", SELINUX_AT_BOOT)
     before = {node: on(lab, node, "cat", "/proc/sys/kernel/random/boot_id") for node in NODES}
     for node in NODES:
         lab.run("ssh", node, "--", "sudo", "systemctl", "reboot", timeout=60)
@@ -96,9 +131,20 @@ def test_after_a_reboot_of_every_node_the_lab_is_as_it_was(lab: User) -> None:
         assert on(lab, node, "cat", "/proc/sys/net/bridge/bridge-nf-call-iptables") == "1"
 
 
-def test_destroy_leaves_no_machine_disk_network_or_daemon(lab: User) -> None:
+def test_a_kernel_with_selinux_boots_permissive_and_is_made_permissive(lab: User) -> None:
+    assert on(lab, "w1-k8s", "cat", "/sys/fs/selinux/enforce") == "0"
+    assert verdicts(lab, "selinux_permissive.", "w1-k8s") == {"ok"}
+    assert verdicts(lab, "selinux_permissive.", "m-k8s") == {"not_applicable"}
+    molecule(lab, "selinux_permissive")
+    assert on(lab, "w1-k8s", "cat", "/sys/fs/selinux/enforce") == "0"
+
+
+def test_destroy_leaves_no_machine_disk_network_daemon_or_firewall_rule(
+    lab: User, host_before: dict[str, list[str]]
+) -> None:
     plan = json.loads((lab.home / ".labctl" / "vm-lab" / "plan.json").read_text(encoding="utf-8"))
     short = plan["uuid"][:8]
+    ours = libvirt_daemon.started_here()
     done = lab.run("destroy", "--yes", timeout=300)
     assert done.returncode == 0, done.stderr
     places = [Path("/etc/libvirt/qemu"), Path("/etc/libvirt/qemu/networks"), Path("/var/lib/libvirt/images")]
@@ -106,3 +152,6 @@ def test_destroy_leaves_no_machine_disk_network_or_daemon(lab: User) -> None:
     assert left == []
     assert not (lab.home / ".labctl").exists()
     assert not libvirt_daemon.started_here()
+    if ours:
+        now = host_state.snapshot()
+        assert host_state.differences({part: host_before[part] for part in HOST}, now) == []
