@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drift import catalogue
+from tests.drift import catalogue, table
 from tests.drift.catalogue import Case
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +77,9 @@ def test_only_quiet_breaks_with_findings_of_their_own_are_made_together() -> Non
         expected = [identity for case in group for identity in case.expect]
         assert len(expected) == len(set(expected))
         assert len(group) == 1 or all(case.quiet for case in group)
+
+
+def test_the_page_has_a_row_for_every_case_with_the_checks_it_is_found_as() -> None:
+    page = table.PAGE.read_text(encoding="utf-8").split(table.BEGIN)[1].split(table.END)[0]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in page.splitlines()[2:]]
+    assert [cell[:2] for cell in cells] == [[case.id, ", ".join(case.expect)] for case in CASES]

@@ -1,0 +1,47 @@
+"""Writes the table of docs/drift.md from the records of runs: `python -m tests.drift.table RECORD.jsonl...`.
+
+A record is what LABCTL_DRIFT_RECORD names; the last line of a break counts, and only one that found it under its
+own check and blamed nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.drift import catalogue
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "drift.md"
+BEGIN = "<!-- table: python -m tests.drift.table -->\n"
+END = "<!-- end of table -->\n"
+
+
+def rows(records: list[dict[str, Any]]) -> list[str]:
+    """One row per case of the catalogue: found as and time, or why there is none."""
+    last = {one["break"]: one for one in records}
+    made = []
+    for case in catalogue.load():
+        one = last.get(case.id)
+        if one and not one["missed"] and not one["strange"]:
+            others = f" (with {one['together_with']} others)" if one.get("together_with") else ""
+            made.append(f"| {case.id} | {', '.join(case.expect)} | {one['seconds']:.1f}{others} |")
+        elif not case.runs_on("container"):
+            made.append(f"| {case.id} | {', '.join(case.expect)} | virtual machines only: not run |")
+        else:
+            made.append(f"| {case.id} | {', '.join(case.expect)} | not proved |")
+    return made
+
+
+def main() -> None:
+    """Put the table into the page, between its marks."""
+    lines = [line for name in sys.argv[1:] for line in Path(name).read_text(encoding="utf-8").splitlines()]
+    table = ["| break | found as | seconds |", "|---|---|---|", *rows([json.loads(line) for line in lines])]
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    PAGE.write_text(before + BEGIN + "\n".join(table) + "\n" + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
