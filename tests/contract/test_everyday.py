@@ -278,6 +278,33 @@ def test_reset_of_a_lab_whose_machines_are_off_is_refused(lab: labs.Lab) -> None
     assert "labctl start" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("ssh", "m-k8s", "--", "true"),
+        ("exec", "--on", "m-k8s", "--", "true"),
+        ("cp", "lab.yml", "m-k8s:/tmp/"),
+        ("console", "--detach"),
+    ],
+    ids=lambda args: args[0],
+)
+def test_a_lab_whose_machines_are_off_or_half_made_is_said_to_be_so(lab: labs.Lab, args: tuple[str, ...]) -> None:
+    with_lab_file(lab, "name: k8s-lab\n")
+    done = labctl(lab, *args)
+    assert done.returncode in (3, 4), done.stderr
+    assert "missing" in done.stderr or "not installed" in done.stderr
+    assert "fix: " in done.stderr
+
+
+@pytest.mark.parametrize("args", [("kubeconfig",), ("kubectl", "--", "get", "nodes")], ids=lambda args: args[0])
+def test_a_lab_without_its_cluster_yet_says_how_to_go_on(lab: labs.Lab, args: tuple[str, ...]) -> None:
+    lab.directory.kubeconfig.unlink()
+    done = labctl(lab, *args)
+    assert done.returncode == 2
+    assert "not up yet" in done.stderr
+    assert "labctl provision" in done.stderr
+
+
 def lab_of(lab: labs.Lab, workers: int) -> labs.Lab:
     """The same lab, on disk, with more workers."""
     first = lab.plan.workers[0]

@@ -32,8 +32,9 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Case
 
     def bench(case: Case) -> Workbench:
         if case.lab not in made:
-            made[case.lab] = Workbench(Reader(top / case.lab), PROVIDER, case.lab)
-            made[case.lab].make(provision=case.start != "nothing")
+            fresh = Workbench(Reader(top / case.lab), PROVIDER, case.lab)
+            fresh.make(provision=case.start != "nothing")
+            made[case.lab] = fresh
         return made[case.lab]
 
     try:

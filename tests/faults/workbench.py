@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -231,13 +232,13 @@ class Workbench:
 
     def mend(self) -> None:
         """After a case that went wrong: have a healthy lab again, a new one if need be."""
-        for file in ("env",):
-            (self.user.home / file).unlink(missing_ok=True)
-        if self.provision().returncode != 0:
-            self.user.run("destroy", "--yes", timeout=DEADLINE)
-            if self.plan:
-                self.user.run("destroy", "--yes", "--id", str(self.plan["uuid"]), timeout=DEADLINE)
-            assert self.provision().returncode == 0
+        (self.user.home / "env").unlink(missing_ok=True)
+        if self.provision().returncode == 0:
+            return
+        shutil.rmtree(self.state, ignore_errors=True)
+        self.user.run("destroy", "--yes", timeout=DEADLINE)
+        done = self.provision()
+        assert done.returncode == 0, done.stderr[-3000:]
 
     # What a case may need.
 
