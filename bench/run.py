@@ -4,6 +4,7 @@ warm    provision with node image and bundle cached, a second provision, verify,
 fresh   provision with an empty cache directory (bundle compiled, node image made)
 by_hand warm `provision` against bench/by_hand.py: all nodes at once, and one after the other as the book does
 help    `labctl --help` against `ansible --version`
+snapshot  `snapshot restore` until verified against the warm `provision` of the same lab
 
 Times are wall-clock seconds of the command as a user types it; memory is what the nodes' control groups hold
 without reclaimable file cache, in MiB. Every command runs with LABCTL_OFFLINE=1.
@@ -119,11 +120,34 @@ def help_(home: Path, env: dict[str, str]) -> dict[str, Any]:
     return {"labctl_help_s": round(ours, 3), "ansible_version_s": round(theirs, 3), "ratio": round(ours / theirs, 3)}
 
 
+def snapshot(home: Path, env: dict[str, str]) -> dict[str, Any]:
+    """A restore to verified against the warm provision of the same lab; earlier data is there, later data is not."""
+    kubectl = (LABCTL, "kubectl", "--")
+    first, _ = timed(LABCTL, "provision", "--yes", cwd=home, env=env)
+    timed(*kubectl, "create", "configmap", "earlier", cwd=home, env=env)
+    save, done = timed(LABCTL, "snapshot", "save", "bench", "--output", "json", cwd=home, env=env)
+    taken = json.loads(done.stdout)["snapshot"]["bytes"]
+    timed(*kubectl, "create", "configmap", "later", cwd=home, env=env)
+    restore, _ = timed(LABCTL, "snapshot", "restore", "bench", "--yes", cwd=home, env=env)
+    _, done = timed(*kubectl, "get", "configmaps", "-o", "name", cwd=home, env=env)
+    timed(LABCTL, "destroy", "--yes", cwd=home, env=env)
+    if "configmap/earlier" not in done.stdout or "configmap/later" in done.stdout:
+        sys.exit(f"the restore did not bring back what was saved: {done.stdout}")
+    return {
+        "provision_s": round(first, 1),
+        "save_s": round(save, 1),
+        "restore_s": round(restore, 1),
+        "restore_to_provision": round(restore / first, 3),
+        "snapshot_mib": taken // 2**20,
+    }
+
+
 BENCHMARKS: dict[str, tuple[Callable[[Path, dict[str, str]], dict[str, Any]], int]] = {
     "warm": (warm, 3),
     "fresh": (fresh, 1),
     "by_hand": (by_hand, 3),
     "help": (help_, 5),
+    "snapshot": (snapshot, 3),
 }
 
 

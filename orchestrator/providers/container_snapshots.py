@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 SNAPSHOT, PIECE = "labctl.snapshot", "labctl.snapshot-of"
 REPOSITORY = "labctl/snapshot"
+# The engine covers these in every new container, whatever the image says; a copy elsewhere comes through.
+COVERED = "etc/hosts etc/resolv.conf etc/hostname"
+UNCOVERED = "/etc/.labctl-mounted"
 # Committing a layer and copying volumes, one node, on a slow disk.
 COPY_SECONDS = 1200
 # Left free on the engine's disk besides the copies.
@@ -57,9 +61,8 @@ def state_problems(nodes: Sequence[Node]) -> list[Problem]:
         for node in nodes
         if node.state in ("missing", "broken")
     ]
-    if not found and len({node.state for node in nodes}) > 1:
-        off = ", ".join(node.name for node in nodes if node.state != "running")
-        found = [Problem(f"{off} is off while others run", "", "labctl start, or labctl halt; then save again")]
+    if not found and (off := [node.name for node in nodes if node.state != "running"]):
+        found = [Problem("only running machines can be saved", ", ".join(off), "labctl start")]
     return found
 
 
@@ -79,6 +82,7 @@ class Snapshots:
             raise ProviderError("the lab cannot be saved as it is", problems=found)
         try:
             self._refuse_full_disk()
+            self.together(self._uncover, self.plan.nodes)
             with self._frozen():
                 return sum(self.together(lambda node: self._save(node, snapshot), self.plan.nodes))
         except BaseException as error:
@@ -111,13 +115,15 @@ class Snapshots:
             raise failure("the machines", error) from error
         return {item["Labels"].get(spec.NODE, "") for item in listed} - {node.name for node in self.plan.nodes} - {""}
 
-    def refill(self, node: NodePlan, snapshot: str) -> tuple[str, str]:
-        """Empty the volumes of a node and fill them as they were; its image then, and its public host key."""
+    def refill(self, node: NodePlan, snapshot: str) -> tuple[str, str, bytes]:
+        """Empty the volumes of a node and fill them as they were; its image, public host key and covered files."""
         self._tell("bring back the machine", node.name)
         image = image_name(self.plan, snapshot, node.name)
         self._copy(node, image, snapshot, back=True)
+        covered = self._work(image, f"tar -C {UNCOVERED} -c etc | base64 -w0", {})
         self._tell("bring back the machine", node.name, "changed")
-        return image, str(self._image(image)["Config"]["Labels"].get(spec.HOST_KEY, ""))
+        key = str(self._image(image)["Config"]["Labels"].get(spec.HOST_KEY, ""))
+        return image, key, base64.b64decode(covered)
 
     def sweep(self, unwanted: Callable[[str], bool]) -> None:
         """Remove the parts of every snapshot that is unwanted; an image in use goes when its node does."""
@@ -176,6 +182,15 @@ class Snapshots:
 
         with contextlib.suppress(APIError):  # not frozen
             self.api.unpause(container)
+
+    def _uncover(self, node: NodePlan) -> None:
+        """Copy those files of a running node that no image could give back."""
+        container = self.api.containers(filters=spec.of_node(self.plan.uuid, node.name))[0]
+        script = f"mkdir -p {UNCOVERED}; cd /; cp -a --parents {COVERED} {UNCOVERED}"
+        run = self.api.exec_create(container["Id"], ["/bin/sh", "-ec", script], user="0")
+        said = self.api.exec_start(run["Id"]).decode(errors="replace").strip()
+        if self.api.exec_inspect(run["Id"])["ExitCode"] != 0:
+            raise ProviderError(f"{node.name}: {said or 'its files cannot be copied'}", fix="labctl verify")
 
     def _save(self, node: NodePlan, snapshot: str) -> int:
         self._tell("copy the machine", node.name)
