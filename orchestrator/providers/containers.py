@@ -181,14 +181,13 @@ class ContainerProvider:
         """Replace every node by what it was; nodes that the plan does not know go. Returns when SSH works."""
         snapshots = self._snapshots(plan, emit, phase)
         snapshots.refuse_incomplete(snapshot)
-        public_key = ssh_access.ensure_key(lab)
         granted = self._granted(str(self._api.version()["Version"]))
 
         def one(node: NodePlan) -> None:
             try:
-                image, key = snapshots.refill(node, snapshot)
+                image, key, covered = snapshots.refill(node, snapshot)
                 config = spec.container_config(plan, node, image, granted, key)
-                self._start_new(config, plan, node, [spec.authorized_keys(public_key)])
+                self._start_new(config, plan, node, [covered])
             except LabError:
                 raise
             except Exception as error:
