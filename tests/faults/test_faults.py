@@ -18,6 +18,8 @@ from tests.faults.workbench import SIGNALLED, Reader, Workbench
 pytestmark = pytest.mark.real
 
 PROVIDER = os.environ.get("LABCTL_FAULTS_PROVIDER", "container")
+# How often labctl is killed at a random moment: `LABCTL_FAULTS_RANDOM=100 ./test faults -- -k random`.
+RANDOM = os.environ.get("LABCTL_FAULTS_RANDOM", "")
 TABLE = os.environ.get("LABCTL_FAULTS_TABLE", "")
 # A bug of labctl (1) or a usage error (2) is never how a struck run ends.
 ENDINGS = (0, 3, 4, 5, 6, 130, *SIGNALLED)
@@ -48,8 +50,9 @@ def _parameters() -> list[Any]:
     found = []
     for case in catalogue.load():
         kind = "representative" if case.representative else "rest"
-        for number in range(1, case.times + 1):
-            name = case.id if case.times == 1 else f"{case.id}-{number}"
+        times = int(RANDOM or case.times) if case.moment and case.moment.random else case.times
+        for number in range(1, times + 1):
+            name = case.id if times == 1 else f"{case.id}-{number}"
             found.append(pytest.param(replace(case, number=number), id=f"{kind}-{name}"))
     return [one for one in found if one.values[0].runs_on(PROVIDER)]
 
