@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator import proc
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.model import Node, Plan
@@ -27,6 +28,9 @@ from orchestrator.workflows.verify import prove
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 RESTORE = "snapshot restore"
+REPORT_SECONDS = 90.0
+NODE_LEASES = ("leases", "--namespace=kube-node-lease")
+OWN_PODS = ("pods", "--namespace=kube-system")
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,44 @@ def _prove(snapshot: Snapshot, lab: Lab, nodes: Sequence[Node], emit: Emit) -> R
         return None
     if lab.plan.kubernetes is not None:
         hand_over(lab.plan, lab.directory, tuple(nodes), lambda question: False, emit)
+        with phase(emit, "wait", "Wait until every node reports to the API server again"):
+            _wait(lab, snapshot.created)
     return prove(lab, emit)
+
+
+def _wait(lab: Lab, saved: float) -> None:
+    """Return when the cluster's own pods were started anew and every kubelet reports, or when that takes too long.
+
+    What the API server says of nodes and pods is from before `saved`, so that a proof begun at once fails and is
+    done twice. What does not come up is the proof's to tell.
+    """
+    first: dict[str, str] | None = None
+    nodes = {node.name for node in lab.plan.nodes}
+    deadline = time.monotonic() + REPORT_SECONDS
+    while time.monotonic() < deadline:
+        leases = {item["metadata"]["name"]: item["spec"]["renewTime"] for item in _items(lab, NODE_LEASES)}
+        first = first or leases
+        # A lease that changed was renewed by a kubelet that lives; its time would depend on two clocks.
+        reporting = {name for name, at in leases.items() if at != first.get(name)}
+        if nodes <= reporting and _started(_items(lab, OWN_PODS), saved):
+            return
+        time.sleep(0.5)
+
+
+def _started(pods: Sequence[Mapping[str, Any]], saved: float) -> bool:
+    """Whether every container of these pods is ready and was started after `saved`."""
+    states = [state for pod in pods for state in pod["status"].get("containerStatuses", [])]
+    since = datetime.fromtimestamp(saved, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return bool(states) and all(
+        state["ready"] and state["state"].get("running", {}).get("startedAt", "") > since for state in states
+    )
+
+
+def _items(lab: Lab, what: Sequence[str]) -> list[dict[str, Any]]:
+    """Objects of the cluster; none while the API server does not answer."""
+    argv = [*access.kubectl_argv(lab), "--request-timeout=5s", "get", *what, "-o", "json"]
+    answer = proc.run(argv, check=False, timeout=20, env={"KUBECONFIG": str(access.kubeconfig_path(lab))})
+    return list(json.loads(answer.stdout)["items"]) if answer.ok else []
 
 
 def _close_connections(lab: Lab) -> None:
