@@ -150,6 +150,7 @@ def run_playbook(
         tags=tags or None,
         envvars=_environment(lab, directory),
         event_handler=listener.handle,
+        status_handler=lambda status, runner_config: _forget_environment(directory),
         cancel_callback=lambda: cancelled.is_set() or time.monotonic() > ends_at,
         quiet=True,
         # The environment names paths only, but whoever adds to it later must not end up in a file.
@@ -178,9 +179,16 @@ def _outlast(thread: threading.Thread, seconds: float) -> None:
             thread.join(0.2)
 
 
+def _forget_environment(directory: Path) -> None:
+    """Remove the file in which ansible-runner keeps the command with the user's whole environment, secrets too."""
+    for file in directory.glob("artifacts/*/command"):
+        file.unlink(missing_ok=True)
+
+
 def _next_run_directory(runs: Path) -> Path:
-    for left in runs.glob("*/artifacts/*/job_events/*"):
-        left.unlink(missing_ok=True)  # of a run that was killed before it could
+    for pattern in ("*/artifacts/*/job_events/*", "*/artifacts/*/command"):
+        for left in runs.glob(pattern):
+            left.unlink(missing_ok=True)  # of a run that was killed before it could
     numbers = [int(path.name) for path in runs.iterdir() if path.name.isdigit()]
     directory = runs / str(max(numbers, default=0) + 1)
     directory.mkdir(mode=0o700)
