@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SNAPSHOT, PIECE = "labctl.snapshot", "labctl.snapshot-of"
 REPOSITORY = "labctl/snapshot"
+# The part of a lab that a container is which only copies.
+COPY = "copy"
 # The engine covers these in every new container, whatever the image says; a copy elsewhere comes through.
 COVERED = "etc/hosts etc/resolv.conf etc/hostname"
 UNCOVERED = "/etc/.labctl-mounted"
@@ -127,9 +129,20 @@ class Snapshots:
 
     def sweep(self, unwanted: Callable[[str], bool]) -> None:
         """Remove the parts of every snapshot that is unwanted; an image in use goes when its node does."""
+        try:
+            self._sweep(unwanted)
+        except Exception as error:
+            raise failure("an old snapshot", error) from error
+
+    # Inside.
+
+    def _sweep(self, unwanted: Callable[[str], bool]) -> None:
         from docker.errors import APIError, NotFound
 
         chosen = spec.selector(self.plan.uuid)
+        # What copied for a command that was killed still holds the volumes.
+        for item in self.api.containers(all=True, filters={"label": [*chosen["label"], f"{spec.PART}={COPY}"]}):
+            self.api.remove_container(item["Id"], force=True)
         for item in sorted(self.api.images(filters=chosen), key=lambda image: -int(image["Created"])):
             found = (item.get("Labels") or {}).get(SNAPSHOT, "")
             if found and unwanted(found):
@@ -143,8 +156,6 @@ class Snapshots:
             if found and unwanted(found):
                 with contextlib.suppress(NotFound):
                     self.api.remove_volume(item["Name"], force=True)
-
-    # Inside.
 
     def _size(self) -> int:
         """MB that a snapshot takes now: what the nodes wrote into their file systems and volumes."""
@@ -233,7 +244,7 @@ class Snapshots:
             "Image": image,
             "Entrypoint": ["/bin/sh", "-ec", script],
             "Cmd": [],
-            "Labels": {**spec.labels(spec.identity(self.plan), part="copy"), spec.NODE: "", SNAPSHOT: ""},
+            "Labels": {**spec.labels(spec.identity(self.plan), part=COPY), spec.NODE: "", SNAPSHOT: ""},
             "HostConfig": {
                 "NetworkMode": "none",
                 # The layers of the containers in a node carry attributes that only this capability sees.
