@@ -147,6 +147,20 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def drills_sample(session: nox.Session) -> None:
+    """One drill of each kind, proved on a real lab: at most four minutes."""
+    install_host_tools(session)
+    session.run("pytest", "tests/drills", "-k", "sample", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def drills(session: nox.Session) -> None:
+    """Every drill, proved on a real lab: `./test drills`."""
+    install_host_tools(session)
+    session.run("pytest", "tests/drills", "-rs", "--timeout=3600", *session.posargs)
+
+
+@nox.session
 def vms(session: nox.Session) -> None:
     """A lab of virtual machines by libvirt; not among the defaults, for it takes a quiet machine and many minutes."""
     session.run("pytest", "tests/e2e_vm", "--timeout=3600", *session.posargs)

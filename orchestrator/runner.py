@@ -120,7 +120,7 @@ def cause_of(outcome: Mapping[str, Any]) -> str:
 
 
 def run_playbook(
-    playbook: str,
+    playbook: str | Path,
     *,
     lab: paths.LabDir,
     emit: Emit,
@@ -129,11 +129,11 @@ def run_playbook(
     limit: str = "",
     tags: str = "",
 ) -> RunSummary:
-    """Run `playbooks/<playbook>` over the lab's inventory; `deadline` in seconds bounds the whole run.
+    """Run `playbooks/<playbook>`, or the playbook at a Path, over the lab's inventory.
 
-    Every run has a directory of its own under runs/, mode 0700: an old one would lend its extravars to
-    the next run. Raises ConvergeError naming node, role, task and cause; KeyboardInterrupt ends Ansible
-    first and is then passed on.
+    `deadline` in seconds bounds the whole run. Every run has a directory of its own under runs/, mode 0700:
+    an old one would lend its extravars to the next run. Raises ConvergeError naming node, role, task and
+    cause; KeyboardInterrupt ends Ansible first and is then passed on.
     """
     import ansible_runner
 
@@ -143,7 +143,7 @@ def run_playbook(
     ends_at = time.monotonic() + deadline
     thread, result = ansible_runner.run_async(
         private_data_dir=str(directory),
-        playbook=str(paths.data("playbooks", playbook)),
+        playbook=str(playbook if isinstance(playbook, Path) else paths.data("playbooks", playbook)),
         inventory=str(paths.data("inventory", "lab.py")),
         extravars=dict(extra_vars or {}),
         limit=limit or None,

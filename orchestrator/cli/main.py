@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "snapshot": ("snapshot", "All machines as one point in time: save, list, restore, delete"),
     "upgrade": ("upgrade", "Bring the cluster to the next Kubernetes version, node by node"),
     "reset": ("reset", "Take the cluster off the machines, which stay"),
+    "drill": ("drill", "Learn by breaking and repairing: list, start, hint, check, solve, reset"),
     "console": ("console", "All nodes side by side in tmux, typing in all of them at once"),
     "export": ("export", "The nodes for OpenSSH and for SuperPuTTY"),
     "logs": ("logs", "Pack a support archive without secrets"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .changes import changes
 from .html import render_html
+from .index import ids_by_file
 from .job import ClusterTarget, Target
 from .junit import render_junit
 from .render import render_text
@@ -17,6 +18,7 @@ __all__ = [
     "Report",
     "Target",
     "changes",
+    "ids_by_file",
     "render_html",
     "render_junit",
     "render_text",

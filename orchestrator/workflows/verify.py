@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from orchestrator import inventory as inventories
 from orchestrator.events import Emit, Note, phase
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
-from orchestrator.verify import ClusterTarget, Report, Target, run_checks
+from orchestrator.verify import ClusterTarget, Report, Target, ids_by_file, run_checks
 from orchestrator.verify.job import HostTarget
 from orchestrator.workflows import access, glance
 from orchestrator.workflows.inventory import inventory_of
@@ -40,6 +42,25 @@ def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool =
     if not only:
         glance.remember(lab.directory, report)
     return report
+
+
+def check_only(lab: Lab, ids: Sequence[str], own: Sequence[Path], variables: Mapping[str, Any]) -> Report:
+    """Run the checks with these ids and nothing else; `own` are files with more checks than labctl's.
+
+    Each node's checks see `variables` beside those of the inventory.
+    """
+    nodes = {node.name: node for node in access.reported(lab)}
+    document = inventory_of(lab)
+    targets = [_target(lab, planned.name, nodes.get(planned.name), document) for planned in lab.plan.nodes]
+    files = [path for path, held in ids_by_file().items() if held & set(ids)]
+    return run_checks(
+        lab.plan.name,
+        [replace(target, variables={**target.variables, **variables}) for target in targets],
+        _cluster(lab, 0),
+        only=ids,
+        deadline=DEADLINE,
+        files=[*files, *own],
+    )
 
 
 def prove(lab: Lab, emit: Emit) -> Report:

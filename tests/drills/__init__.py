@@ -1,0 +1,1 @@
+"""The proof of every drill on a real lab."""

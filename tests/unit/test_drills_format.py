@@ -1,0 +1,168 @@
+"""drill.yml and what lies beside it: strict, every problem at once with its place, and every drill of ours is sound."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from orchestrator.drills import LANGUAGES, Drill, json_schema, load, load_all
+from orchestrator.drills.words import WORDS, duration, language, say
+from orchestrator.errors import SpecError
+from orchestrator.workflows.drill_lint import known_checks, lint
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = sorted(path.parent for path in (ROOT / "drills").glob("*/drill.yml"))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A sound drill that a test may spoil."""
+    return Path(shutil.copytree(ROOT / "drills" / "kubelet-down", tmp_path / "kubelet-down"))
+
+
+def problems(directory: Path) -> dict[str, str]:
+    with pytest.raises(SpecError) as refused:
+        load(directory, known_checks())
+    return {one.where: one.what for one in refused.value.problems}
+
+
+def spoil(directory: Path, old: str, new: str, file: str = "drill.yml") -> None:
+    path = directory / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_the_json_schema_is_current(golden: Callable[[str, Path], None]) -> None:
+    golden(json.dumps(json_schema(), indent=2) + "\n", ROOT / "docs" / "drill.schema.json")
+
+
+def test_all_our_drills_are_sound() -> None:
+    count, found = lint([])
+    assert found == []
+    assert count == len(OURS) > 0
+
+
+@pytest.mark.parametrize("directory", OURS, ids=lambda path: path.name)
+class TestOurDrill:
+    def test_it_follows_the_schema(self, directory: Path) -> None:
+        jsonschema.validate(YAML(typ="safe").load(directory / "drill.yml"), json_schema())
+
+    def test_no_text_gives_the_solution_away_before_the_hints(self, directory: Path) -> None:
+        drill = load(directory)
+        last = drill.hints[-1].en
+        assert last not in drill.task.en
+
+    def test_both_languages_name_the_same_things_of_the_lab(self, directory: Path) -> None:
+        drill = load(directory)
+        for text in (drill.task, *drill.hints, drill.explain, *(goal.say for goal in drill.goals)):
+            for name in ("{worker}", "{control_plane}", "{first_worker}"):
+                assert (name in text.en) == (name in text.ko), text
+
+    def test_its_proof_names_what_fails(self, directory: Path) -> None:
+        drill: Drill = load(directory)
+        assert set(drill.proof.fails) <= set(drill.checks)
+
+
+def test_every_problem_is_named_at_once_with_file_and_line(copy: Path) -> None:
+    spoil(copy, "level: 1", "level: 9")
+    spoil(copy, "minutes: 10", "minuets: 10")
+    spoil(copy, "check: kubelet.running", "check: kubelet running")
+    spoil(copy, "hosts:", "host:", "restore.yml")
+    (copy / "wrong.yml").unlink()
+    found = problems(copy)
+    assert found["kubelet-down/drill.yml:8 level"]
+    assert found["kubelet-down/drill.yml:9 minuets"] == "unknown key"
+    assert found["kubelet-down/wrong.yml"] == "the playbook is missing"
+    assert any(where.startswith("kubelet-down/restore.yml:2") for where in found)
+    assert any("grade.0.check" in where for where in found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("check: kubelet.running", "check: kubelet.runing", "has no check kubelet.runing"),
+        ("check: drill.pod_gone", "check: drill.pod_gon", "grade.py has no check drill.pod_gon"),
+        ("fails: [kubelet.running, drill.pod_gone]", "fails: [docker.running]", "is no goal"),
+        ('ko: "kubelet이 멈춘 노드"', 'ko: "a silent node"', "has no Korean in it"),
+        ("On {worker}: `systemctl status", "On {wroker}: `systemctl status", "is nothing of the lab"),
+        ('expect: "^(False|Unknown)$"', 'expect: "^(False"', "is no regular expression"),
+        ('accept: ["Terminating"]', 'accept: ["Terminating"]\n      kubectl: "get pods"', "either kubectl or accept"),
+        ("version: 1", "version: one", "should be a valid integer"),
+        ("version: 1", "version: &a 1", ""),
+        ("title:", "title: [", "not valid YAML"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(copy: Path, old: str, new: str, words: str) -> None:
+    spoil(copy, old, new)
+    if not words:
+        load(copy, known_checks())
+        return
+    assert any(words in what for what in problems(copy).values()), problems(copy)
+
+
+def test_a_check_of_its_own_must_be_python_and_a_goal(copy: Path) -> None:
+    spoil(copy, 'id="drill.pod_gone"', 'id="pod.gone"', "grade.py")
+    assert any("must start with drill." in what for what in problems(copy).values())
+    (copy / "grade.py").write_text("def broken(:\n")
+    assert any("not valid Python" in what for what in problems(copy).values())
+
+
+def test_a_directory_without_a_drill_and_a_name_that_is_none_are_refused(tmp_path: Path, copy: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SpecError, match=r"no drill\.yml"):
+        load(tmp_path / "empty")
+    with pytest.raises(SpecError) as refused:
+        load(copy.rename(tmp_path / "Kubelet Down"))
+    assert any("the directory's name" in one.what for one in refused.value.problems)
+
+
+def test_the_problems_of_all_drills_are_told_together(tmp_path: Path) -> None:
+    for name in ("kubelet-down", "wrong-selector"):
+        spoil(Path(shutil.copytree(ROOT / "drills" / name, tmp_path / name)), "version: 1", "version: 2")
+    with pytest.raises(SpecError) as refused:
+        load_all([tmp_path])
+    assert {one.where.split("/")[0] for one in refused.value.problems} == {"kubelet-down", "wrong-selector"}
+
+
+def test_an_unknown_drill_is_answered_with_the_nearest_names() -> None:
+    with pytest.raises(SpecError) as refused:
+        load_all([ROOT / "drills"]).get("kubelet-dwon")
+    assert "kubelet-down" in refused.value.fix
+
+
+def test_the_checks_of_verify_are_known_without_running_them() -> None:
+    assert {"kubelet.running", "control_plane.nodes_ready", "kubelet.node_addresses", "control_plane.kube_scheduler",
+            "control_plane.kube_scheduler_leads", "network.kube_proxy"} <= known_checks()  # fmt: skip
+
+
+def test_every_word_is_there_in_every_language() -> None:
+    for key, texts in WORDS.items():
+        assert len(texts) == len(LANGUAGES), key
+        assert all(texts), key
+        assert {part for part in ("{0}", "{1}", "{2}", "{3}") if part in texts[0]} == {
+            part for part in ("{0}", "{1}", "{2}", "{3}") if part in texts[1]
+        }, key
+
+
+@pytest.mark.parametrize(
+    ("given", "locale", "expected"),
+    [("ko", "C", "ko"), (None, "ko_KR.UTF-8", "ko"), (None, "de_DE.UTF-8", "en"), ("en", "ko_KR.UTF-8", "en")],
+)
+def test_the_language_is_the_one_asked_for_else_that_of_the_locale(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, locale: str, expected: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    assert language(given) == expected
+
+
+def test_times_are_told_in_the_language() -> None:
+    assert duration(75, "en") == "75 s"
+    assert duration(200, "ko") == "3분 20초"
+    assert say("ko", "hint", 2) == "힌트 2/3"
