@@ -54,45 +54,14 @@ def test_an_api_server_that_does_not_answer_is_one_failure_and_every_node_is_sti
         document, seconds = report(lab)
     assert seconds < LIMIT
     assert statuses(document, "")["control_plane.api"] in ("failed", "error")
-    waiting = [check for check in document["checks"] if check["status"] == "not_run" and not check["node"]]
-    assert len(waiting) > 20
-    assert {check["evidence"] for check in waiting} <= {"waits for control_plane.api", "waits for workload.exec"}
+    about_the_cluster = [check for check in document["checks"] if not check["node"] and check["layer"] != "host"]
+    waiting = [check for check in about_the_cluster if check["status"] == "not_run"]
+    assert [check["id"] for check in about_the_cluster if check not in waiting] == ["control_plane.api"]
+    assert {check["evidence"].partition(" for ")[0] for check in waiting} == {"waits"}
     for node in lab.addresses:
         told = statuses(document, node)
         assert len([status for status in told.values() if status == "ok"]) > 15, told
         assert told["kubelet.running"] == "ok"
-
-
-def test_half_of_the_nodes_gone_leaves_the_other_half_told_apart(lab: Lab) -> None:
-    gone = sorted(lab.addresses)[1:][: len(lab.addresses) // 2]
-    for node in gone:
-        lab.on(node, "systemctl poweroff --force --force")
-    until = time.monotonic() + 60
-    while {one["name"] for one in lab.user.json("status")["machines"] if one["state"] == "running"} & set(gone):
-        assert time.monotonic() < until, "the machines do not go down"
-        time.sleep(0.5)
-    try:
-        document, seconds = report(lab)
-    finally:
-        started = lab.user.run("start", timeout=600)
-    assert started.returncode == 0, started.stderr[-2000:]
-    assert seconds < LIMIT
-    for node in gone:
-        told = statuses(document, node)
-        assert told.pop("machine.reachable") == "failed"
-        assert set(told.values()) == {"not_run"}
-    for node in set(lab.addresses) - set(gone):
-        told = statuses(document, node)
-        assert told["machine.reachable"] == told["docker.running"] == told["kubelet.running"] == "ok"
-    assert statuses(document, "")["control_plane.api"] == "ok"
-
-
-def test_both_backends_give_the_same_verdicts_on_a_whole_lab(lab: Lab) -> None:
-    def verdicts(*options: str) -> dict[tuple[str, str], str]:
-        done = lab.user.run("verify", "--output", "json", *options, timeout=600)
-        return {(one["id"], one["node"]): one["status"] for one in json.loads(done.stdout)["checks"]}
-
-    assert verdicts() == verdicts("--direct")
 
 
 @pytest.mark.parametrize(
