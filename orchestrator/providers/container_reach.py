@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 JOURNAL = ["journalctl", "-b", "-n", "5", "--no-pager", "-o", "cat"]
 # Succeeds when the boot is over and SSH does not listen: it was stopped, and is started again.
-REVIVE_SSH = ["sh", "-c", "[ -z \"$(systemctl list-jobs --no-legend)\" ] && systemctl restart ssh"]
+REVIVE_SSH = ["sh", "-c", '[ -z "$(systemctl list-jobs --no-legend)" ] && systemctl restart ssh']
 # A machine that boots refuses connections too; this many seconds of it are no reason to look inside.
 BOOT_SECONDS = 3.0
 HOST_KEY_CHANGED = "Host key verification failed"
