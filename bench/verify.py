@@ -179,11 +179,40 @@ def doctor(home: Path) -> tuple[float, float, str]:
     return found.seconds, slowest.seconds, slowest.id
 
 
+def about(name: str, command: str) -> dict[str, Any]:
+    """What every result file says of its origin."""
+    return {
+        "benchmark": name,
+        "command": command,
+        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
+        "cores": os.cpu_count(),
+        "cpu": next(iter(re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())), ""),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def keep_trips(targets: Sequence[Target], per_node: int) -> None:
+    """Measure and keep what a prefetch could save."""
+    trips = [round_trip(targets[0]) for _ in range(5)]
+    middle = statistics.median(trips)
+    document = about("verify-trips", "python bench/verify.py --lab DIR --trips") | {
+        "nodes": len(targets),
+        "commands_per_node": per_node,
+        "round_trip_ms": round(middle, 2),
+        "prefetch_would_save_at_most_s": round(per_node * middle / 1000, 3),
+        "runs": [round(one, 3) for one in trips],
+    }
+    (ROOT / "bench" / "results" / "verify-trips.json").write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+
+
 def main() -> None:
     """Measure everything and keep the raw results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lab", type=Path, required=True)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--trips", action="store_true", help="only what a prefetch could save: verify-trips.json")
     chosen = parser.parse_args()
     repeat = chosen.repeat
     targets = of_lab(chosen.lab)
@@ -193,31 +222,28 @@ def main() -> None:
         lines = commands(target)
         per_node = max(per_node, len(lines))
         scripts.append((target, "\n".join(f"( eval {shlex.quote(line)} ) </dev/null" for line in lines)))
+    if chosen.trips:
+        keep_trips(targets, per_node)
+        return
     raw: dict[str, Any] = {"probe_s": [], "verify_s": [], "direct_s": [], "command_s": []}
     verdicts = 0
     for _ in range(repeat):
         raw["probe_s"].append(probe(scripts))
         seconds, verdicts = node_checks(targets)
         raw["verify_s"].append(seconds)
+    for _ in range(min(repeat, 3)):
         began = time.monotonic()
         subprocess.run([str(ROOT / "labctl"), "verify"], cwd=chosen.lab, capture_output=True, check=True)
         raw["command_s"].append(time.monotonic() - began)
-    for _ in range(min(repeat, 3)):
-        raw["direct_s"].append(node_checks(targets, direct=True)[0])
     raw["round_trip_ms"] = [round_trip(targets[0]) for _ in range(3)]
     with tempfile.TemporaryDirectory(prefix="labctl-bench-") as home:
         raw |= ten_bare(Path(home), min(repeat, 3))
         looks = [doctor(Path(home)) for _ in range(repeat)]
+    for _ in range(min(repeat, 3)):
+        raw["direct_s"].append(node_checks(targets, direct=True)[0])
     raw["doctor_s"], raw["doctor_slowest_s"] = [one[0] for one in looks], [one[1] for one in looks]
     middle = {key: round(statistics.median(values), 4) for key, values in raw.items()}
-    document = {
-        "benchmark": "verify",
-        "command": f"python bench/verify.py --lab DIR --repeat {repeat}",
-        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
-        "cores": os.cpu_count(),
-        "cpu": (re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) or [""])[-1],
-        "load": os.getloadavg()[0],
+    document = about("verify", f"python bench/verify.py --lab DIR --repeat {repeat}") | {
         "nodes": len(targets),
         "node_verdicts": verdicts,
         "slowest_of_doctor": sorted({one[2] for one in looks}),
