@@ -11,10 +11,12 @@ import pytest
 from orchestrator.drills import Progress
 from tests.contract.test_cli import ROOT, labctl
 
+DATA = ROOT / "tests" / "data" / "drills"
+
 
 def test_the_list_needs_no_lab_and_speaks_both_languages(tmp_path: Path) -> None:
-    english = labctl("drill", "list", "--unproved", "--lang", "en", cwd=tmp_path)
-    korean = labctl("drill", "list", "--unproved", "--lang", "ko", cwd=tmp_path)
+    english = labctl("drill", "list", "--path", str(DATA), "--unproved", "--lang", "en", cwd=tmp_path)
+    korean = labctl("drill", "list", "--path", str(DATA), "--unproved", "--lang", "ko", cwd=tmp_path)
     assert english.returncode == korean.returncode == 0, english.stderr
     assert "kubelet-down" in english.stdout
     assert "there is no lab here yet" in english.stdout
@@ -23,7 +25,9 @@ def test_the_list_needs_no_lab_and_speaks_both_languages(tmp_path: Path) -> None
 
 
 def test_the_list_is_one_document(tmp_path: Path) -> None:
-    document = json.loads(labctl("drill", "list", "--unproved", "--output", "json", cwd=tmp_path).stdout)
+    document = json.loads(
+        labctl("drill", "list", "--path", str(DATA), "--unproved", "--output", "json", cwd=tmp_path).stdout
+    )
     assert document["schema"] == "labctl/drills/v1"
     assert {"name", "state", "why", "title", "level", "minutes"} <= set(document["drills"][0])
 
@@ -64,26 +68,28 @@ def planned(tmp_path: Path, text: str = "name: quiet\nprovider: container\n") ->
 
 def test_an_unknown_drill_is_answered_with_the_nearest_names(tmp_path: Path) -> None:
     planned(tmp_path)
-    done = labctl("drill", "start", "kubelet-dwon", cwd=tmp_path)
+    done = labctl("drill", "start", "kubelet-dwon", "--path", str(DATA), cwd=tmp_path)
     assert done.returncode == 2
     assert "kubelet-down" in done.stderr
 
 
 def test_a_drill_that_this_lab_does_not_allow_is_refused_with_the_reason(tmp_path: Path) -> None:
     planned(tmp_path, "name: quiet\nprovider: container\nworkers: {count: 1}\n")
-    done = labctl("drill", "start", "drain", cwd=tmp_path)
+    done = labctl("drill", "start", "drain", "--path", str(DATA), cwd=tmp_path)
     assert done.returncode == 2
     assert "needs 2 workers, the lab has 1" in done.stderr
-    listed = json.loads(labctl("drill", "list", "--unproved", "--output", "json", cwd=tmp_path).stdout)["drills"]
+    listed = json.loads(
+        labctl("drill", "list", "--path", str(DATA), "--unproved", "--output", "json", cwd=tmp_path).stdout
+    )["drills"]
     drain = next(one for one in listed if one["name"] == "drain")
     assert drain["state"] == "impossible"
 
 
 def test_a_second_start_is_refused_while_one_is_open(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(ROOT / "drills" / "drain"), 100.0).opened(100.0).hinted()
+    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0).hinted()
     (directory / "drills.json").write_text(state.as_json())
-    done = labctl("drill", "start", "kubelet-down", cwd=tmp_path)
+    done = labctl("drill", "start", "kubelet-down", "--path", str(DATA), cwd=tmp_path)
     assert done.returncode == 2
     assert "the drill drain is open" in done.stderr
     assert "labctl drill reset" in done.stderr
@@ -92,14 +98,14 @@ def test_a_second_start_is_refused_while_one_is_open(tmp_path: Path) -> None:
 
 def test_a_start_says_first_what_it_would_do(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    done = labctl("drill", "start", "drain", "--dry-run", "--output", "json", cwd=tmp_path)
+    done = labctl("drill", "start", "drain", "--path", str(DATA), "--dry-run", "--output", "json", cwd=tmp_path)
     assert json.loads(done.stdout)["would"][0] == "prove that the lab is healthy"
     assert [path.name for path in directory.iterdir()] == ["plan.json"]
 
 
 def test_hints_are_shown_one_by_one_and_kept_private(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(ROOT / "drills" / "drain"), 100.0).opened(100.0)
+    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0)
     (directory / "drills.json").write_text(state.as_json())
     counts = []
     for _ in range(4):
@@ -117,7 +123,7 @@ def test_hints_are_shown_one_by_one_and_kept_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", ["w1-k8s", "x=y", "9=w1-k8s", "1="])
 def test_answers_that_make_no_sense_are_refused(tmp_path: Path, answer: str) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(ROOT / "drills" / "drain"), 100.0).opened(100.0)
+    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0)
     (directory / "drills.json").write_text(state.as_json())
     done = labctl("drill", "observe", "--answer", answer, cwd=tmp_path)
     assert done.returncode == 2
@@ -126,7 +132,7 @@ def test_answers_that_make_no_sense_are_refused(tmp_path: Path, answer: str) -> 
 
 def test_an_answer_of_words_is_judged(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(ROOT / "drills" / "drain"), 100.0).opened(100.0)
+    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0)
     (directory / "drills.json").write_text(state.as_json())
     wrong = json.loads(labctl("drill", "observe", "--answer", "1=Pod", "--output", "json", cwd=tmp_path).stdout)
     right = json.loads(labctl("drill", "observe", "--answer", "1=daemonset", "--output", "json", cwd=tmp_path).stdout)
@@ -143,7 +149,7 @@ def test_damaged_progress_is_named_with_its_file(tmp_path: Path) -> None:
 
 
 def test_the_linter_names_file_and_line_and_fails(tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(ROOT / "drills" / "drain", tmp_path / "mine" / "drain"))
+    copy = Path(shutil.copytree(DATA / "drain", tmp_path / "mine" / "drain"))
     good = labctl("drill", "lint", "mine", cwd=tmp_path)
     assert good.returncode == 0, good.stdout
     text = (copy / "drill.yml").read_text(encoding="utf-8")

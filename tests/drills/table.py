@@ -15,8 +15,7 @@ HEAD = """\
 on a lab of container nodes (one control plane, two workers) by `./test drills`: healthy lab, break, grading finds what
 it should, a wrong repair is not taken for a solution, the solution is, everything is put back, `labctl verify` is green
 and no namespace or file of the drill is left. The seconds are those of that run on two busy cores and contain the time
-that Kubernetes itself takes. Drills that are not in the table have not passed this proof yet: they carry
-`proved: false` and are shown by `labctl drill list --unproved` alone. Nothing was proved on virtual machines.
+that Kubernetes itself takes. Nothing was proved on virtual machines.
 
 | drill | section | level | start | check | solve | reset |
 |---|---|---|---|---|---|---|

@@ -29,8 +29,7 @@ provider: container
 workers: {count: 2}
 network: {subnet: auto}
 """
-# Each kind of drill once: an exercise, a service of a node, a part of the control plane, an object.
-SAMPLE = ("scale-out", "kubelet-down", "scheduler-gone", "wrong-selector")
+SAMPLE = ("run-or-create",)
 SHORT = 30
 
 

@@ -17,13 +17,14 @@ from orchestrator.errors import SpecError
 from orchestrator.workflows.drill_lint import known_checks, lint
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data" / "drills"
 OURS = sorted(path.parent for path in (ROOT / "drills").glob("*/drill.yml"))
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A sound drill that a test may spoil."""
-    return Path(shutil.copytree(ROOT / "drills" / "kubelet-down", tmp_path / "kubelet-down"))
+    return Path(shutil.copytree(DATA / "kubelet-down", tmp_path / "kubelet-down"))
 
 
 def problems(directory: Path) -> dict[str, str]:
@@ -125,7 +126,7 @@ def test_a_directory_without_a_drill_and_a_name_that_is_none_are_refused(tmp_pat
 
 def test_the_problems_of_all_drills_are_told_together(tmp_path: Path) -> None:
     for name in ("kubelet-down", "wrong-selector"):
-        spoil(Path(shutil.copytree(ROOT / "drills" / name, tmp_path / name)), "version: 1", "version: 2")
+        spoil(Path(shutil.copytree(DATA / name, tmp_path / name)), "version: 1", "version: 2")
     with pytest.raises(SpecError) as refused:
         load_all([tmp_path])
     assert {one.where.split("/")[0] for one in refused.value.problems} == {"kubelet-down", "wrong-selector"}
@@ -133,7 +134,7 @@ def test_the_problems_of_all_drills_are_told_together(tmp_path: Path) -> None:
 
 def test_an_unknown_drill_is_answered_with_the_nearest_names() -> None:
     with pytest.raises(SpecError) as refused:
-        load_all([ROOT / "drills"]).get("kubelet-dwon")
+        load_all([DATA]).get("kubelet-dwon")
     assert "kubelet-down" in refused.value.fix
 
 
