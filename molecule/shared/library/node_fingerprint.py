@@ -50,7 +50,15 @@ from ansible.module_utils.basic import AnsibleModule
 STORE = "/run/molecule"
 ROOTS = ("/etc", "/usr", "/opt", "/srv", "/home", "/root", "/var/lib/labctl", "/var/lib/kubelet/config.yaml")
 # Ansible's own files, ssh's, and what services write for themselves.
-LEFT_OUT = (".ansible", ".bash_history", ".cache", ".kube/cache", "__pycache__", "/etc/cni/net.d/.", "/etc/resolv.conf.")
+LEFT_OUT = (
+    ".ansible",
+    ".bash_history",
+    ".cache",
+    ".kube/cache",
+    "__pycache__",
+    "/etc/cni/net.d/.",
+    "/etc/resolv.conf.",
+)
 PACKAGES = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite")
 HASHED_UP_TO = 1_000_000
 
