@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ PATHS = (
     "/run/containerd",
 )
 FAMILIES = {"iptables": "ip", "ip6tables": "ip6"}
+UNMOUNT_SECONDS = 5.0
 # How the chains are called that each of them makes.
 DOCKER_CHAINS, LIBVIRT_CHAINS = "DOCKER", "LIBVIRT_"
 _ENV = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"}
@@ -197,9 +199,15 @@ def mounts_below(mountinfo: str, directories: tuple[Path, ...]) -> list[str]:
 
 
 def _unmount(directories: tuple[Path, ...]) -> None:
-    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-    for point in mounts_below(text, directories):
-        proc.run(["umount", point], check=False, env=_ENV)
+    # What a killed process had open keeps a mount busy until the kernel is done with it.
+    deadline = time.monotonic() + UNMOUNT_SECONDS
+    while points := mounts_below(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), directories):
+        late = time.monotonic() > deadline
+        for point in points:
+            proc.run(["umount", *(["--lazy"] if late else []), point], check=False, env=_ENV)
+        if late:
+            return
+        time.sleep(0.05)
 
 
 def _runs(program: str) -> bool:
