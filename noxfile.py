@@ -112,6 +112,13 @@ def molecule(session: nox.Session) -> None:
 
 
 @nox.session
+def life_cycle(session: nox.Session) -> None:
+    """Phases, snapshots and upgrade of a real lab: `./test life_cycle`."""
+    install_host_tools(session)
+    session.run("pytest", "tests/life_cycle", "--timeout=1800", *session.posargs)
+
+
+@nox.session
 def drift_sample(session: nox.Session) -> None:
     """The breaks that every run proves: at most five minutes."""
     install_host_tools(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(SimpleHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         assert isinstance(self.server, _Server)
-        self.server.site.asked.append(self.path)
+        # apt asks for what lies beside its index as /./
+        self.server.site.asked.append(posixpath.normpath(self.path))
 
     def log_error(self, *_: object) -> None:
         """The client says what went wrong."""
