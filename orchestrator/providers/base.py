@@ -21,6 +21,15 @@ class LabIdentity:
     owner: str
 
 
+def unusable(nodes: Sequence[Node]) -> list[Problem]:
+    """The nodes that are missing or broken, as the problems they are for whoever needs all of them."""
+    return [
+        Problem(f"is {node.state}{f' ({node.detail})' if node.detail else ''}", node.name, "labctl provision")
+        for node in nodes
+        if node.state in ("missing", "broken")
+    ]
+
+
 class Provider(Protocol):
     """Machines of one kind. `phase` is the phase that the caller has opened and under which events are emitted.
 

@@ -15,6 +15,7 @@ from orchestrator.errors import HostError, LabError, Problem, ProviderError
 from orchestrator.events import Emit, Step
 from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.providers import container_spec as spec
+from orchestrator.providers.base import unusable
 from orchestrator.providers.container_removal import Together, failure
 
 if TYPE_CHECKING:
@@ -58,11 +59,7 @@ def disk_problem(needed: int, free: int, path: str) -> Problem | None:
 
 def state_problems(nodes: Sequence[Node]) -> list[Problem]:
     """Why nodes in these states cannot be taken as one point in time."""
-    found = [
-        Problem(f"is {node.state}{f' ({node.detail})' if node.detail else ''}", node.name, "labctl provision")
-        for node in nodes
-        if node.state in ("missing", "broken")
-    ]
+    found = unusable(nodes)
     if not found and (off := [node.name for node in nodes if node.state != "running"]):
         found = [Problem("only running machines can be saved", ", ".join(off), "labctl start")]
     return found

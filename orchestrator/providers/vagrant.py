@@ -27,7 +27,7 @@ from orchestrator.providers import (
     vagrant_snapshots,
     vagrantfile,
 )
-from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.base import LabIdentity, unusable
 from orchestrator.providers.machines import Hypervisor, Machine
 
 UP_SECONDS = 3600
@@ -130,7 +130,7 @@ class VagrantProvider:
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
         """Shut the machines down, keep all their disks, boot those that ran again."""
         self._hypervisor.open(emit, phase)
-        if found := vagrant_snapshots.state_problems(self.nodes(plan)):
+        if found := unusable(self.nodes(plan)):
             raise ProviderError("the lab cannot be saved as it is", problems=found)
         there = self._of(plan)
         self._relink(lab, there.values())

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
-from orchestrator.errors import Problem, ProviderError
-from orchestrator.model import Node, Plan
+from orchestrator.errors import ProviderError
+from orchestrator.model import Plan
 from orchestrator.providers.machines import Machine
 
 # Whatever else is called differently: a user's own snapshots are never touched.
 PREFIX = "labctl."
-
-
-def state_problems(nodes: Sequence[Node]) -> list[Problem]:
-    """Why machines in these states cannot be kept."""
-    return [
-        Problem(f"is {node.state}{f' ({node.detail})' if node.detail else ''}", node.name, "labctl provision")
-        for node in nodes
-        if node.state in ("missing", "broken")
-    ]
 
 
 def names_in(listing: str) -> list[str]:
