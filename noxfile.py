@@ -36,6 +36,12 @@ def install_host_tools(session: nox.Session) -> None:
         session.run("apt-get", "install", "-qq", "--no-install-recommends", *missing, external=True, env=quiet)
 
 
+def prove(session: nox.Session, directory: str, timeout: int, *arguments: str) -> None:
+    """Run the tests of a directory that need the host's tools; `timeout` bounds each test, in seconds."""
+    install_host_tools(session)
+    session.run("pytest", directory, *arguments, f"--timeout={timeout}", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and types of code, playbooks and roles, with nothing skipped."""
@@ -63,22 +69,19 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Decisions, contracts and golden files: no network, no machine, no Ansible run."""
     # What the command line promises depends on what the host has.
-    install_host_tools(session)
-    session.run("pytest", "tests/unit", "tests/contract", "--timeout=120", *session.posargs)
+    prove(session, "tests/unit", 120, "tests/contract")
 
 
 @nox.session
 def bundle(session: nox.Session) -> None:
     """The offline bundle, built if it is not cached, and the providers, on real containers."""
-    install_host_tools(session)
-    session.run("pytest", "tests/integration", "--timeout=1800", *session.posargs)
+    prove(session, "tests/integration", 1800)
 
 
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Whole labs as a user makes them."""
-    install_host_tools(session)
-    session.run("pytest", "tests/e2e", "--timeout=1800", *session.posargs)
+    prove(session, "tests/e2e", 1800)
 
 
 @nox.session
@@ -88,7 +91,7 @@ def molecule(session: nox.Session) -> None:
     scenarios = sorted(Path("molecule").glob("*/molecule.yml"))
     on_containers = [file.parent.name for file in scenarios if "shared_vm" not in file.read_text()]
 
-    def prove(role: str) -> bool:
+    def test(role: str) -> bool:
         log, started = Path(".nox", f"molecule-{role}.log"), time.monotonic()
         argv = ("molecule", "test", "--no-command-borders", "-s", role)
         try:
@@ -104,7 +107,7 @@ def molecule(session: nox.Session) -> None:
     Path(".nox").mkdir(exist_ok=True)
     # One scenario waits for its nodes about half of its time.
     with ThreadPoolExecutor(2) as pool:
-        failed = [role for role, good in zip(roles, pool.map(prove, roles), strict=True) if not good]
+        failed = [role for role, good in zip(roles, pool.map(test, roles), strict=True) if not good]
     for role in failed:
         session.warn("\n".join(Path(".nox", f"molecule-{role}.log").read_text().splitlines()[-80:]))
     if failed:
@@ -114,57 +117,49 @@ def molecule(session: nox.Session) -> None:
 @nox.session
 def life_cycle(session: nox.Session) -> None:
     """Phases, snapshots and upgrade of a real lab: `./test life_cycle`."""
-    install_host_tools(session)
-    session.run("pytest", "tests/life_cycle", "--timeout=1800", *session.posargs)
+    prove(session, "tests/life_cycle", 1800)
 
 
 @nox.session
 def drift_sample(session: nox.Session) -> None:
-    """The breaks that every run proves: at most five minutes."""
-    install_host_tools(session)
-    session.run("pytest", "tests/drift", "-k", "representative", "--timeout=1800", *session.posargs)
+    """One break of each kind: meant for every run, at most five minutes."""
+    prove(session, "tests/drift", 1800, "-k", "representative")
 
 
 @nox.session
 def drift(session: nox.Session) -> None:
     """Every way to break a lab, found by verify under the right check: `./test drift`."""
-    install_host_tools(session)
-    session.run("pytest", "tests/drift", "-rs", "--timeout=3600", *session.posargs)
+    prove(session, "tests/drift", 3600, "-rs")
 
 
 @nox.session
 def faults_sample(session: nox.Session) -> None:
-    """The faults that every run proves: at most four minutes."""
-    install_host_tools(session)
-    session.run("pytest", "tests/faults", "-k", "representative", "--timeout=1800", *session.posargs)
+    """One fault of each kind: meant for every run, at most four minutes."""
+    prove(session, "tests/faults", 1800, "-k", "representative")
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
     """Every fault, done to real labs: healed by plain provision, or refused with a remedy that works."""
-    install_host_tools(session)
-    session.run("pytest", "tests/faults", "-rs", "--timeout=3600", *session.posargs)
+    prove(session, "tests/faults", 3600, "-rs")
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
     """What only repetition proves, for a quiet machine and some hours: `./test soak`; results in bench/results."""
-    install_host_tools(session)
-    session.run("pytest", "tests/soak", "--timeout=36000", *session.posargs)
+    prove(session, "tests/soak", 36000)
 
 
 @nox.session
 def drills_sample(session: nox.Session) -> None:
     """One drill of each kind, proved on a real lab: at most four minutes."""
-    install_host_tools(session)
-    session.run("pytest", "tests/drills", "-k", "sample", "--timeout=1800", *session.posargs)
+    prove(session, "tests/drills", 1800, "-k", "sample")
 
 
 @nox.session
 def drills(session: nox.Session) -> None:
     """Every drill, proved on a real lab: `./test drills`."""
-    install_host_tools(session)
-    session.run("pytest", "tests/drills", "-rs", "--timeout=3600", *session.posargs)
+    prove(session, "tests/drills", 3600, "-rs")
 
 
 @nox.session
