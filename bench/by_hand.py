@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from orchestrator import bundle, paths, spec  # noqa: E402
+from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES  # noqa: E402
 from orchestrator.events import discard  # noqa: E402
 from orchestrator.model import Node, Plan  # noqa: E402
 from orchestrator.paths import LabDir  # noqa: E402
@@ -50,7 +51,7 @@ apt-get -qq update
 apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends {packages} >/dev/null
 apt-mark hold kubelet kubeadm kubectl >/dev/null
 systemctl enable -q --now docker kubelet
-curl -sS {url}/images.tar | docker load -q >/dev/null
+curl -sS {url}/{images} | docker load -q >/dev/null
 """
 
 INIT = """set -e
@@ -122,15 +123,20 @@ def build(plan: Plan, directory: LabDir, found: bundle.BundleInfo, together: boo
     assert kubernetes is not None
     hosts = "".join(f"{node.address} {node.name}\\n" for node in plan.nodes)
     with bundle.serve(found, plan.network.gateway, 60080) as served:
-        prepare = PREPARE.format(
-            key=found.key_file.read_text().strip(),
-            url=served.url,
-            driver=kubernetes.cgroup_driver,
-            oci=provider.capabilities().oci_runtime,
-            hosts=hosts,
-            packages=PACKAGES,
+        hands.on_all(
+            {
+                node.name: PREPARE.format(
+                    key=found.key_file.read_text().strip(),
+                    url=served.url,
+                    driver=kubernetes.cgroup_driver,
+                    oci=provider.capabilities().oci_runtime,
+                    hosts=hosts,
+                    packages=PACKAGES,
+                    images=ALL_IMAGES if node is plan.control_plane else WORKER_IMAGES,
+                )
+                for node in plan.nodes
+            }
         )
-        hands.on_all({node.name: prepare for node in plan.nodes})
     head = plan.control_plane.name
     join = hands.on(
         head,

@@ -46,7 +46,10 @@ def build(
             },
         },
         "control_plane": {"hosts": [node.name for node in present if node.role == "control_plane"]},
-        "workers": {"hosts": [node.name for node in present if node.role == "worker"]},
+        "workers": {
+            "hosts": [node.name for node in present if node.role == "worker"],
+            "vars": _archive_variables(access.worker_archive_url, access.worker_archive_sha256) if access else {},
+        },
     }
 
 
@@ -55,6 +58,7 @@ def variables_of(inventory: Mapping[str, Any], node: str) -> dict[str, Any]:
     groups = [name for name in ("control_plane", "workers") if node in inventory[name]["hosts"]]
     return {
         **inventory["cluster"]["vars"],
+        **{name: value for group in groups for name, value in inventory[group].get("vars", {}).items()},
         **inventory["_meta"]["hostvars"][node],
         "inventory_hostname": node,
         "group_names": ["cluster", *groups],
@@ -162,11 +166,15 @@ def _source_variables(access: SourceAccess) -> dict[str, Any]:
     if access.calico_manifest:
         variables["calico_manifest"] = access.calico_manifest
         variables["calico_manifest_sha256"] = access.calico_manifest_sha256
-    if access.image_archive_url:
-        for runtime in ("docker", "containerd"):
-            variables[f"{runtime}_image_archive_url"] = access.image_archive_url
-            variables[f"{runtime}_image_archive_sha256"] = access.image_archive_sha256
-    return variables
+    return variables | _archive_variables(access.image_archive_url, access.image_archive_sha256)
+
+
+def _archive_variables(url: str, sha256: str) -> dict[str, Any]:
+    """The archive of images that a node loads, for whichever runtime it has."""
+    if not url:
+        return {}
+    values = {"image_archive_url": url, "image_archive_sha256": sha256}
+    return {f"{runtime}_{name}": value for runtime in ("docker", "containerd") for name, value in values.items()}
 
 
 def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: Capabilities) -> dict[str, Any]:

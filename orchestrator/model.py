@@ -210,7 +210,8 @@ class SourceAccess:
     """How nodes reach packages and images right now; what a served bundle or a mirror answers to.
 
     `key_file` is a path on this host (bundle, mirror); `key_url` is where a node fetches the key
-    itself (community). Empty strings mean: this kind of source has no such thing.
+    itself (community). `worker_archive_url` is the part of the image archive that workers need. Empty strings
+    mean: this kind of source has no such thing.
     """
 
     apt_url: str
@@ -220,6 +221,8 @@ class SourceAccess:
     key_url: str = ""
     image_archive_url: str = ""
     image_archive_sha256: str = ""
+    worker_archive_url: str = ""
+    worker_archive_sha256: str = ""
     calico_manifest: str = ""
     calico_manifest_sha256: str = ""
 

@@ -261,9 +261,7 @@ def _pack(
         repos.index_apt(root, work, staged / "apt")
         repos.index_rpm(root, staged / "rpm")
     with progress.step("images") as detail:
-        images.build(
-            root, inputs, closures, compiled, root.path.parent / "layers", staged / "images.tar", detail.append
-        )
+        images.build(root, inputs, closures, compiled, root.path.parent / "layers", staged, detail.append)
     with progress.step("sums"):
         shutil.copyfile(compiled / "kubectl", staged / "bin" / "kubectl")
         (staged / "bin" / "kubectl").chmod(0o755)

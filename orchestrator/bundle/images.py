@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.bundle import packages
+from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES
 from orchestrator.bundle.packages import Closure
 from orchestrator.bundle.recipe import ImageRecipe, Recipe
 from orchestrator.bundle.root import BuildRoot
@@ -224,7 +225,10 @@ def build(
     target: Path,
     tick: Callable[[str], None],
 ) -> None:
-    """Make all images of the recipe and write them to `target`; `closures` has `base` and one entry per reference."""
+    """Make all images of the recipe and write their archives into the directory `target`.
+
+    `closures` has `base` and one entry per reference.
+    """
     work.mkdir(parents=True, exist_ok=True)
     base = base_layer(root, recipe, closures["base"], work / "base.tar")
     finished = []
@@ -233,4 +237,6 @@ def build(
         own = closures[image.ref].without(closures["base"], recipe.omit) if image.packages else Closure({})
         layer = package_layer(root, recipe, own, image, compiled, work / f"{number}.tar")
         finished.append((image, (layer,) if image.scratch else (base, layer)))
-    write_archive(finished, recipe, target)
+    write_archive(finished, recipe, target / ALL_IMAGES)
+    # Every node unpacks its archive: what only the control plane runs is half of it.
+    write_archive([one for one in finished if not one[0].control_plane], recipe, target / WORKER_IMAGES)

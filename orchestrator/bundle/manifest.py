@@ -14,6 +14,9 @@ from orchestrator.errors import HostError, LabError, Problem
 SCHEMA = "labctl/bundle/v1"
 MANIFEST = "manifest.json"
 REBUILD = "labctl bundle build"
+# Archives of images: for the control plane, which may run anything, and for the workers.
+ALL_IMAGES = "images.tar"
+WORKER_IMAGES = "worker-images.tar"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class BundleInfo:
     """What a bundle says of itself, and where it lies.
 
     `packages` maps the names in the apt repository to their versions, `rpms` those of the rpm repository;
-    `images` are references in images.tar.
+    `images` are references in images.tar; worker-images.tar, which a bundle may lack, holds those of them that a
+    worker needs.
     """
 
     id: str
@@ -61,11 +65,15 @@ class BundleInfo:
 
     @property
     def image_archive(self) -> Path:
-        return self.path / "images.tar"
+        return self.path / ALL_IMAGES
 
     @property
     def image_archive_sha256(self) -> str:
-        return next((file.sha256 for file in self.files if file.path == "images.tar"), "")
+        return self.sha256_of(ALL_IMAGES)
+
+    def sha256_of(self, name: str) -> str:
+        """The sum that the manifest has of one file; empty when the bundle has no such file."""
+        return next((file.sha256 for file in self.files if file.path == name), "")
 
     @property
     def kubectl(self) -> Path:

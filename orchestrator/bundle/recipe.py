@@ -45,10 +45,14 @@ class RpmTwin:
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """An image: unpacked Debian packages over the shared base (or nothing, when `scratch`), then files and links."""
+    """An image: unpacked Debian packages over the shared base (or nothing, when `scratch`), then files and links.
+
+    `control_plane`: only the control plane runs it, so the workers' archive leaves it out.
+    """
 
     ref: str
     scratch: bool = False
+    control_plane: bool = False
     packages: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)

@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator import bundle, paths
-from orchestrator.bundle import BundleInfo
+from orchestrator.bundle import BundleInfo, manifest
 from orchestrator.errors import HostError
 from orchestrator.events import Emit, Note, phase
-from orchestrator.model import Plan, SourceAccess
+from orchestrator.model import Plan, SourceAccess, SourcePlan
 from orchestrator.paths import LabDir
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.observe import MIRROR_SECONDS, mirror_info
@@ -61,15 +61,13 @@ def serving(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]
         return
     if source.kind == "mirror":
         key = _mirror_key(source.key_url or f"{source.url}/key.asc", directory)
-        archive = source.image_archive_url or ""
-        sha256 = mirror_info(source.url or "").image_archive_sha256 if archive else ""
-        yield _with_key(reached, str(key), archive, sha256)
+        yield replace(reached, key_file=str(key), key_url="", **_mirror_archives(source))
         return
     found = planned_bundle(plan)
     with bundle.serve(found, plan.network.gateway, urlsplit(source.url or "").port or 80):
         emit(Note(phase="converge", text=f"serving packages to the nodes at {source.url}"))
         key = labs.write_private_copy(found.key_file, directory.root / "bundle-key.asc")
-        yield _with_key(reached, str(key), f"{source.url}/images.tar", found.image_archive_sha256)
+        yield replace(reached, key_file=str(key), key_url="", **_archives(source.url or "", found))
 
 
 def _calico(manifest: Path) -> dict[str, str]:
@@ -106,7 +104,19 @@ def _mirror_key(url: str, directory: LabDir) -> Path:
     return directory.root / "mirror-key.asc"
 
 
-def _with_key(reached: SourceAccess, key: str, archive: str, sha256: str) -> SourceAccess:
-    return replace(
-        reached, key_file=key, key_url="", image_archive_url=archive, image_archive_sha256=sha256 if archive else ""
-    )
+def _archives(base: str, found: BundleInfo) -> dict[str, str]:
+    """The image archives below `base`, with their sums; a bundle of an earlier layout has none for the workers."""
+    archives = {"image_archive": manifest.ALL_IMAGES, "worker_archive": manifest.WORKER_IMAGES}
+    present = {key: name for key, name in archives.items() if found.sha256_of(name)}
+    urls = {f"{key}_url": f"{base}/{name}" for key, name in present.items()}
+    return urls | {f"{key}_sha256": found.sha256_of(name) for key, name in present.items()}
+
+
+def _mirror_archives(source: SourcePlan) -> dict[str, str]:
+    """The mirror's own archives, or the one that lab.yml names in their place, whose sum the mirror must know."""
+    if not source.image_archive_url:
+        return {}
+    found = mirror_info(source.url or "")
+    if source.image_archive_url == f"{source.url}/{manifest.ALL_IMAGES}":
+        return _archives(source.url or "", found)
+    return {"image_archive_url": source.image_archive_url, "image_archive_sha256": found.image_archive_sha256}

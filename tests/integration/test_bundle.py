@@ -105,6 +105,17 @@ def test_archive_holds_every_image_of_the_manifest(built: BundleInfo) -> None:
     assert images.references(built.image_archive) == list(built.images) == list(recipe.load().references)
 
 
+def test_the_workers_archive_leaves_out_what_only_the_control_plane_runs(built: BundleInfo) -> None:
+    left_out = set(built.images) - set(images.references(built.path / manifest.WORKER_IMAGES))
+    assert {ref.split("/")[-1].split(":")[0] for ref in left_out} == {
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "etcd",
+    }
+    assert built.sha256_of(manifest.WORKER_IMAGES)
+
+
 def test_kubectl_runs_on_this_host(built: BundleInfo) -> None:
     assert "v1.20.2" in proc.run([str(built.kubectl), "version", "--client", "--short"]).stdout
 
