@@ -23,6 +23,7 @@ from orchestrator import inventory, paths, spec
 from orchestrator.events import Event, Note, Step
 from orchestrator.model import NodePlan, Plan
 from orchestrator.paths import LabDir
+from orchestrator.providers import ssh_access
 from orchestrator.providers.containers import ContainerProvider
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
@@ -78,6 +79,7 @@ def create() -> None:
         try:
             prepare.refuse(machines.preflight(plan))
             labs.save(DIRECTORY, plan)
+            ssh_access.ensure_node_key(DIRECTORY)
             machines.create(plan, DIRECTORY, say, "create")
         finally:
             machines.close(say, "close")
@@ -102,6 +104,7 @@ def serve() -> None:
             private_key=DIRECTORY.private_key,
             known_hosts=DIRECTORY.known_hosts,
             control_dir=paths.runtime_dir() / plan.uuid[:8],
+            node_key=DIRECTORY.node_key,
         )
         fresh = INVENTORY.with_suffix(".new")
         fresh.write_text(yaml.safe_dump(as_file(document)), encoding="utf-8")
@@ -114,7 +117,13 @@ def as_file(document: dict[str, Any]) -> dict[str, Any]:
     """A dynamic inventory's document in the shape of an inventory file; becoming root is for testinfra."""
     hosts = document["_meta"]["hostvars"]
     groups = ("control_plane", "workers")
-    children = {group: {"hosts": {host: hosts[host] for host in document[group]["hosts"]}} for group in groups}
+    children = {
+        group: {
+            "hosts": {host: hosts[host] for host in document[group]["hosts"]},
+            "vars": document[group].get("vars", {}),
+        }
+        for group in groups
+    }
     variables = {**document["cluster"]["vars"], "ansible_become": True}
     return {"cluster": {"children": children, "vars": variables}}
 
