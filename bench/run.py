@@ -62,11 +62,16 @@ def memory(uuid: str) -> float:
 def containers(uuid: str) -> list[str]:
     """Ids of the containers that are nodes of this lab."""
     sys.path.insert(0, str(ROOT))
+    from orchestrator.events import discard
     from orchestrator.providers import engine
 
     attached = engine.attach()
     assert attached is not None
-    return [one["Id"] for one in attached.api.containers(filters={"label": [f"labctl.uuid={uuid}"]})]
+    try:
+        return [one["Id"] for one in attached.api.containers(filters={"label": [f"labctl.uuid={uuid}"]})]
+    finally:
+        # Whoever holds on to the engine keeps the last destroy from ending it.
+        attached.close(discard, "bench")
 
 
 def warm(home: Path, env: dict[str, str]) -> dict[str, Any]:
