@@ -18,6 +18,8 @@ from orchestrator.spec import source
 from .schema import Answer, DrillFile, Goal, Needs, Proof, Symptom, Text
 
 PLAYBOOKS = ("inject", "solution", "wrong", "restore")
+# What a drill makes in its own namespace goes with the namespace: only the rest has to be put back.
+OPTIONAL = ("restore",)
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 
 
@@ -45,6 +47,7 @@ class Drill:
     task: Text
     hints: tuple[Text, ...]
     questions: tuple[Question, ...]
+    power_off: bool
     symptom: Symptom | None
     goals: tuple[Goal, ...]
     explain: Text
@@ -81,7 +84,8 @@ def load(directory: Path, known_checks: Collection[str] = ()) -> Drill:
         raise SpecError(f"{directory} has no drill.yml", fix="see docs/how-to/write-a-drill.md", problems=problems)
     found, document = _read(file, f"{slug}/drill.yml", problems)
     for name in PLAYBOOKS:
-        problems += _playbook_problems(directory / f"{name}.yml", f"{slug}/{name}.yml")
+        if name not in OPTIONAL or (directory / f"{name}.yml").exists():
+            problems += _playbook_problems(directory / f"{name}.yml", f"{slug}/{name}.yml")
     own = _own_ids(directory / "grade.py", f"{slug}/grade.py", problems)
     if found is not None:
         problems += _rules(found, document, own, known_checks)
@@ -101,6 +105,7 @@ def load(directory: Path, known_checks: Collection[str] = ()) -> Drill:
         task=found.task,
         hints=found.hints,
         questions=tuple(Question(one.ask, one.answer) for one in found.observe),
+        power_off=found.power_off,
         symptom=found.symptom,
         goals=found.grade,
         explain=found.explain,

@@ -131,6 +131,7 @@ class DrillFile(Section):
     task: Text
     hints: tuple[Text, ...] = Field(min_length=3, max_length=3, description="three hints, the last nearly the solution")
     observe: tuple[Observation, ...] = Field((), max_length=5, description="questions about what can be seen")
+    power_off: bool = Field(False, description="labctl switches the drill's worker off after inject")
     symptom: Symptom | None = Field(None, description="what labctl waits for after inject")
     grade: tuple[Goal, ...] = Field(min_length=1, max_length=10, description="what must be right in the end")
     explain: Text

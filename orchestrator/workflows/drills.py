@@ -8,6 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from orchestrator.drills.catalogue import filled, impossible, names
 from orchestrator.drills.grading import contains, same_answer
 from orchestrator.errors import ConvergeError, Problem, ProviderError, SpecError, VerifyError
 from orchestrator.events import Emit, Note, Step, phase
-from orchestrator.workflows import access
+from orchestrator.workflows import access, power
 from orchestrator.workflows import exec as everywhere
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
@@ -27,6 +28,8 @@ from orchestrator.workflows.verify import check_only, prove, verify_lab
 # Where a drill's objects live, and where it keeps what it takes away from a node.
 NAMESPACE = "drill"
 SAVED = "/var/lib/labctl-drill"
+# Where it puts files that a student works with.
+BENCH = "/root/drill"
 ADMIN = "/etc/kubernetes/admin.conf"
 
 PLAYBOOK_SECONDS = 180.0
@@ -42,8 +45,15 @@ kubectl create namespace {NAMESPACE} 2>/dev/null || true
 for i in $(seq 100); do kubectl -n {NAMESPACE} get serviceaccount default >/dev/null 2>&1 && exit 0; sleep 0.2; done
 exit 1
 """
+# Kubernetes lets a deleted namespace lie for 5 seconds: the sooner it is told, the less is waited for in the end.
+_BEGIN_SWEEP = f"""\
+[ -e {ADMIN} ] || exit 0
+export KUBECONFIG={ADMIN}
+kubectl --request-timeout=5s delete namespace {NAMESPACE} --ignore-not-found --wait=false >/dev/null 2>&1
+exit 0
+"""
 _SWEEP = f"""\
-rm -rf {SAVED}
+rm -rf {SAVED} {BENCH}
 [ -e {ADMIN} ] || exit 0
 export KUBECONFIG={ADMIN}
 kubectl get namespace {NAMESPACE} >/dev/null 2>&1 || exit 0
@@ -159,7 +169,7 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, language: str,
     with labs.exclusive(lab.directory, "drill start"):
         progress = read(lab).begin(slug, str(drill.directory), time.time())
         again = read(lab).current is not None
-        _refuse_stopped(lab)
+        _refuse_stopped(lab, drill if again else None)
         if not drill.proved:
             emit(Note(phase="drill", text=f"{slug} was not proved on a real lab yet; `labctl drill reset` undoes it"))
         if not again:
@@ -168,6 +178,8 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, language: str,
         with phase(emit, "drill", f"Break the lab: {slug}"):
             _on_every_node(lab, _PREPARE, "prepare the drill")
             _play(lab, drill, "inject", emit)
+        if drill.power_off:
+            power.cut(lab, names(lab.plan)["worker"], emit)
         _write(lab, progress.opened(time.time()))
         if wait and drill.symptom:
             _await_symptom(lab, drill, language, emit)
@@ -186,7 +198,7 @@ def check(lab: Lab, *, emit: Emit, given: Path | None = None) -> Verdict:
     """Grade the student's repair. Raises SpecError when no drill is open, ProviderError when the lab is halted."""
     with labs.exclusive(lab.directory, "drill check"):
         drill, progress = opened(lab, given)
-        _refuse_stopped(lab)
+        _refuse_stopped(lab, drill)
         findings = _grade(lab, drill, emit)
         solved = all(finding.reached for finding in findings)
         fresh = _write(lab, progress.checked(solved, time.time(), "student"))
@@ -213,8 +225,10 @@ def solve(lab: Lab, *, emit: Emit, given: Path | None = None) -> Verdict:
     """Repair the lab with the drill's own solution and grade it."""
     with labs.exclusive(lab.directory, "drill solve"):
         drill, progress = opened(lab, given)
-        _refuse_stopped(lab)
+        _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("solving"))
+        if drill.power_off:
+            power.bring_up(lab, emit)
         with phase(emit, "drill", f"Repair it: {drill.slug}"):
             _play(lab, drill, "solution", emit)
         deadline = time.monotonic() + drill.proof.recovery
@@ -240,10 +254,16 @@ def reset(lab: Lab, *, emit: Emit, given: Path | None = None) -> str:
     """Put everything back and prove the lab; the drill's name. Raises VerifyError when the lab is not as before."""
     with labs.exclusive(lab.directory, "drill reset"):
         drill, progress = opened(lab, given)
-        _refuse_stopped(lab)
+        _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("resetting"))
+        if drill.power_off and power.stopped(lab):
+            power.bring_up(lab, emit)
         with phase(emit, "drill", f"Put everything back: {drill.slug}"):
-            _play(lab, drill, "restore", emit)
+            # In vain where the playbook has to bring the API server back: the namespace is deleted again below.
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(_on_every_node, lab, _BEGIN_SWEEP, "delete the drill's namespace")
+                if drill.playbook("restore").exists():
+                    _play(lab, drill, "restore", emit)
             _on_every_node(lab, _SWEEP, "remove the drill's traces")
         report = prove(lab, emit)
         if not report.ok:
@@ -267,10 +287,11 @@ def _allowed(lab: Lab, slug: str, given: Path | None) -> Drill:
     return drill
 
 
-def _refuse_stopped(lab: Lab) -> None:
-    """Raise ProviderError unless every machine runs."""
+def _refuse_stopped(lab: Lab, drill: Drill | None = None) -> None:
+    """Raise ProviderError unless every machine runs, but for the one that the drill has switched off."""
+    off = names(lab.plan)["worker"] if drill and drill.power_off else ""
     reported = {node.name: node.state for node in access.reported(lab)}
-    down = [f"{node.name} is {reported.get(node.name, 'missing')}" for node in lab.plan.nodes]
+    down = [f"{node.name} is {reported.get(node.name, 'missing')}" for node in lab.plan.nodes if node.name != off]
     down = [text for text in down if not text.endswith(" is running")]
     if down:
         raise ProviderError(f"a drill needs the whole lab: {', '.join(down)}", fix="labctl start")

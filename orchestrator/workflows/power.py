@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.errors import ProviderError
@@ -70,18 +70,34 @@ def start(lab: Lab, emit: Emit) -> Started:
     Raises ProviderError, HostError, ConvergeError, LockedError; a lab that stays unhealthy is a report that is not ok.
     """
     began = time.monotonic()
-    plan = lab.plan
     with labs.exclusive(lab.directory, "start"), labs.recorded(lab.directory, "start", emit) as told:
-        with access.opened(plan.provider, told) as provider:
-            with phase(told, "start", f"Start {plan.name}", steps=len(plan.nodes)):
-                prepare.refuse(provider.preflight(plan))
-                nodes = tuple(provider.start(plan, lab.directory, told, "start"))
-            sources.ensure(plan, told)
-            changed = converge(plan, lab.directory, told)
-            if plan.kubernetes is not None:
-                hand_over(plan, lab.directory, nodes, _decline, told)
-            report = prove(lab, told)
+        changed = bring_up(lab, told)
+        report = prove(lab, told)
         return Started(lab, report, time.monotonic() - began, changed)
+
+
+def bring_up(lab: Lab, emit: Emit) -> Mapping[str, int]:
+    """Start the machines that are off and apply the roles, for whoever holds the lab; tasks changed per node."""
+    plan = lab.plan
+    with access.opened(plan.provider, emit) as provider:
+        with phase(emit, "start", f"Start {plan.name}", steps=len(plan.nodes)):
+            prepare.refuse(provider.preflight(plan))
+            nodes = tuple(provider.start(plan, lab.directory, emit, "start"))
+        sources.ensure(plan, emit)
+        changed = converge(plan, lab.directory, emit)
+        if plan.kubernetes is not None:
+            hand_over(plan, lab.directory, nodes, _decline, emit)
+        return changed
+
+
+def cut(lab: Lab, name: str, emit: Emit) -> None:
+    """Switch one machine off, for whoever holds the lab."""
+    plan = lab.plan
+    alone = replace(plan, nodes=tuple(node for node in plan.nodes if node.name == name))
+    with access.opened(plan.provider, emit) as provider, phase(emit, "power", f"Switch {name} off"):
+        for node in provider.nodes(alone):
+            ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
+        provider.halt(alone, emit, "power")
 
 
 def _decline(question: str) -> bool:

@@ -108,6 +108,13 @@ def test_what_cannot_be_meant_is_refused(copy: Path, old: str, new: str, words: 
     assert any(words in what for what in problems(copy).values()), problems(copy)
 
 
+def test_only_what_puts_things_back_may_be_missing(copy: Path) -> None:
+    (copy / "restore.yml").unlink()
+    assert load(copy, known_checks()).slug == "kubelet-down"
+    (copy / "solution.yml").unlink()
+    assert problems(copy) == {"kubelet-down/solution.yml": "the playbook is missing"}
+
+
 def test_a_check_of_its_own_must_be_python_and_a_goal(copy: Path) -> None:
     spoil(copy, 'id="drill.pod_gone"', 'id="pod.gone"', "grade.py")
     assert any("must start with drill." in what for what in problems(copy).values())
