@@ -259,6 +259,7 @@ class SourceContent:
     has_calico: bool = False
     has_coredns: bool = False
     has_cri_dockerd: bool = False
+    has_crictl: bool = False
     calico_version: str | None = None
     containerd: str = ""
 

@@ -30,8 +30,8 @@ class Chosen:
 class Wanted:
     """What the source must offer: version (`auto`, `oldest`, minor or full), images, and a request to test it with.
 
-    `any_runtime` says that the runtime is a default, which may give way; `kept` that the version is the
-    one the lab already runs.
+    `any_runtime` says that the runtime is a default, which may give way; `any_crictl` that it is tested as if every
+    source had crictl; `kept` that the version is the one the lab already runs.
     """
 
     version: str
@@ -39,6 +39,7 @@ class Wanted:
     any_runtime: bool
     calico: bool = False
     coredns: bool = False
+    any_crictl: bool = False
     kubernetes: bool = True
     kept: bool = False
 
@@ -62,7 +63,13 @@ class Wanted:
     def can_run(self, version: str, catalog: Catalog, content: SourceContent | None = None) -> bool:
         """Whether the nodes can run this version, with containerd where the runtime may give way."""
         request = with_content(replace(self.request, version=version), content)
-        return runs(request, catalog) or (self.any_runtime and runs(replace(request, runtime="containerd"), catalog))
+        release = catalog.release(version)
+        # kubeadm asks every runtime but the dockershim through crictl, which the community's kubeadm depends on.
+        crictl = content is None or content.has_crictl or self.any_crictl
+        dockershim = release is not None and release.dockershim and request.runtime == "docker"
+        return ((crictl or dockershim) and runs(request, catalog)) or (
+            self.any_runtime and crictl and runs(replace(request, runtime="containerd"), catalog)
+        )
 
 
 def with_content(request: Request, content: SourceContent | None) -> Request:
@@ -199,16 +206,21 @@ def _explain(asked: str, wanted: Wanted, observed: Observed, catalog: Catalog, l
         what, fix = _missing(asked, observed)
         ledger.lack(what, fix, ledger.spec.at("packages.source"))
         return
-    for field, images, plainer in (
-        ("kubernetes.cni", "Calico's images", replace(wanted, calico=False)),
-        ("kubernetes.dns", "CoreDNS's image", replace(wanted, coredns=False)),
+    for field, missing, other, plainer in (
+        ("kubernetes.cni", "Calico's images", "bridge_cni (or auto)", replace(wanted, calico=False)),
+        ("kubernetes.dns", "CoreDNS's image", "dnsmasq (or auto)", replace(wanted, coredns=False)),
+        (
+            "kubernetes.runtime",
+            "crictl (cri-tools), through which kubeadm asks containerd,",
+            "docker",
+            replace(wanted, any_crictl=True),
+        ),
     ):
         if plainer != wanted and _would(asked, plainer, observed, catalog):
-            other = "bridge_cni" if field == "kubernetes.cni" else "dnsmasq"
             ledger.refuse(
                 field,
-                f"{images} cannot be had: {_contents(asked, observed, catalog)}",
-                f"{field}: {other} (or auto), or `labctl bundle import` a bundle that has them",
+                f"{missing} cannot be had: {_contents(asked, observed, catalog)}",
+                f"{field}: {other}, or `labctl bundle import` a bundle with what is missing",
             )
             return
     if wanted.version in ("auto", "oldest"):

@@ -104,7 +104,8 @@ def content_of(found: BundleInfo) -> SourceContent:
         images=found.images,
         has_calico=found.has_calico,
         has_coredns=found.has_coredns,
-        has_cri_dockerd=any(name == "cri-dockerd" for name in found.packages),
+        has_cri_dockerd="cri-dockerd" in found.packages,
+        has_crictl="cri-tools" in found.packages,
     )
 
 

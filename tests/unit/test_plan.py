@@ -131,7 +131,7 @@ class TestRuntime:
         assert "no dockershim" in reason(lab, "kubernetes.runtime")
 
     def test_docker_stays_when_the_bundle_carries_cri_dockerd(self, observe: Observe) -> None:
-        lab = planned("", observe(bundles=(SourceContent("b", "1.30.1", has_cri_dockerd=True),)))
+        lab = planned("", observe(bundles=(SourceContent("b", "1.30.1", has_cri_dockerd=True, has_crictl=True),)))
         assert lab.kubernetes
         assert lab.kubernetes.runtime == "docker"
         assert lab.kubernetes.cri_socket == "unix:///var/run/cri-dockerd.sock"

@@ -66,6 +66,14 @@ WRONG = [
         '"1.35.8"',
         id="containerd",
     ),
+    pytest.param(
+        "kubernetes: {runtime: containerd}",
+        {},
+        "kubernetes.runtime",
+        "crictl (cri-tools), through which kubeadm asks containerd, cannot be had",
+        "kubernetes.runtime: docker",
+        id="containerd-without-crictl",
+    ),
     pytest.param("kubernetes: {cni: calico}", {}, "kubernetes.cni", "images cannot be had", "bridge_cni", id="calico"),
     pytest.param(
         'kubernetes: {cni: calico, version: "1.28"}',
@@ -205,7 +213,7 @@ class TestExistingLab:
     def test_what_its_machines_were_made_with_cannot_be_changed(
         self, text: str, field: str, existing: Plan, observe: Observe
     ) -> None:
-        bundles = (SourceContent("b", "1.20.2"), SourceContent("c", "1.21.0"))
+        bundles = (SourceContent("b", "1.20.2", has_crictl=True), SourceContent("c", "1.21.0"))
         error = refused(text, observe(existing=existing, bundles=bundles))
         assert error.exit_code == ExitCode.USAGE
         assert any(problem.where == f"lab.yml:1 {field}" for problem in error.problems)
