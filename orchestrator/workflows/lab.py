@@ -294,15 +294,28 @@ def last_run(directory: LabDir) -> Run | None:
     """The newest run of the journal; one that neither ended nor goes on is `killed`."""
     run: Run | None = None
     for entry in _journal(directory):
-        with contextlib.suppress(KeyError, TypeError):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
             if entry["event"] == "RunStarted":
-                going = Path("/proc", str(entry["pid"])).exists()
+                going = _holds(directory.lock, int(entry["pid"]))
                 run = Run(entry["verb"], entry["at"], result="running" if going else "killed")
             elif run and entry["event"] == "RunEnded":
                 run = replace(run, ended=entry["at"], result=entry["result"])
             elif run and entry["event"] == "PhaseEnded":
                 run = replace(run, phases=(*run.phases, entry["phase"]))
     return run
+
+
+def _holds(lock: Path, pid: int) -> bool:
+    """Whether this process holds the kernel's lock on the file: a number alone may have gone to another process.
+
+    The device is left out of the comparison: some file systems show another one there than to whoever opens the file.
+    """
+    try:
+        inode, held = lock.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return False
+    rows = [line.split() for line in held.splitlines()]
+    return any(row[1] == "FLOCK" and row[4] == str(pid) and row[5].endswith(f":{inode}") for row in rows)
 
 
 def _journal(directory: LabDir) -> Iterator[dict[str, Any]]:

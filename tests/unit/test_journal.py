@@ -63,3 +63,14 @@ def test_the_note_of_a_killed_holder_is_not_taken_for_the_holder(directory: LabD
         with pytest.raises(LockedError) as refused, labs.exclusive(directory, "halt"):
             pass
         assert "long gone" not in refused.value.message
+
+
+def test_a_run_goes_on_only_while_its_process_holds_the_lock(directory: LabDir) -> None:
+    killed(directory)
+    run = labs.last_run(directory)
+    assert run is not None
+    assert run.result == "killed", "a process of that number lives, and does not hold the lab"
+    with labs.exclusive(directory, "provision"), labs.recorded(directory, "provision", discard):
+        run = labs.last_run(directory)
+        assert run is not None
+        assert run.result == "running"
