@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +26,8 @@ healthy: after each fault `labctl verify` and `kubectl` on the machine itself ar
     LABCTL_FAULTS_TABLE=docs/faults.md ./test faults # and write what was found into the table below
 
 The seconds run from the fault to the end of the last `provision`, refusal and remedy among them. A dash stands where
-no run has been recorded yet: such a fault is defined and not yet proved. A lab without Kubernetes (bare) takes the
-faults that have nothing to do with it.
+no run has been recorded yet: such a fault is defined and not yet proved; `failed` stands where the last run of it did
+not end as it must. A lab without Kubernetes (bare) takes the faults that have nothing to do with it.
 
 | fault | lab | must be | found | seconds |
 |---|---|---|---|---|
@@ -51,7 +52,11 @@ def recorded(page: str) -> dict[str, tuple[str, str]]:
 
 
 def note(file: Path, case: Case, outcome: str, seconds: float) -> None:
-    """Put what was found into the page, at once: a run may be ended before its last case."""
-    found = recorded(file.read_text(encoding="utf-8")) if file.exists() else {}
-    found[case.id] = (outcome, f"{seconds:.0f}")
-    file.write_text(text(found), encoding="utf-8")
+    """Put what was found into the page, at once: a run may be ended before its last case, and two may write it."""
+    with file.open("a+", encoding="utf-8") as page:
+        fcntl.flock(page, fcntl.LOCK_EX)
+        page.seek(0)
+        found = recorded(page.read())
+        found[case.id] = (outcome, f"{seconds:.0f}")
+        page.truncate(0)
+        page.write(text(found))

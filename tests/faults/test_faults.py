@@ -68,10 +68,13 @@ def test_a_fault_is_healed_or_refused_with_a_remedy_that_works(
         if not (bench.state / "plan.json").exists():
             bench.mend()
         bench.remember()
+    began = time.monotonic()
     try:
         bench.bring_to(case.start)
         outcome, seconds = _endure(bench, case)
-    except BaseException:
+    except BaseException as problem:
+        if TABLE and isinstance(problem, Exception):
+            record.note(Path(TABLE), case, "failed", time.monotonic() - began)
         if case.undo:
             bench.on(case.place, case.undo)
         bench.mend()

@@ -22,6 +22,12 @@ from tests.faults.catalogue import Case, Kind, Moment, Start
 # What a healing or refusing command may take at most, and a moment be waited for, on two busy cores.
 DEADLINE = float(os.environ.get("LABCTL_FAULTS_DEADLINE", "600"))
 NODES = ("m-k8s", "w1-k8s")
+POD_SECONDS = 60.0
+LOOK = """
+export KUBECONFIG=/etc/kubernetes/admin.conf
+kubectl get nodes --no-headers | grep -cw Ready
+kubectl get pods -A --no-headers | grep -vcwE 'Running|Completed'
+"""
 SIGNALLED = (-signal.SIGKILL, -signal.SIGINT)
 
 
@@ -223,12 +229,11 @@ class Workbench:
         self.remember()
         if self.kind == "bare":
             return
-        ready = self.node(
-            "m-k8s",
-            "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes --no-headers | grep -cw Ready;"
-            "kubectl --kubeconfig /etc/kubernetes/admin.conf get pods -A --no-headers | grep -vcwE 'Running|Completed'",
-        ).stdout.split()
-        assert ready == [str(len(NODES)), "0"], ready
+        # The pods of a proof end within seconds after it.
+        deadline = time.monotonic() + POD_SECONDS
+        while (seen := self.node("m-k8s", LOOK).stdout.split()) != [str(len(NODES)), "0"]:
+            assert time.monotonic() < deadline, f"nodes that are Ready, pods that do not run: {seen}"
+            time.sleep(1)
 
     def mend(self) -> None:
         """After a case that went wrong: have a healthy lab again, a new one if need be."""

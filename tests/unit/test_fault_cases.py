@@ -63,3 +63,13 @@ def test_what_would_reach_a_shared_kernel_is_for_virtual_machines_only(word: str
 
 def test_the_page_of_faults_lists_every_case_as_it_is(golden: Callable[[str, Path], None]) -> None:
     golden(record.text(record.recorded(record.FILE.read_text(encoding="utf-8"))), record.FILE)
+
+
+def test_what_a_run_found_is_added_to_what_earlier_runs_found(tmp_path: Path) -> None:
+    page, (first, second) = tmp_path / "faults.md", CASES[:2]
+    record.note(page, first, "healed", 31.4)
+    record.note(page, second, "refused (4), healed after `labctl destroy`", 60)
+    record.note(page, first, "failed", 12)
+    found = {first.id: ("failed", "12"), second.id: ("refused (4), healed after `labctl destroy`", "60")}
+    assert record.recorded(page.read_text()) == found
+    assert page.read_text() == record.text(found)
