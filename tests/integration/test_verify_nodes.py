@@ -149,12 +149,13 @@ def test_a_node_whose_host_key_changed_is_not_trusted(lab: Lab, targets: list[Ta
     assert "host key is not the one" in verdicts(report)["machine.reachable", "w1-k8s"][1]
 
 
-def test_a_node_without_sudo_or_python_is_still_reported(
+def test_a_node_without_python_is_told_and_its_other_checks_still_answer(
     lab: Lab, targets: list[Target], broken: Callable[[str, str, str], None]
 ) -> None:
     broken("w1-k8s", "sudo mv /usr/bin/python3 /usr/bin/python3.away", "sudo mv /usr/bin/python3.away /usr/bin/python3")
     report = run_checks(lab.plan.name, targets, None, only=["machine", "network.mesh_ping"])
-    assert bad(report) == []
+    assert bad(report) == [("machine.python", "w1-k8s")]
+    assert "python3" in verdicts(report)["machine.python", "w1-k8s"][1]
 
 
 def test_a_frozen_node_costs_its_time_limit_and_hides_nothing_of_the_others(lab: Lab, targets: list[Target]) -> None:

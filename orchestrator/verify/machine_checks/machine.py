@@ -14,6 +14,7 @@ df -P -k / /var/lib /tmp 2>/dev/null | awk 'NR>1 {print "disk", $6, $4, $2}'
 df -P -i / /var/lib 2>/dev/null | awk 'NR>1 && $2 > 0 {print "inodes", $6, $4, $2}'
 awk '/^Mem(Total|Available):/ {print $1, $2}' /proc/meminfo
 echo "state $(systemctl is-system-running 2>/dev/null)"
+echo "python $(python3 -c 'print(1)' 2>&1 | tail -n 1)"
 systemctl list-units --state=failed --plain --no-legend --no-pager 2>/dev/null | awk '{print "unit", $1}'
 """
 
@@ -82,6 +83,17 @@ def test_memory(facts: list[list[str]]) -> None:
     """At least 100 MB of memory can still be used."""
     left = int(_said(facts, "MemAvailable:")[0][0]) // 1024
     assert left >= 100, f"only {left} MB of memory are available: pods will be killed"
+
+
+@pytest.mark.check(
+    id="machine.python",
+    layer="machine",
+    remedy="install python3 on {node} with its package manager, then: labctl provision",
+)
+def test_python(facts: list[list[str]]) -> None:
+    """The machine has the Python that Ansible works with."""
+    said = " ".join(_said(facts, "python")[0])
+    assert said == "1", f"python3 does not work: {said or 'no word'}; nothing can be provisioned on this machine"
 
 
 @pytest.mark.check(
