@@ -21,7 +21,8 @@ from tests.e2e.conftest import User
 PROVIDER = os.environ.get("LABCTL_DRIFT_PROVIDER", "container")
 # A directory with a lab that is already there, healthy and to be kept: for work on the cases.
 KEPT = os.environ.get("LABCTL_DRIFT_LAB", "")
-RECOVERY_SECONDS = 120.0
+# What lost its API server for a minute is restarted by the kubelet after pauses of up to 80 seconds.
+RECOVERY_SECONDS = 240.0
 LAB = f"""\
 version: 1
 name: drift
