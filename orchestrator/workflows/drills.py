@@ -19,7 +19,7 @@ from orchestrator.drills.catalogue import filled, impossible, names
 from orchestrator.drills.grading import contains, same_answer
 from orchestrator.errors import ConvergeError, Problem, ProviderError, SpecError, VerifyError
 from orchestrator.events import Emit, Note, Step, phase
-from orchestrator.workflows import access, power
+from orchestrator.workflows import access, glance, power
 from orchestrator.workflows import exec as everywhere
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
@@ -28,13 +28,13 @@ from orchestrator.workflows.verify import check_only, prove, verify_lab
 # Where a drill's objects live, and where it keeps what it takes away from a node.
 NAMESPACE = "drill"
 SAVED = "/var/lib/labctl-drill"
-# Where it puts files that a student works with.
-BENCH = "/root/drill"
+BENCH = "/root/drill"  # files that a student works with
 ADMIN = "/etc/kubernetes/admin.conf"
 
 PLAYBOOK_SECONDS = 180.0
 POLL_SECONDS = 1.0
 SHOWN_PROBLEMS = 4
+FRESH_SECONDS = 60.0  # a lab that was proved so shortly ago, as by a reset, is not proved again
 
 # A pod cannot be made before its namespace has its service account.
 _PREPARE = f"""\
@@ -276,9 +276,6 @@ def reset(lab: Lab, *, emit: Emit, given: Path | None = None) -> str:
     return drill.slug
 
 
-# Inside.
-
-
 def _allowed(lab: Lab, slug: str, given: Path | None) -> Drill:
     """The drill of this name. Raises SpecError when there is none, or the lab does not allow it."""
     drill = catalogue(given).get(slug)
@@ -298,6 +295,9 @@ def _refuse_stopped(lab: Lab, drill: Drill | None = None) -> None:
 
 
 def _refuse_unhealthy(lab: Lab, emit: Emit) -> None:
+    last = glance.last_verify(lab.directory)
+    if last and last.ok and 0 <= time.time() - last.at < FRESH_SECONDS:
+        return
     report = verify_lab(lab, emit=emit)
     if not report.ok:
         raise VerifyError(
