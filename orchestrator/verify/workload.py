@@ -19,6 +19,8 @@ _TOLERATED = ("node-role.kubernetes.io/master", "node-role.kubernetes.io/control
 # Seconds: for all pods to be ready, and for the scheduler to place them; a dead scheduler need not be waited for.
 _ROLLOUT_LIMIT = 30.0
 _PLACING_LIMIT = 10.0
+# Seconds on a busy host, where kubelets are at work on the pods and complain of nothing.
+_BUSY_LIMIT = 75.0
 _SERVICE_CALLS = 12
 # Seconds that rules and names may lag behind a Service that was just made.
 _FOLLOWING = 3.0
@@ -148,17 +150,24 @@ class Workload:
             if self.nodes and len(up) == len(self.nodes):
                 return tuple(found)
             waited = time.monotonic() - started
-            placed = any("nodeName" in pod["spec"] for pod in pods)
-            if not self.nodes or waited > settle + (_ROLLOUT_LIMIT if placed else _PLACING_LIMIT):
+            complaint = self._complaint() if waited > settle + _ROLLOUT_LIMIT else ""
+            if not self.nodes or waited > settle + _patience(pods, complaint):
                 running = {pod.node for pod in found}
                 without = ", ".join(name for name in self.nodes if name not in running)
                 states = ", ".join(f"{p['spec'].get('nodeName', 'not placed')}: {state_of(p)}" for p in pods)
                 self._failure = (
                     f"no pod became ready within {waited:.0f} s on {without or 'any node: none takes pods'}"
-                    f" ({states or 'no pod was made'})"
+                    f" ({states or 'no pod was made'}){complaint and f': {complaint}'}"
                 )
                 return tuple(found)
             time.sleep(0.3)
+
+    def _complaint(self) -> str:
+        """What a kubelet said last of a pod that it cannot start, in one line; empty when none complains."""
+        result = self._cluster.kubectl(f"-n {self.namespace} get events --field-selector type=Warning -o json")
+        events = json.loads(result.stdout)["items"] if result.rc == 0 else []
+        said = [str(one["message"]) for one in events if str(one.get("reason", "")).startswith("Failed")]
+        return " ".join(said[-1].split())[:300] if said else ""
 
     @cached_property
     def seen(self) -> dict[str, Seen]:
@@ -256,6 +265,14 @@ for i in {calls}; do (echo "service $(curl -s -m 4 http://{service}/ | head -n 1
 (echo "resolver $(sed -n 's/^nameserver //p' /etc/resolv.conf | tr '\\n' ' ')") &
 wait
 """
+
+
+def _patience(pods: list[dict[str, Any]], complaint: str) -> float:
+    """Seconds after which pods that are not ready will not be: a kubelet at work without a complaint gets longest."""
+    if not any("nodeName" in pod["spec"] for pod in pods):
+        return _PLACING_LIMIT
+    at_work = {state_of(pod) for pod in pods if not ready(pod)} == {"ContainerCreating"}
+    return _BUSY_LIMIT if at_work and not complaint else _ROLLOUT_LIMIT
 
 
 def _open(node: dict[str, Any]) -> bool:
