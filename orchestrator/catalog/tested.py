@@ -35,8 +35,8 @@ dnf and rpm and the identity of Rocky 9, against the bundle's signed rpm reposit
   registries and probes, more service accounts) is patched and looked at, never applied: 1.20 does not know its objects.
 - cri-dockerd: never run. Its scenario passed on Debian and the EL stand-in with a small program in its place: download,
   checksum, unit, socket and flags are proved, the interface itself is not.
-- Of the other roles' scenarios, `docker`, `containerd`, `kubernetes_packages`, `kubernetes_repo`, `node_base` (Debian and
-  EL stand-in), `bridge_cni` and `lab_materials` passed from start to end; the rest ran in part or not yet.
+- Of the other roles' scenarios, `docker`, `containerd`, `kubernetes_packages`, `kubernetes_repo`, `node_base` (Debian
+  and EL stand-in), `bridge_cni` and `lab_materials` passed from start to end; the rest ran in part or not yet.
 """
 
 
