@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import pytest
 
-from tests.drift.conftest import Lab
+from orchestrator.providers import engine, ssh_access
+from tests.drift.conftest import PROVIDER, Lab
 
 pytestmark = pytest.mark.real
 
@@ -35,6 +36,25 @@ def statuses(document: dict[str, Any], node: str) -> dict[str, str]:
     return {check["id"]: check["status"] for check in document["checks"] if check["node"] == node}
 
 
+def evidence(document: dict[str, Any], identity: str, node: str) -> str:
+    (found,) = [check for check in document["checks"] if check["id"] == identity and check["node"] == node]
+    return str(found["evidence"])
+
+
+def troubles(document: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(check["id"], check["node"]) for check in document["checks"] if check["status"] in ("failed", "error")}
+
+
+def by_engine(lab: Lab) -> str:
+    """What a script on the host begins with to reach a node, `$LABEL-NODE`, by `docker` when SSH does not."""
+    if PROVIDER != "container":
+        pytest.skip("done to containers: their engine reaches a node that SSH does not")
+    running = engine.running()
+    assert running is not None
+    about = lab.user.json("status")
+    return f"export DOCKER_HOST={running[0]} LABEL={about['name']}-{about['uuid'][:8]}\n"
+
+
 @contextmanager
 def broken(lab: Lab, node: str, inject: str, restore: str) -> Iterator[None]:
     """A break that is undone, and healed, whatever happens."""
@@ -43,7 +63,7 @@ def broken(lab: Lab, node: str, inject: str, restore: str) -> Iterator[None]:
         assert done.returncode == 0, done.stderr
         yield
     finally:
-        done = lab.on(node, restore)
+        done = lab.on(node, restore, timeout=600)
         assert done.returncode == 0, done.stderr
         lab.heal()
 
@@ -62,6 +82,75 @@ def test_an_api_server_that_does_not_answer_is_one_failure_and_every_node_is_sti
         told = statuses(document, node)
         assert len([status for status in told.values() if status == "ok"]) > 15, told
         assert told["kubelet.running"] == "ok"
+
+
+@pytest.mark.parametrize("which", ["workers", "control plane"])
+def test_of_half_the_nodes_gone_each_is_named_and_the_rest_is_told(lab: Lab, which: str) -> None:
+    nodes = list(lab.addresses)
+    gone = ["m-k8s"] if which == "control plane" else nodes[len(nodes) // 2 :]
+    docker = by_engine(lab)
+    labctl = " ".join(lab.user.labctl)
+    kill = docker + "docker kill " + " ".join(f"$LABEL-{name}" for name in gone)
+    with broken(lab, "host", kill, f"{labctl} start --progress none"):
+        document, seconds = report(lab)
+    assert seconds < LIMIT
+    for name in gone:
+        told = statuses(document, name)
+        assert told.pop("machine.reachable") == "failed"
+        assert evidence(document, "machine.reachable", name).startswith("the machine is stopped")
+        assert set(told.values()) == {"not_run"}
+    for name in set(nodes) - set(gone):
+        told = statuses(document, name)
+        assert len([status for status in told.values() if status == "ok"]) > 15, told
+        assert told["kubelet.running"] == "ok"
+        for other in gone:
+            assert other in evidence(document, "network.mesh_ping", name)
+    of_the_cluster = {
+        check["id"]: check for check in document["checks"] if not check["node"] and check["layer"] != "host"
+    }
+    if "m-k8s" in gone:
+        assert {check["evidence"] for check in of_the_cluster.values()} == {"waits for machine.reachable on m-k8s"}
+    else:
+        assert of_the_cluster["control_plane.api"]["status"] == "ok"
+        assert of_the_cluster["control_plane.certificates"]["status"] == "ok"
+
+
+def test_a_node_that_hangs_is_named_and_the_rest_is_told(lab: Lab) -> None:
+    freeze = by_engine(lab) + "docker exec $LABEL-w1-k8s pkill -{} -x sshd"
+    with broken(lab, "host", freeze.format("STOP"), freeze.format("CONT")):
+        document, seconds = report(lab)
+    assert seconds < LIMIT
+    assert troubles(document) == {("machine.reachable", "w1-k8s")}
+    assert evidence(document, "machine.reachable", "w1-k8s")
+    assert statuses(document, "")["workload.rollout"] == "ok"
+
+
+def test_a_node_that_refuses_the_key_is_named_and_the_rest_is_told(lab: Lab) -> None:
+    move = by_engine(lab) + "docker exec $LABEL-w1-k8s mv /home/vagrant/.ssh/{} /home/vagrant/.ssh/{}"
+    names = ("authorized_keys", "authorized_keys.drift")
+    with broken(lab, "host", move.format(*names), move.format(*reversed(names))):
+        # A connection that is kept open would still let labctl in.
+        machines = {one["name"]: one["ssh"] for one in lab.user.json("status")["machines"]}
+        address, port = machines["w1-k8s"].split(":")
+        ssh_access.end_shared("vagrant", int(port), address)
+        document, seconds = report(lab)
+    assert seconds < LIMIT
+    assert troubles(document) == {("machine.reachable", "w1-k8s")}
+    assert "it refuses the lab's SSH key" in evidence(document, "machine.reachable", "w1-k8s")
+    assert statuses(document, "")["workload.rollout"] == "ok"
+
+
+def test_a_full_disk_is_named_and_every_node_is_told(lab: Lab) -> None:
+    fill = "mount -t tmpfs -o size=64k drift /var/lib; dd if=/dev/zero of=/var/lib/fill bs=1k 2>/dev/null; true"
+    with broken(lab, "w1-k8s", fill, "umount -l /var/lib"):
+        document, seconds = report(lab)
+    assert seconds < LIMIT
+    assert ("machine.disk", "w1-k8s") in troubles(document)
+    assert "/var/lib has 0 MB" in evidence(document, "machine.disk", "w1-k8s")
+    for name in lab.addresses:
+        told = statuses(document, name)
+        assert told["machine.reachable"] == "ok"
+        assert len([status for status in told.values() if status == "ok"]) > 15, told
 
 
 @pytest.mark.parametrize(
