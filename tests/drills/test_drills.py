@@ -29,7 +29,8 @@ provider: container
 workers: {count: %d}
 network: {subnet: auto}
 """
-SAMPLE = ("run-or-create",)
+# An exercise in the cluster, a file of a node, a setting of its kernel.
+SAMPLE = ("run-or-create", "kubectl-anywhere", "bridge-filter-off")
 
 
 def catalogue() -> Catalogue:
