@@ -11,7 +11,7 @@ from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "none"
 nox.options.stop_on_first_error = False
-nox.options.sessions = ["lint", "unit", "bundle", "e2e"]
+nox.options.sessions = ["lint", "unit", "bundle", "e2e", "drift_sample"]
 
 
 # Programs on the host that real labs and their proofs need, and the Debian packages that have them.
@@ -122,7 +122,7 @@ def life_cycle(session: nox.Session) -> None:
 
 @nox.session
 def drift_sample(session: nox.Session) -> None:
-    """One break of each kind: meant for every run, at most five minutes."""
+    """One break of each kind, on every run: at most five minutes on a quiet machine."""
     prove(session, "tests/drift", 1800, "-k", "representative")
 
 
