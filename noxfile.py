@@ -84,34 +84,55 @@ def e2e(session: nox.Session) -> None:
     prove(session, "tests/e2e", 1800)
 
 
-@nox.session
-def molecule(session: nox.Session) -> None:
-    """Each role alone, in the scenarios on containers: `./test molecule [-- ROLE...]`; the logs lie in .nox."""
-    install_host_tools(session)
-    scenarios = sorted(Path("molecule").glob("*/molecule.yml"))
-    on_containers = [file.parent.name for file in scenarios if "shared_vm" not in file.read_text()]
+def scenarios(*, vm: bool) -> list[str]:
+    """The roles whose scenario runs on a virtual machine, or on containers."""
+    files = sorted(Path("molecule").glob("*/molecule.yml"))
+    return [file.parent.name for file in files if ("shared_vm" in file.read_text()) == vm]
+
+
+def run_scenarios(session: nox.Session, roles: list[str], at_once: int, **env: str) -> None:
+    """Run the scenarios of these roles; the logs lie in .nox."""
 
     def test(role: str) -> bool:
         log, started = Path(".nox", f"molecule-{role}.log"), time.monotonic()
         argv = ("molecule", "test", "--no-command-borders", "-s", role)
         try:
             with log.open("w") as sink:
-                session.run(*argv, stdout=sink, stderr=sink, env={"NO_COLOR": "1"})
+                session.run(*argv, stdout=sink, stderr=sink, env={"NO_COLOR": "1", **env})
         except CommandFailed:
             session.log(f"{role}: FAILED after {time.monotonic() - started:.0f} s")
             return False
         session.log(f"{role}: ok in {time.monotonic() - started:.0f} s")
         return True
 
-    roles = session.posargs or on_containers
     Path(".nox").mkdir(exist_ok=True)
-    # One scenario waits for its nodes about half of its time.
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         failed = [role for role, good in zip(roles, pool.map(test, roles), strict=True) if not good]
     for role in failed:
         session.warn("\n".join(Path(".nox", f"molecule-{role}.log").read_text().splitlines()[-80:]))
     if failed:
         session.error(f"failed: {', '.join(failed)}")
+
+
+@nox.session
+def molecule(session: nox.Session) -> None:
+    """Each role alone, in the scenarios on containers: `./test molecule [-- ROLE...]`."""
+    install_host_tools(session)
+    # One scenario waits for its nodes about half of its time.
+    run_scenarios(session, session.posargs or scenarios(vm=False), 2)
+
+
+@nox.session
+def molecule_vms(session: nox.Session) -> None:
+    """The roles that change a kernel, on one virtual machine: `./test molecule_vms [-- ROLE...]`."""
+    install_host_tools(session)
+    machine = Path("molecule", "shared_vm", "machine.lab")
+    lab = Path("molecule", "shared_vm", ".labctl", "molecule-vm").resolve()
+    session.run("./labctl", "provision", f"--lab={machine}", "--yes", "--progress=plain", external=True)
+    try:
+        run_scenarios(session, session.posargs or scenarios(vm=True), 1, LABCTL_LAB_DIR=str(lab))
+    finally:
+        session.run("./labctl", "destroy", f"--lab={machine}", "--yes", "--progress=plain", external=True)
 
 
 @nox.session
