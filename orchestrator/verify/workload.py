@@ -164,7 +164,8 @@ class Workload:
 
     def _complaint(self) -> str:
         """What a kubelet said last of a pod that it cannot start, in one line; empty when none complains."""
-        result = self._cluster.kubectl(f"-n {self.namespace} get events --field-selector type=Warning -o json")
+        chosen = "--field-selector type=Warning,involvedObject.kind=Pod"
+        result = self._cluster.kubectl(f"-n {self.namespace} get events {chosen} -o json")
         events = json.loads(result.stdout)["items"] if result.rc == 0 else []
         said = [str(one["message"]) for one in events if str(one.get("reason", "")).startswith("Failed")]
         return " ".join(said[-1].split())[:300] if said else ""
