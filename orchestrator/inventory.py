@@ -138,8 +138,8 @@ def _machine_variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]
         "node_base_resolvers": list(plan.network.resolvers),
         "node_base_packages": list(plan.base_packages),
         "node_base_http_proxy": plan.http_proxy or "",
-        "node_base_ca_file": str((Path(plan.owner) / plan.ca).resolve()) if plan.ca else "",
-        "node_base_no_proxy": [plan.network.gateway, plan.network.subnet],
+        "node_base_ca_file": _ca_file(plan),
+        "node_base_no_proxy": _directly(plan),
         "swapoff_applicable": capabilities.own_swap,
         "swapoff_reason": reason("own_swap"),
         "selinux_permissive_applicable": capabilities.selinux,
@@ -151,6 +151,17 @@ def _machine_variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]
     if not plan.base_packages:
         del variables["node_base_packages"]
     return variables
+
+
+def _directly(plan: Plan) -> list[str]:
+    """What shells on the nodes reach without the proxy: the lab's network, and its pods and Services."""
+    network = plan.network
+    cluster = [network.pod_cidr, network.service_cidr, f".{network.dns_domain}"] if plan.kubernetes else []
+    return [network.gateway, network.subnet, *cluster]
+
+
+def _ca_file(plan: Plan) -> str:
+    return str((Path(plan.owner) / plan.ca).resolve()) if plan.ca else ""
 
 
 def _source_variables(access: SourceAccess) -> dict[str, Any]:
@@ -188,6 +199,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         f"{kubernetes.runtime}_cgroup_driver": kubernetes.cgroup_driver,
         f"{kubernetes.runtime}_oci_runtime": capabilities.oci_runtime,
         f"{kubernetes.runtime}_http_proxy": plan.http_proxy or "",
+        f"{kubernetes.runtime}_ca_file": _ca_file(plan),
         f"{kubernetes.runtime}_no_proxy": [network.subnet, network.pod_cidr, network.service_cidr],
         "kubernetes_packages_version": kubernetes.version,
         "kubeadm_init_version": kubernetes.version,
