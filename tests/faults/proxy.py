@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +19,12 @@ _IP_FREEBIND = 15
 
 @dataclass
 class Asked:
-    """Requests as `METHOD URL`, those inside a TLS tunnel with https://, and the credentials that came with them."""
+    """Requests as `METHOD URL`, those inside a TLS tunnel with https://, and the credentials that came with them.
 
+    `show` has the proxy show another certificate, with its key, from now on.
+    """
+
+    show: Callable[[Path, Path], None]
     lines: list[str] = field(default_factory=list)
     credentials: set[str] = field(default_factory=set)
 
@@ -75,9 +79,9 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving(address: str, port: int, certificate: Path, key: Path) -> Iterator[Asked]:
     """Be the proxy at this address for the length of the block; `certificate` is shown to whoever asks for TLS."""
-    asked = Asked()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
+    asked = Asked(tls.load_cert_chain)
     handler = type("Handler", (_Handler,), {"asked": asked, "tls": tls})
     server = _Server((address, port), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)

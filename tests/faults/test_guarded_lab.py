@@ -216,8 +216,11 @@ def test_no_secret_is_in_output_state_reports_archive_arguments_or_environments(
 ) -> None:
     user, _, watch = guarded
     if not BARE:
-        secret = user.planted["a Secret of the cluster"]
-        user.kubectl("create", "secret", "generic", "canary", f"--from-literal=a={secret}")
+        # From a file: on a command line the reader would show it, not labctl.
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "canary"}}
+        body = json.dumps({**secret, "stringData": {"a": user.planted["a Secret of the cluster"]}})
+        (user.home / "secret.json").write_text(body)
+        user.kubectl("create", "--filename=secret.json")
         user.good("kubeconfig", "--merge")
     user.good("verify", "--report", f"html={user.home}/report.html", "--report", f"junit={user.home}/report.xml")
     user.good("logs", "--to", str(user.home / "logs.tar.gz"))
@@ -331,6 +334,25 @@ def test_a_node_port_is_reached_from_the_host_and_kubectl_checks_the_servers_cer
     done = subprocess.run([str(user.state / "bin" / "kubectl"), f"--kubeconfig={other}", "get", "nodes"],
                           capture_output=True, text=True, timeout=60, env=user.environment)  # fmt: skip
     assert "certificate signed by unknown authority" in done.stderr
+
+
+@takes_a_cluster
+def test_another_company_ca_reaches_the_runtime_that_runs(guarded: tuple[Guarded, proxy.Asked, Watch]) -> None:
+    user, asked, _ = guarded
+    for node in NODES:
+        user.on(node, "sudo docker pull registry.check.invalid/before")
+    trusted = len(asked.about("https://registry.check.invalid/v2/"))
+    user.certificate("company")
+    user.certificate("proxy", signed_by="company", hosts="DNS:tls.check.invalid,DNS:registry.check.invalid")
+    asked.show(user.home / "proxy.pem", user.home / "proxy.key")
+    refused = user.on("m-k8s", "sudo docker pull registry.check.invalid/between")
+    assert "certificate" in refused.stderr, refused.stderr
+    assert len(asked.about("https://registry.check.invalid/v2/")) == trusted
+    user.good("provision", "--yes")
+    for node in NODES:
+        seen = len(asked.about("https://registry.check.invalid/v2/"))
+        user.on(node, "sudo docker pull registry.check.invalid/after")
+        assert len(asked.about("https://registry.check.invalid/v2/")) > seen, node
 
 
 @takes_a_cluster
