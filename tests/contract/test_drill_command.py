@@ -15,8 +15,8 @@ DATA = ROOT / "tests" / "data" / "drills"
 
 
 def test_the_list_needs_no_lab_and_speaks_both_languages(tmp_path: Path) -> None:
-    english = labctl("drill", "list", "--path", str(DATA), "--unproved", "--lang", "en", cwd=tmp_path)
-    korean = labctl("drill", "list", "--path", str(DATA), "--unproved", "--lang", "ko", cwd=tmp_path)
+    english = labctl("drill", "list", "--lang", "en", cwd=tmp_path)
+    korean = labctl("drill", "list", "--lang", "ko", cwd=tmp_path)
     assert english.returncode == korean.returncode == 0, english.stderr
     assert "kubelet-down" in english.stdout
     assert "there is no lab here yet" in english.stdout
@@ -25,9 +25,7 @@ def test_the_list_needs_no_lab_and_speaks_both_languages(tmp_path: Path) -> None
 
 
 def test_the_list_is_one_document(tmp_path: Path) -> None:
-    document = json.loads(
-        labctl("drill", "list", "--path", str(DATA), "--unproved", "--output", "json", cwd=tmp_path).stdout
-    )
+    document = json.loads(labctl("drill", "list", "--output", "json", cwd=tmp_path).stdout)
     assert document["schema"] == "labctl/drills/v1"
     assert {"name", "state", "why", "title", "level", "minutes"} <= set(document["drills"][0])
 
@@ -68,19 +66,17 @@ def planned(tmp_path: Path, text: str = "name: quiet\nprovider: container\n") ->
 
 def test_an_unknown_drill_is_answered_with_the_nearest_names(tmp_path: Path) -> None:
     planned(tmp_path)
-    done = labctl("drill", "start", "kubelet-dwon", "--path", str(DATA), cwd=tmp_path)
+    done = labctl("drill", "start", "kubelet-dwon", cwd=tmp_path)
     assert done.returncode == 2
     assert "kubelet-down" in done.stderr
 
 
 def test_a_drill_that_this_lab_does_not_allow_is_refused_with_the_reason(tmp_path: Path) -> None:
     planned(tmp_path, "name: quiet\nprovider: container\nworkers: {count: 1}\n")
-    done = labctl("drill", "start", "drain", "--path", str(DATA), cwd=tmp_path)
+    done = labctl("drill", "start", "drain", cwd=tmp_path)
     assert done.returncode == 2
     assert "needs 2 workers, the lab has 1" in done.stderr
-    listed = json.loads(
-        labctl("drill", "list", "--path", str(DATA), "--unproved", "--output", "json", cwd=tmp_path).stdout
-    )["drills"]
+    listed = json.loads(labctl("drill", "list", "--output", "json", cwd=tmp_path).stdout)["drills"]
     drain = next(one for one in listed if one["name"] == "drain")
     assert drain["state"] == "impossible"
 
@@ -89,7 +85,7 @@ def test_a_second_start_is_refused_while_one_is_open(tmp_path: Path) -> None:
     directory = planned(tmp_path)
     state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0).hinted()
     (directory / "drills.json").write_text(state.as_json())
-    done = labctl("drill", "start", "kubelet-down", "--path", str(DATA), cwd=tmp_path)
+    done = labctl("drill", "start", "kubelet-down", cwd=tmp_path)
     assert done.returncode == 2
     assert "the drill drain is open" in done.stderr
     assert "labctl drill reset" in done.stderr
@@ -98,7 +94,7 @@ def test_a_second_start_is_refused_while_one_is_open(tmp_path: Path) -> None:
 
 def test_a_start_says_first_what_it_would_do(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    done = labctl("drill", "start", "drain", "--path", str(DATA), "--dry-run", "--output", "json", cwd=tmp_path)
+    done = labctl("drill", "start", "drain", "--dry-run", "--output", "json", cwd=tmp_path)
     assert json.loads(done.stdout)["would"][0] == "prove that the lab is healthy"
     assert [path.name for path in directory.iterdir()] == ["plan.json"]
 
@@ -154,11 +150,11 @@ def test_the_linter_names_file_and_line_and_fails(tmp_path: Path) -> None:
     assert good.returncode == 0, good.stdout
     text = (copy / "drill.yml").read_text(encoding="utf-8")
     (copy / "drill.yml").write_text(text.replace("level: 2", "level: two"), encoding="utf-8")
-    (copy / "restore.yml").unlink()
+    (copy / "solution.yml").unlink()
     bad = labctl("drill", "lint", "mine", cwd=tmp_path)
     assert bad.returncode == 2
     assert "drain/drill.yml:" in bad.stdout
-    assert "drain/restore.yml" in bad.stdout
+    assert "drain/solution.yml" in bad.stdout
     assert labctl("drill", "lint", "nowhere", cwd=tmp_path).returncode == 2
 
 
