@@ -7,8 +7,8 @@ import pytest
 
 @pytest.mark.check(id="drill.six", layer="workload")
 def test_six_pods_are_ready(cluster):
-    status = json.loads(cluster.answer("-n drill get deployment echo -o json"))["status"]
-    assert status.get("readyReplicas", 0) == 6, f"{status.get('readyReplicas', 0)} pods are ready"
+    ready = cluster.ready_pods("drill", "echo")
+    assert ready == 6, f"{ready} pods are ready"
 
 
 @pytest.mark.check(id="drill.applied", layer="workload")

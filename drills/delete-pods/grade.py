@@ -1,7 +1,5 @@
 """What the drill delete-pods wants in the end, beside checks of `labctl verify`."""
 
-import json
-
 import pytest
 
 
@@ -12,8 +10,8 @@ def test_the_bare_pod_is_gone(cluster):
 
 @pytest.mark.check(id="drill.still_six", layer="workload")
 def test_the_deployment_has_six_pods(cluster):
-    status = json.loads(cluster.answer("-n drill get deployment echo -o json"))["status"]
-    assert status.get("readyReplicas", 0) == 6, f"{status.get('readyReplicas', 0)} pods are ready"
+    ready = cluster.ready_pods("drill", "echo")
+    assert ready == 6, f"{ready} pods are ready"
 
 
 @pytest.mark.check(id="drill.one_replaced", layer="workload")

@@ -1,14 +1,12 @@
 """What the drill drain wants in the end, beside checks of `labctl verify`."""
 
-import json
-
 import pytest
 
 
 @pytest.mark.check(id="drill.four", layer="workload")
 def test_four_pods_are_ready(cluster):
-    status = json.loads(cluster.answer("-n drill get deployment echo -o json"))["status"]
-    assert status.get("readyReplicas", 0) == 4, f"{status.get('readyReplicas', 0)} pods are ready"
+    ready = cluster.ready_pods("drill", "echo")
+    assert ready == 4, f"{ready} pods are ready"
 
 
 @pytest.mark.check(id="drill.none_on_worker", layer="workload")

@@ -13,8 +13,7 @@ def test_a_bare_pod_is_there(cluster):
 
 @pytest.mark.check(id="drill.managed", layer="workload")
 def test_a_deployment_is_there(cluster):
-    status = json.loads(cluster.answer("-n drill get deployment managed -o json"))["status"]
-    assert status.get("readyReplicas", 0) >= 1, "its pod is not ready"
+    assert cluster.ready_pods("drill", "managed") >= 1, "its pod is not ready"
 
 
 @pytest.mark.check(id="drill.answers", layer="workload")

@@ -7,8 +7,8 @@ import pytest
 
 @pytest.mark.check(id="drill.three", layer="workload")
 def test_the_deployment_has_three_pods(cluster):
-    status = json.loads(cluster.answer("-n drill get deployment managed -o json"))["status"]
-    assert status.get("readyReplicas", 0) == 3, f"{status.get('readyReplicas', 0)} pods are ready"
+    ready = cluster.ready_pods("drill", "managed")
+    assert ready == 3, f"{ready} pods are ready"
 
 
 @pytest.mark.check(id="drill.single_kept", layer="workload")

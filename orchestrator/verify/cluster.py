@@ -43,6 +43,11 @@ class Cluster:
         )
         return str(result.stdout)
 
+    def ready_pods(self, namespace: str, deployment: str) -> int:
+        """How many ready pods a Deployment has right now; fails the check when there is no such Deployment."""
+        path = "-o jsonpath='{.status.readyReplicas}'"
+        return int(self.answer(f"-n {namespace} get deployment {deployment} {path}") or 0)
+
     def settled(self, look: Callable[[], str]) -> None:
         """Fail with the sentence that `look` returns, looking anew as long as the run grants time to settle."""
         while True:

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.drills import Progress
 from tests.contract.test_cli import ROOT, labctl
 
-DATA = ROOT / "tests" / "data" / "drills"
+SHIPPED = ROOT / "drills"
 
 
 def test_the_list_needs_no_lab_and_speaks_both_languages(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_drill_that_this_lab_does_not_allow_is_refused_with_the_reason(tmp_pat
 
 def test_a_second_start_is_refused_while_one_is_open(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0).hinted()
+    state = Progress().begin("drain", str(SHIPPED / "drain"), 100.0).opened(100.0).hinted()
     (directory / "drills.json").write_text(state.as_json())
     done = labctl("drill", "start", "kubelet-down", cwd=tmp_path)
     assert done.returncode == 2
@@ -101,7 +101,7 @@ def test_a_start_says_first_what_it_would_do(tmp_path: Path) -> None:
 
 def test_hints_are_shown_one_by_one_and_kept_private(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0)
+    state = Progress().begin("drain", str(SHIPPED / "drain"), 100.0).opened(100.0)
     (directory / "drills.json").write_text(state.as_json())
     counts = []
     for _ in range(4):
@@ -119,7 +119,7 @@ def test_hints_are_shown_one_by_one_and_kept_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", ["w1-k8s", "x=y", "9=w1-k8s", "1="])
 def test_answers_that_make_no_sense_are_refused(tmp_path: Path, answer: str) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0)
+    state = Progress().begin("drain", str(SHIPPED / "drain"), 100.0).opened(100.0)
     (directory / "drills.json").write_text(state.as_json())
     done = labctl("drill", "observe", "--answer", answer, cwd=tmp_path)
     assert done.returncode == 2
@@ -128,7 +128,7 @@ def test_answers_that_make_no_sense_are_refused(tmp_path: Path, answer: str) -> 
 
 def test_an_answer_of_words_is_judged(tmp_path: Path) -> None:
     directory = planned(tmp_path)
-    state = Progress().begin("drain", str(DATA / "drain"), 100.0).opened(100.0)
+    state = Progress().begin("drain", str(SHIPPED / "drain"), 100.0).opened(100.0)
     (directory / "drills.json").write_text(state.as_json())
     wrong = json.loads(labctl("drill", "observe", "--answer", "1=Pod", "--output", "json", cwd=tmp_path).stdout)
     right = json.loads(labctl("drill", "observe", "--answer", "1=daemonset", "--output", "json", cwd=tmp_path).stdout)
@@ -145,7 +145,7 @@ def test_damaged_progress_is_named_with_its_file(tmp_path: Path) -> None:
 
 
 def test_the_linter_names_file_and_line_and_fails(tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(DATA / "drain", tmp_path / "mine" / "drain"))
+    copy = Path(shutil.copytree(SHIPPED / "drain", tmp_path / "mine" / "drain"))
     good = labctl("drill", "lint", "mine", cwd=tmp_path)
     assert good.returncode == 0, good.stdout
     text = (copy / "drill.yml").read_text(encoding="utf-8")

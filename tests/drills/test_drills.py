@@ -113,6 +113,7 @@ def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, proved: dict[st
         solve = timed(lambda: verdicts.append(drills.solve(lab, emit=discard)))
         missing = {one.check: one.evidence for one in verdicts[0].findings if not one.reached}
         assert not missing, f"not reached by the solution: {missing}"
+        assert not unreached(lab), "a student's check after the solution finds something"
     finally:
         # Proves the lab as well: raises when `labctl verify` is not green.
         if drills.read(lab).current:

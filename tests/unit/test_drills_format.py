@@ -17,6 +17,7 @@ from orchestrator.errors import SpecError
 from orchestrator.workflows.drill_lint import known_checks, lint
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "drills"
 DATA = ROOT / "tests" / "data" / "drills"
 OURS = sorted(path.parent for path in (ROOT / "drills").glob("*/drill.yml"))
 
@@ -24,7 +25,7 @@ OURS = sorted(path.parent for path in (ROOT / "drills").glob("*/drill.yml"))
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A sound drill that a test may spoil."""
-    return Path(shutil.copytree(DATA / "kubelet-down", tmp_path / "kubelet-down"))
+    return Path(shutil.copytree(SHIPPED / "kubelet-down", tmp_path / "kubelet-down"))
 
 
 def problems(directory: Path) -> dict[str, str]:
@@ -90,7 +91,11 @@ def test_every_problem_is_named_at_once_with_file_and_line(copy: Path) -> None:
     [
         ("check: kubelet.running", "check: kubelet.runing", "has no check kubelet.runing"),
         ("check: drill.pod_gone", "check: drill.pod_gon", "grade.py has no check drill.pod_gon"),
-        ("fails: [kubelet.running, drill.pod_gone]", "fails: [docker.running]", "is no goal"),
+        (
+            "fails: [kubelet.running, control_plane.nodes_ready, drill.pod_gone]",
+            "fails: [docker.running]",
+            "is no goal",
+        ),
         ('ko: "kubelet이 멈춘 노드"', 'ko: "a silent node"', "has no Korean in it"),
         ("On {worker}: `systemctl status", "On {wroker}: `systemctl status", "is nothing of the lab"),
         ('expect: "^(False|Unknown)$"', 'expect: "^(False"', "is no regular expression"),
@@ -132,8 +137,8 @@ def test_a_directory_without_a_drill_and_a_name_that_is_none_are_refused(tmp_pat
 
 
 def test_the_problems_of_all_drills_are_told_together(tmp_path: Path) -> None:
-    for name in ("kubelet-down", "wrong-selector"):
-        spoil(Path(shutil.copytree(DATA / name, tmp_path / name)), "version: 1", "version: 2")
+    for source in (SHIPPED / "kubelet-down", DATA / "wrong-selector"):
+        spoil(Path(shutil.copytree(source, tmp_path / source.name)), "version: 1", "version: 2")
     with pytest.raises(SpecError) as refused:
         load_all([tmp_path])
     assert {one.where.split("/")[0] for one in refused.value.problems} == {"kubelet-down", "wrong-selector"}
@@ -141,7 +146,7 @@ def test_the_problems_of_all_drills_are_told_together(tmp_path: Path) -> None:
 
 def test_an_unknown_drill_is_answered_with_the_nearest_names() -> None:
     with pytest.raises(SpecError) as refused:
-        load_all([DATA]).get("kubelet-dwon")
+        load_all([SHIPPED]).get("kubelet-dwon")
     assert "kubelet-down" in refused.value.fix
 
 

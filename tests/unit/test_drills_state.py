@@ -17,7 +17,7 @@ from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as decide
 from orchestrator.spec import parse
 
-DRILLS = Path(__file__).resolve().parents[1] / "data" / "drills"
+DRILLS = Path(__file__).resolve().parents[2] / "drills"
 
 
 def opened(slug: str = "kubelet-down", at: float = 100) -> Progress:
