@@ -11,7 +11,7 @@ from orchestrator.errors import ProviderError
 from orchestrator.events import Emit, phase
 from orchestrator.providers import ssh_access
 from orchestrator.verify import Report
-from orchestrator.workflows import access, prepare, sources
+from orchestrator.workflows import access, journal, prepare, sources
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
 from orchestrator.workflows.provision import converge, hand_over
@@ -53,7 +53,7 @@ def stopped(lab: Lab) -> list[str]:
 
 def halt(lab: Lab, emit: Emit) -> list[str]:
     """Shut all machines down as machines; returns those that ran. Raises ProviderError, LockedError."""
-    with labs.exclusive(lab.directory, "halt"), labs.recorded(lab.directory, "halt", emit) as told:
+    with labs.exclusive(lab.directory, "halt"), journal.recorded(lab.directory, "halt", emit) as told:
         with access.opened(lab.plan.provider, told) as provider, phase(told, "halt", f"Stop {lab.plan.name}"):
             nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
             ssh_access.end_connections(lab.plan.uuid)
@@ -70,7 +70,7 @@ def start(lab: Lab, emit: Emit) -> Started:
     Raises ProviderError, HostError, ConvergeError, LockedError; a lab that stays unhealthy is a report that is not ok.
     """
     began = time.monotonic()
-    with labs.exclusive(lab.directory, "start"), labs.recorded(lab.directory, "start", emit) as told:
+    with labs.exclusive(lab.directory, "start"), journal.recorded(lab.directory, "start", emit) as told:
         changed = bring_up(lab, told)
         report = prove(lab, told)
         return Started(lab, report, time.monotonic() - began, changed)

@@ -16,7 +16,7 @@ from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
 from orchestrator.spec import Spec
 from orchestrator.verify import Report
-from orchestrator.workflows import access, calico, kubeconfigs, phases, prepare, sources
+from orchestrator.workflows import access, calico, journal, kubeconfigs, phases, prepare, sources
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
 from orchestrator.workflows.phases import PHASES, WHOLE, Span
@@ -87,7 +87,7 @@ def provision(asked: Spec, *, agree: prepare.Agree, emit: Emit, span: Span = WHO
     """
     directory = planning.directory_of(asked)
     inputs = {"file": str(asked.file) if asked.file else "", "from": span.first, "until": span.last}
-    with labs.exclusive(directory, "provision"), labs.recorded(directory, "provision", emit, inputs) as told:
+    with labs.exclusive(directory, "provision"), journal.recorded(directory, "provision", emit, inputs) as told:
         return build(asked, directory, agree=agree, emit=told, span=span)
 
 
@@ -106,7 +106,7 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit, s
             planning.refuse_orphans(plan, directory, provider.find_labs())
             prepare.refuse(provider.preflight(plan))
             labs.save(directory, plan)
-        labs.note_inputs(directory, "plan", _inputs(plan))
+        journal.note_inputs(directory, "plan", _inputs(plan))
         if span.playbooks:
             sources.ensure(plan, emit)
             calico.place(plan, directory, agree, emit)
@@ -116,12 +116,12 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit, s
         else:
             nodes = _running(provider.nodes(plan))
         changed = converge(plan, directory, emit, span) if span.playbooks else {node.name: 0 for node in nodes}
-        labs.note_result(directory, "converge", {"changed": changed})
+        journal.note_result(directory, "converge", {"changed": changed})
         if plan.kubernetes is not None and span.has("kubeconfig"):
             hand_over(plan, directory, nodes, agree, emit)
         report = prove(labs.Lab(directory, plan), emit) if span.has("verify") else None
         if report:
-            labs.note_result(directory, "verify", {"ok": report.ok, "failed": report.count("failed", "error")})
+            journal.note_result(directory, "verify", {"ok": report.ok, "failed": report.count("failed", "error")})
     return Provisioned(directory, plan, changed, report, time.monotonic() - began, span)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from orchestrator import runner
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, phase
-from orchestrator.workflows import access
+from orchestrator.workflows import access, journal
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
 
@@ -24,7 +24,7 @@ def check(lab: Lab) -> None:
 
 def reset(lab: Lab, emit: Emit) -> Mapping[str, int]:
     """Take the cluster off every machine; the changed tasks per node. Raises ConvergeError, LockedError."""
-    with labs.exclusive(lab.directory, "reset"), labs.recorded(lab.directory, "reset", emit) as told:
+    with labs.exclusive(lab.directory, "reset"), journal.recorded(lab.directory, "reset", emit) as told:
         check(lab)
         done = runner.run_playbook("reset.yml", lab=lab.directory, emit=told, deadline=DEADLINE)
         with phase(told, "reset", "Forget the cluster"):

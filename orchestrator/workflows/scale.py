@@ -12,7 +12,7 @@ from orchestrator.events import Emit, Note, Step, phase
 from orchestrator.model import NodePlan
 from orchestrator.spec import Spec
 from orchestrator.spec.rules import offsets
-from orchestrator.workflows import access, planned_count, prepare
+from orchestrator.workflows import access, journal, planned_count, prepare
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
 from orchestrator.workflows.provision import Provisioned, build
@@ -61,7 +61,7 @@ def change(lab: Lab, asked: Spec, *, written: Spec) -> Change:
 
 def scale(lab: Lab, asked: Spec, wanted: Change, *, agree: prepare.Agree, emit: Emit) -> Provisioned:
     """Bring the lab to the number of workers that is asked for, and prove it. Raises as `provision` does."""
-    with labs.exclusive(lab.directory, "scale"), labs.recorded(lab.directory, "scale", emit) as told:
+    with labs.exclusive(lab.directory, "scale"), journal.recorded(lab.directory, "scale", emit) as told:
         if wanted.file:
             planned_count.write(wanted.file, asked.lab.workers.count)
         if wanted.goes:

@@ -20,7 +20,7 @@ from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
 from orchestrator.spec import Spec
 from orchestrator.verify import Report
-from orchestrator.workflows import access, planned_count
+from orchestrator.workflows import access, journal, planned_count
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
 from orchestrator.workflows.provision import hand_over
@@ -125,7 +125,7 @@ def check_new(lab: Lab, name: str) -> None:
                 f"there is a snapshot {name!r} already, of {snapshot.time}",
                 fix=f"another name, or: labctl snapshot delete {name}",
             )
-    if half := labs.unfinished(lab.directory):
+    if half := journal.unfinished(lab.directory):
         where = f" in: {half.phase}" if half.phase else ""
         # Whoever works on the lab right now is found by its lock, and told by name.
         if half.verb not in ("snapshot save", "snapshot delete", "halt") and not _running(lab.directory):
@@ -135,7 +135,7 @@ def check_new(lab: Lab, name: str) -> None:
 
 
 def _running(directory: LabDir) -> bool:
-    run = labs.last_run(directory)
+    run = journal.last_run(directory)
     return run is not None and run.result == "running"
 
 
@@ -144,7 +144,7 @@ def save(lab: Lab, name: str, emit: Emit) -> Snapshot:
     inputs = {"name": name}
     with labs.exclusive(lab.directory, "snapshot save"):
         check_new(lab, name)
-        with labs.recorded(lab.directory, "snapshot save", emit, inputs) as told:
+        with journal.recorded(lab.directory, "snapshot save", emit, inputs) as told:
             tag = f"{name}.{uuid.uuid4().hex[:8]}"
             title = f"Save {len(lab.plan.nodes)} machines as {name}"
             with access.opened(lab.plan.provider, told) as provider, phase(told, "save", title):
@@ -166,7 +166,7 @@ def restore(lab: Lab, snapshot: Snapshot, emit: Emit, *, asked: Spec | None = No
     plan, directory = snapshot.plan, lab.directory
     with (
         labs.exclusive(directory, RESTORE),
-        labs.recorded(directory, RESTORE, emit, {"name": snapshot.name}) as told,
+        journal.recorded(directory, RESTORE, emit, {"name": snapshot.name}) as told,
         access.opened(plan.provider, told) as provider,
     ):
         with phase(told, "restore", f"Bring {len(plan.nodes)} machines back to {snapshot.time}"):
@@ -185,7 +185,7 @@ def delete(lab: Lab, snapshot: Snapshot, emit: Emit) -> None:
     """Remove one snapshot; its record goes first, so that a kill leaves parts that the next save or delete removes."""
     with (
         labs.exclusive(lab.directory, "snapshot delete"),
-        labs.recorded(lab.directory, "snapshot delete", emit, {"name": snapshot.name}) as told,
+        journal.recorded(lab.directory, "snapshot delete", emit, {"name": snapshot.name}) as told,
         access.opened(lab.plan.provider, told) as provider,
         phase(told, "delete", f"Delete the snapshot {snapshot.name}"),
     ):

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator import proc
 from orchestrator.errors import LabError
-from orchestrator.workflows import access, glance
+from orchestrator.workflows import access, glance, journal
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.glance import Verified
 from orchestrator.workflows.lab import Lab
@@ -49,7 +49,7 @@ class LabStatus:
     certificate: str = ""
     verified: Verified | None = None
     drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    last_run: labs.Run | None = None
+    last_run: journal.Run | None = None
     snapshots: tuple[str, ...] = ()
     unfinished: str = ""
 
@@ -126,7 +126,7 @@ def status_of(lab: Lab) -> LabStatus:
         certificate=ends[1] if ends else "",
         verified=verified,
         drift={look.node: (*look.changes, *([look.trouble] if look.trouble else [])) for look in looks},
-        last_run=labs.last_run(lab.directory),
+        last_run=journal.last_run(lab.directory),
         snapshots=tuple(sorted(path.stem for path in (lab.directory.root / "snapshots").glob("*.json"))),
         unfinished=half.command if half else "",
     )

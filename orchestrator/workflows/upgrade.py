@@ -13,7 +13,7 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit
 from orchestrator.model import KubernetesPlan, Observed, Plan
 from orchestrator.spec import Spec
-from orchestrator.workflows import access, calico, sources
+from orchestrator.workflows import access, calico, journal, sources
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
 from orchestrator.workflows.lab import Lab
@@ -109,7 +109,7 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> Provisioned:
     inputs = {"from": _kubernetes(lab.plan).version, "to": version}
     with (
         labs.exclusive(directory, "upgrade"),
-        labs.recorded(directory, "upgrade", emit, inputs) as told,
+        journal.recorded(directory, "upgrade", emit, inputs) as told,
         access.opened(new.provider, told) as provider,
     ):
         nodes = tuple(provider.nodes(new))

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.events import Event, Note, PhaseEnded, PhaseStarted
 from orchestrator.model import StaticHost
-from orchestrator.workflows import glance, snapshots
+from orchestrator.workflows import glance, journal, snapshots
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.phases import PHASES
 from tests.contract.test_everyday import lab, labctl
@@ -164,17 +164,17 @@ def test_the_phases_are_in_help_docs_and_completion(lab: labs.Lab) -> None:
 
 def test_the_journal_keeps_inputs_phases_and_results_of_a_run(lab: labs.Lab) -> None:
     said: list[Event] = []
-    with labs.recorded(lab.directory, "provision", said.append, {"from": "machines"}) as emit:
-        labs.note_inputs(lab.directory, "plan", {"kubernetes": "1.20.2"})
+    with journal.recorded(lab.directory, "provision", said.append, {"from": "machines"}) as emit:
+        journal.note_inputs(lab.directory, "plan", {"kubernetes": "1.20.2"})
         emit(PhaseStarted(phase="create", title="Make 2 machines"))
         emit(PhaseEnded(phase="create"))
-        labs.note_result(lab.directory, "converge", {"changed": {"m-k8s": 3}})
+        journal.note_result(lab.directory, "converge", {"changed": {"m-k8s": 3}})
     entries = [json.loads(line) for line in lab.directory.journal.read_text().splitlines()]
     kinds = ["RunStarted", "PhaseInputs", "PhaseStarted", "PhaseEnded", "PhaseResult", "RunEnded"]
     assert [entry["event"] for entry in entries] == kinds
     assert entries[0]["inputs"] == {"from": "machines"}
     assert entries[4]["result"] == {"changed": {"m-k8s": 3}}
-    run = labs.last_run(lab.directory)
+    run = journal.last_run(lab.directory)
     assert run is not None
     assert (run.verb, run.result, run.phases) == ("provision", "ok", ("create",))
     assert not [event for event in said if isinstance(event, Note)]

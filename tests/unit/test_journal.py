@@ -10,6 +10,7 @@ import pytest
 from orchestrator.errors import HostError, LockedError
 from orchestrator.events import Event, Note, discard, phase
 from orchestrator.paths import LabDir
+from orchestrator.workflows import journal
 from orchestrator.workflows import lab as labs
 
 
@@ -22,35 +23,35 @@ def directory(tmp_path: Path) -> LabDir:
 
 def killed(directory: LabDir) -> None:
     """Leave the journal as a run leaves it that was killed while it wrote."""
-    with labs.recorded(directory, "provision", discard) as emit, phase(emit, "create", "Make 4 machines"):
+    with journal.recorded(directory, "provision", discard) as emit, phase(emit, "create", "Make 4 machines"):
         pass
     lines = directory.journal.read_text().splitlines()
     directory.journal.write_text("\n".join([*lines[:2], lines[2][:10]]))
 
 
 def test_a_run_that_ended_is_not_unfinished(directory: LabDir) -> None:
-    assert labs.unfinished(directory) is None
-    with labs.recorded(directory, "provision", discard):
+    assert journal.unfinished(directory) is None
+    with journal.recorded(directory, "provision", discard):
         pass
-    with pytest.raises(HostError), labs.recorded(directory, "provision", discard):
+    with pytest.raises(HostError), journal.recorded(directory, "provision", discard):
         raise HostError("no disk left")
-    assert labs.unfinished(directory) is None
+    assert journal.unfinished(directory) is None
 
 
 def test_a_killed_run_is_named_with_its_phase_by_the_next_one(directory: LabDir) -> None:
     killed(directory)
     said: list[Event] = []
-    with labs.recorded(directory, "scale", said.append):
+    with journal.recorded(directory, "scale", said.append):
         pass
     (note,) = [event for event in said if isinstance(event, Note)]
     assert "continuing `labctl provision`" in note.text
     assert "Make 4 machines" in note.text
-    assert labs.unfinished(directory) is None
+    assert journal.unfinished(directory) is None
 
 
 def test_a_line_that_was_left_half_spoils_no_later_one(directory: LabDir) -> None:
     killed(directory)
-    with labs.recorded(directory, "provision", discard):
+    with journal.recorded(directory, "provision", discard):
         pass
     assert json.loads(directory.journal.read_text().splitlines()[-1])["event"] == "RunEnded"
 
@@ -67,10 +68,10 @@ def test_the_note_of_a_killed_holder_is_not_taken_for_the_holder(directory: LabD
 
 def test_a_run_goes_on_only_while_its_process_holds_the_lock(directory: LabDir) -> None:
     killed(directory)
-    run = labs.last_run(directory)
+    run = journal.last_run(directory)
     assert run is not None
     assert run.result == "killed", "a process of that number lives, and does not hold the lab"
-    with labs.exclusive(directory, "provision"), labs.recorded(directory, "provision", discard):
-        run = labs.last_run(directory)
+    with labs.exclusive(directory, "provision"), journal.recorded(directory, "provision", discard):
+        run = journal.last_run(directory)
         assert run is not None
         assert run.result == "running"

@@ -17,6 +17,7 @@ from orchestrator.model import Observed
 from orchestrator.paths import LabDir
 from orchestrator.providers import container_spec
 from orchestrator.providers.base import LabIdentity
+from orchestrator.workflows import journal
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
 from tests.unit.test_container_spec import PLAN
@@ -60,7 +61,7 @@ def test_machines_of_a_lab_whose_state_is_gone_are_not_left_running_beside_a_new
 
 def test_a_journal_that_is_no_text_is_no_obstacle(directory: LabDir) -> None:
     directory.journal.write_bytes(bytes(range(128, 256)) * 8)
-    assert labs.unfinished(directory) is None
+    assert journal.unfinished(directory) is None
 
 
 @pytest.mark.parametrize(
