@@ -257,6 +257,18 @@ def _leaks(canaries: Mapping[str, str], places: Mapping[str, str]) -> list[str]:
 
 
 @takes_a_cluster
+def test_the_proxys_password_is_in_no_pod_and_no_manifest(guarded: tuple[Guarded, proxy.Asked, Watch]) -> None:
+    user, _, _ = guarded
+    password = user.planted["the proxy's password"]
+    assert password not in user.kubectl("get", "pods,daemonsets,configmaps", "--all-namespaces", "--output=yaml")
+    for node in NODES:
+        found = user.on(
+            node, "sudo grep -rlE '//worker:[^@]+@' /etc/kubernetes /var/lib/kubelet/config.yaml || true"
+        ).stdout
+        assert found == "", found
+
+
+@takes_a_cluster
 def test_a_token_lives_for_a_quarter_of_an_hour_at_most_and_is_gone_after_the_joins(
     guarded: tuple[Guarded, proxy.Asked, Watch],
 ) -> None:
