@@ -42,7 +42,7 @@ def build(
                 **(_between_nodes(present, reported, node_key) if node_key else {}),
                 **(_source_variables(access) if access else {}),
                 **(_kubernetes_variables(plan, plan.kubernetes, capabilities) if plan.kubernetes else {}),
-                **(_patience(plan) if capabilities.emulated else {}),
+                **(_for_a_slow_processor(plan) if capabilities.emulated else {}),
             },
         },
         "control_plane": {"hosts": [node.name for node in present if node.role == "control_plane"]},
@@ -90,12 +90,23 @@ def _between_nodes(present: Sequence[NodePlan], reported: Mapping[str, Node], ke
     }
 
 
-def _patience(plan: Plan) -> dict[str, Any]:
-    """Time limits (seconds) for machines with an emulated processor, where `sudo true` alone may take two seconds."""
-    limits = {"ansible_timeout": 180}
+def _for_a_slow_processor(plan: Plan) -> dict[str, Any]:
+    """Longer limits (seconds) and less idle work for emulated machines, where `sudo true` alone may take two seconds.
+
+    An RSA handshake takes such a processor longer than the period of some probes, and leases and node status at
+    their usual pace keep it busy without end.
+    """
+    variables: dict[str, Any] = {"ansible_timeout": 180}
     if plan.kubernetes:
-        limits |= {"kubeadm_init_timeout": 1200, "kubeadm_join_timeout": 1200, "kubeadm_init_silence_timeout": 600}
-    return limits
+        variables |= {
+            "kubeadm_init_timeout": 1200,
+            "kubeadm_join_timeout": 1200,
+            "kubeadm_init_silence_timeout": 600,
+            "kubeadm_init_ecdsa_keys": True,
+            "kubeadm_init_leader_election": False,
+            "kubeadm_init_node_status_update_frequency": "10s",
+        }
+    return variables
 
 
 def _host_variables(plan: Plan, node: NodePlan, reported: Node, capabilities: Capabilities) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def init_variables(api: str, **changes: Any) -> dict[str, Any]:
         "kubeadm_init_taints": TAINTS[api],
         "kubeadm_init_untaint": False,
         "kubeadm_init_skip_phases": [],
+        "kubeadm_init_ecdsa_keys": False,
+        "kubeadm_init_leader_election": True,
         **changes,
     }
 
@@ -105,6 +107,12 @@ def test_a_node_that_shares_the_hosts_kernel_gets_its_own_golden_configuration()
         kubeadm_init_skip_phases=["addon/coredns"],
     )
     assert_golden("init-v1beta2-shared-kernel.yml", render("kubeadm_init", "kubeadm-init.yml.j2", shared))
+
+
+@pytest.mark.parametrize("api", VERSIONS)
+def test_a_slow_processor_gets_its_own_golden_configuration(api: str) -> None:
+    slow = init_variables(api, kubeadm_init_ecdsa_keys=True, kubeadm_init_leader_election=False)
+    assert_golden(f"init-{api}-slow-processor.yml", render("kubeadm_init", "kubeadm-init.yml.j2", slow))
 
 
 @pytest.mark.parametrize("api", VERSIONS)

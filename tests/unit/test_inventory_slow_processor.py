@@ -1,4 +1,4 @@
-"""Machines whose processor is emulated get more time, all others the limits of the roles."""
+"""Machines whose processor is emulated get more time and less idle work, all others what the roles say."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from orchestrator.model import Capabilities, Node, Observed
 from orchestrator.plan import plan as make_plan
 
 LIMITS = {"ansible_timeout", "kubeadm_init_timeout", "kubeadm_join_timeout", "kubeadm_init_silence_timeout"}
+SPARED = {"kubeadm_init_ecdsa_keys", "kubeadm_init_leader_election", "kubeadm_init_node_status_update_frequency"}
 REAL = Capabilities(True, True, True, True, selinux=True, snapshot=False, cgroup="v1")
 
 
@@ -31,16 +32,17 @@ def variables(observe: Callable[..., Observed], tmp_path: Path) -> Callable[[str
     return make
 
 
-def test_an_emulated_processor_gets_longer_limits(variables: Callable[..., dict[str, Any]]) -> None:
+def test_an_emulated_processor_gets_longer_limits_and_less_idle_work(variables: Callable[..., dict[str, Any]]) -> None:
     given = variables("version: 1\nprovider: libvirt\n", replace(REAL, emulated=True))
     assert given.keys() >= LIMITS
     assert given["kubeadm_init_timeout"] > 300
+    assert (given["kubeadm_init_ecdsa_keys"], given["kubeadm_init_leader_election"]) == (True, False)
 
 
 def test_without_kubernetes_only_ansible_waits_longer(variables: Callable[..., dict[str, Any]]) -> None:
     given = variables("version: 1\nprofile: bare\nprovider: libvirt\n", replace(REAL, emulated=True))
-    assert LIMITS & given.keys() == {"ansible_timeout"}
+    assert (LIMITS | SPARED) & given.keys() == {"ansible_timeout"}
 
 
-def test_a_real_processor_keeps_the_limits_of_the_roles(variables: Callable[..., dict[str, Any]]) -> None:
-    assert not LIMITS & variables("version: 1\nprovider: libvirt\n", REAL).keys()
+def test_a_real_processor_keeps_what_the_roles_say(variables: Callable[..., dict[str, Any]]) -> None:
+    assert not (LIMITS | SPARED) & variables("version: 1\nprovider: libvirt\n", REAL).keys()
