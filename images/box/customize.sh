@@ -68,11 +68,33 @@ TIMEOUT 0
 LABEL linux
   LINUX /boot/$kernel
   INITRD /boot/initrd.img-${kernel#vmlinuz-}
-  APPEND root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 tsc=reliable mitigations=off console=tty0 console=ttyS0
+  APPEND root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 security=none tsc=reliable mitigations=off console=tty0 console=ttyS0
 END
+# security=none: what the kernel's security modules cost, an emulated processor pays in minutes: loading AppArmor's
+# profiles takes 20 s at every boot, and SELinux makes installing packages half as long again. security=selinux there runs it.
 # tsc=reliable: an emulated processor does not vouch for its time stamp counter, and the kernel would then ask a slow
 # clock through a system call every time. mitigations=off: what they cost, an emulated processor pays several times
 # over, and nothing in a lab's machine is to be kept from anybody else in it.
+
+# QEMU before 8.1 may go on running an instruction of one emulated processor that another has replaced meanwhile. The kernel
+# replaces its own when the first group of the freezer freezes and when the last one thaws, which runc does at every
+# container, and sooner or later all processors of the machine trap on such a leftover for ever. While one group stays
+# frozen there is no first and no last.
+cat >"$root/etc/systemd/system/labctl-freezer.service" <<'END'
+[Unit]
+Description=Keep one empty group frozen, for emulated processors
+ConditionVirtualization=qemu
+ConditionPathIsDirectory=/sys/fs/cgroup/freezer
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'mkdir -p /sys/fs/cgroup/freezer/labctl && echo FROZEN >/sys/fs/cgroup/freezer/labctl/freezer.state'
+
+[Install]
+WantedBy=sysinit.target
+END
+systemctl --root="$root" --quiet enable labctl-freezer.service
 
 # SELinux is installed, labelled and set to enforce, as it is on an EL machine: another thing the lab has to turn off.
 # The kernel runs it when `security=selinux` is on its line.
@@ -89,6 +111,8 @@ rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*
 # A lab's own repository is near and small; a machine that is slow for a moment asks again.
 printf 'Acquire::Languages "none";\nAcquire::Retries "3";\nAcquire::http::Pipeline-Depth "0";\n' \
     >"$root/etc/apt/apt.conf.d/90labctl"
+# A machine that is made anew in minutes need not wait for its disk after every file that dpkg unpacks.
+printf 'force-unsafe-io\n' >"$root/etc/dpkg/dpkg.cfg.d/labctl"
 
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"

@@ -27,7 +27,7 @@ NODES = ["m-k8s", "w1-k8s"]
 REBOOT_SECONDS = 300
 SETTLE_SECONDS = 300
 MOLECULE_SECONDS = 600
-SELINUX_AT_BOOT = "sudo sed -i '/APPEND/s/$/ security=selinux/' /boot/extlinux/extlinux.conf"
+SELINUX_AT_BOOT = "sudo sed -i '/APPEND/s/security=none/security=selinux/' /boot/extlinux/extlinux.conf"
 # What of the host a lab of virtual machines touches. Other parts belong to other proofs, which may run beside this one.
 HOST = ("iptables", "ip6tables", "nft", "runtime", "forwarding", "cgroups")
 
