@@ -70,6 +70,11 @@ def end_group(pid: int, grace: float = 5.0) -> None:
     late.join()
 
 
+def mortal(*argv: str) -> list[str]:
+    """The command line, told to end itself (SIGTERM) when the process that starts it dies."""
+    return ["setpriv", "--pdeathsig", "TERM", "--", *argv]
+
+
 def run(
     argv: Sequence[str],
     *,

@@ -80,11 +80,7 @@ class BuildRoot:
         """Make the root with a package configuration of its own; the host lends nothing but the mirror's name."""
         sources = self.path.parent / "sources.list"
         sources.write_text(mirror.sources(suite, source_packages=True), encoding="utf-8")
-        argv = [
-            "setpriv",
-            "--pdeathsig",
-            "TERM",
-            "--",
+        argv = proc.mortal(
             "mmdebstrap",
             f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
             "--variant=apt",
@@ -100,7 +96,7 @@ class BuildRoot:
             suite,
             str(self.path),
             str(sources),
-        ]
+        )
         proc.stream(argv, lambda line: None, timeout=900, log=self.log)
         self.run(["mkdir", "-p", "/build"])
 

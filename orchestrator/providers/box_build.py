@@ -16,7 +16,7 @@ from pathlib import Path
 from orchestrator import debian_mirror, host, paths, proc
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
-from orchestrator.providers import boxes
+from orchestrator.providers import boxes, engine_traces
 
 SUITE = "bookworm"
 GUEST = "debian-12"
@@ -68,15 +68,28 @@ def recipe_id() -> str:
     return digest.hexdigest()[:12]
 
 
+_SOURCE = "built from recipe "
+
+
 def source() -> str:
     """What the box's record says about where it came from."""
-    return f"built from recipe {recipe_id()}"
+    return _SOURCE + recipe_id()
 
 
 def present() -> boxes.StoredBox | None:
     """The box of this recipe, when the cache has it undamaged."""
     box = boxes.find(GUEST, "libvirt")
     return box if box is not None and box.source == source() and not boxes.damaged(box) else None
+
+
+def due(guest: str, provider: str) -> bool:
+    """Whether a new machine has to wait for its box: none is here, or one of an older recipe that can be built anew."""
+    if not boxes.buildable(guest, provider):
+        return False
+    box = boxes.find(guest, provider)
+    if box is None:
+        return True
+    return box.source.startswith(_SOURCE) and box.source != source() and not problems()
 
 
 def missing_tools() -> list[str]:
@@ -114,7 +127,42 @@ def build(emit: Emit, phase: str) -> boxes.StoredBox:
     if found := problems():
         raise HostError("the box cannot be built here", problems=found, fix=found[0].fix)
     boxes.directory().mkdir(mode=0o700, exist_ok=True)
-    work = boxes.directory() / f".build-{os.getpid()}"
+    with _alone(emit, phase):
+        # Somebody else may have built it meanwhile.
+        return present() or _build(emit, phase)
+
+
+@contextlib.contextmanager
+def _alone(emit: Emit, phase: str) -> Iterator[None]:
+    """Wait until no other labctl builds a box. Raises HostError after the time that a build may take."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(boxes.directory() / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        emit(Note(phase=phase, text="another labctl is building the box, waiting for it"))
+        try:
+            lock.acquire(timeout=BUILD_SECONDS)
+        except Timeout:
+            raise HostError(
+                "another labctl is building a box and does not end", fix="end it, then run this again"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear(work: Path) -> None:
+    """Remove the directory of a build, also of one that was killed with file systems mounted in it."""
+    engine_traces.unmount_below((work,))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _build(emit: Emit, phase: str) -> boxes.StoredBox:
+    work = boxes.directory() / ".build"
+    _clear(work)
     log = boxes.directory() / "build.log"
     log.unlink(missing_ok=True)
     started = time.monotonic()
@@ -140,7 +188,7 @@ def build(emit: Emit, phase: str) -> boxes.StoredBox:
     except OSError as problem:
         raise HostError(f"the box could not be built: {problem}", log=log, fix=f"less {log}") from problem
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(work)
     emit(Step(phase=phase, name="build the box", status="ok", detail=f"{box.size // 2**20} MB"))
     emit(Note(phase=phase, text=f"{box.name}: {box.path}"))
     return box
@@ -166,7 +214,7 @@ def _root(work: Path, log: Path, progress: object) -> None:
     assert mirror is not None  # problems() looked
     (work / "sources.list").write_text(mirror.sources(SUITE), encoding="utf-8")
     script = shlex.quote(str(recipe() / "customize.sh"))
-    argv = [
+    argv = proc.mortal(
         "mmdebstrap",
         "--variant=minbase",
         "--mode=root",
@@ -181,7 +229,7 @@ def _root(work: Path, log: Path, progress: object) -> None:
         SUITE,
         str(work / "root"),
         str(work / "sources.list"),
-    ]
+    )
     env = {"TMPDIR": str(work), "PATH": _path()}
     assert callable(progress)
     try:

@@ -149,7 +149,7 @@ def clean(before: HostBefore, *, directories: tuple[Path, ...]) -> None:
 
     Firewall and sysctls stay when another dockerd runs by now, and sysctls when libvirt does: they are in use by it.
     """
-    _unmount(directories)
+    unmount_below(directories)
     if not _runs("dockerd"):
         _remove_bridges()
         for command, family in FAMILIES.items():
@@ -198,7 +198,8 @@ def mounts_below(mountinfo: str, directories: tuple[Path, ...]) -> list[str]:
     return sorted(found, key=lambda point: point.count("/"), reverse=True)
 
 
-def _unmount(directories: tuple[Path, ...]) -> None:
+def unmount_below(directories: tuple[Path, ...]) -> None:
+    """Unmount everything under the directories; what stays busy is detached in the end."""
     # What a killed process had open keeps a mount busy until the kernel is done with it.
     deadline = time.monotonic() + UNMOUNT_SECONDS
     while points := mounts_below(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), directories):

@@ -206,7 +206,7 @@ def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = "debian") ->
     try:
         (work / "rootfs.tar").write_bytes(rootfs_tar(*roots))
         (work / "sources.list").write_text(mirror.sources(SUITE), encoding="utf-8")
-        argv = [
+        argv = proc.mortal(
             "mmdebstrap",
             "--variant=minbase",
             "--mode=root",
@@ -221,7 +221,7 @@ def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = "debian") ->
             SUITE,
             str(work / "root.tar"),
             str(work / "sources.list"),
-        ]
+        )
         result = proc.stream(argv, progress, timeout=BUILD_SECONDS, log=log, check=False, env={"TMPDIR": str(work)})
         if not result.ok:
             raise HostError(f"the node image could not be built: {_cause(result)}", log=log, fix=f"less {log}")

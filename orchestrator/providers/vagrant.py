@@ -77,8 +77,10 @@ class VagrantProvider:
         self._hypervisor.open(emit, phase)
         ssh_access.ensure_key(lab)
         self._remove_half_made(plan, lab, emit, phase)
-        self._write_vagrantfile(plan, lab, emit, phase)
         there = self._of(plan)
+        if len(there) < len(plan.nodes):
+            self._ensure_box(plan, emit, phase)
+        self._write_vagrantfile(plan, lab)
         self._relink(lab, there.values())
         reshaped = [
             node.name
@@ -232,11 +234,13 @@ class VagrantProvider:
         for what in self._hypervisor.clear(plan):
             emit(Note(phase=phase, text=f"removed {what}, which belonged to no machine"))
 
-    def _write_vagrantfile(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> None:
-        if boxes.obstacle(plan, vagrant_preflight.boxes_of_vagrant(plan)) and boxes.buildable(
-            plan.guest, plan.provider
-        ):
+    def _ensure_box(self, plan: Plan, emit: Emit, phase: str) -> None:
+        """Build the box of new machines where nobody has one and labctl can."""
+        known = boxes.choose(plan).name in vagrant_preflight.boxes_of_vagrant(plan)
+        if not known and box_build.due(plan.guest, plan.provider):
             box_build.build(emit, phase)
+
+    def _write_vagrantfile(self, plan: Plan, lab: LabDir) -> None:
         text = vagrantfile.render(plan, boxes.choose(plan), self._hypervisor.settings(plan))
         fresh = lab.root / f".Vagrantfile.{os.getpid()}"
         fresh.write_text(text, encoding="utf-8")

@@ -11,7 +11,17 @@ from orchestrator.errors import Problem
 from orchestrator.model import Plan
 from orchestrator.providers import box_build, boxes
 from orchestrator.providers.machines import Hypervisor
+from orchestrator.providers.private_engine import SYSTEM_PATH
 
+# What a lab by libvirt calls on the host, and the Debian packages that have it.
+_PROGRAMS = {
+    "vagrant": "vagrant-libvirt",
+    "virsh": "libvirt-clients",
+    "libvirtd": "libvirt-daemon-system",
+    "dnsmasq": "dnsmasq-base",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+}
 INSTALL_VAGRANT = "install Vagrant: https://developer.hashicorp.com/vagrant/install"
 
 
@@ -36,6 +46,14 @@ def problems(plan: Plan, hypervisor: Hypervisor) -> list[Problem]:
     return found
 
 
+def missing_packages(guest: str) -> list[str]:
+    """Debian packages that a lab by libvirt needs and this host lacks, those to build its box among them."""
+    names = [package for program, package in _PROGRAMS.items() if shutil.which(program, path=SYSTEM_PATH) is None]
+    if boxes.buildable(guest, "libvirt") and boxes.find(guest, "libvirt") is None:
+        names += box_build.missing_tools()
+    return list(dict.fromkeys(names))
+
+
 def forwards(plan: Plan) -> list[tuple[int, str]]:
     """Every forward on 127.0.0.1, with what it leads to."""
     wanted = [(node.ssh_port, f"SSH of {node.name}") for node in plan.nodes]
@@ -54,7 +72,7 @@ def busy(port: int, what: str) -> Problem:
 def vagrant_fix(provider: str) -> str:
     """How Vagrant, with the plugin a provider needs, is had here."""
     if provider == "libvirt" and host.package_manager() == "apt":
-        return host.install_command("apt", ["vagrant-libvirt", "libvirt-daemon-system", "qemu-system-x86"])
+        return host.install_command("apt", list(_PROGRAMS.values()))
     return INSTALL_VAGRANT
 
 

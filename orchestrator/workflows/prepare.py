@@ -9,7 +9,7 @@ from orchestrator import bundle, host
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note
 from orchestrator.model import Plan
-from orchestrator.providers import engine, private_engine
+from orchestrator.providers import engine, private_engine, vagrant_preflight
 from orchestrator.spec import Spec
 
 Agree = Callable[[str], bool]
@@ -31,6 +31,8 @@ def missing_packages(asked: Spec) -> tuple[str, ...]:
         found = shutil.which("dockerd", path=private_engine.SYSTEM_PATH)
         names += [] if found or engine.running() else list(engine.docker_packages())
         names += [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
+    if asked.lab.provider == "libvirt" and manager == "apt":
+        names += vagrant_preflight.missing_packages(asked.lab.guest)
     return tuple(dict.fromkeys(names))
 
 

@@ -14,7 +14,7 @@ from orchestrator import catalog, spec
 from orchestrator.errors import HostError, SpecError
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import boxes
+from orchestrator.providers import box_build, boxes
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +104,26 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
 def test_an_old_virtualbox_box_without_metadata_is_known_by_its_ovf(make_box: Callable[..., Path]) -> None:
     file = make_box(box_ovf="<Envelope/>")
     assert boxes.import_box(file, "centos-7", boxes.sum_of(file)).provider == "virtualbox"
+
+
+def test_a_new_machine_waits_for_a_box_that_is_missing_or_of_an_older_recipe(
+    make_box: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box_build, "problems", list)
+    assert box_build.due("debian-12", "libvirt")
+    file = make_box(metadata_json=METADATA, box_img="disk")
+    for source, due in ((box_build.source(), False), ("built from recipe 0123456789ab", True), (str(file), False)):
+        boxes.keep(file, "debian-12", "libvirt", boxes.sum_of(file), source)
+        assert box_build.due("debian-12", "libvirt") == due, source
+
+
+def test_a_box_of_an_older_recipe_is_taken_where_none_can_be_built(
+    make_box: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_box(metadata_json=METADATA, box_img="disk")
+    boxes.keep(file, "debian-12", "libvirt", boxes.sum_of(file), "built from recipe 0123456789ab")
+    monkeypatch.setattr(box_build, "problems", lambda: ["no mirror"])
+    assert not box_build.due("debian-12", "libvirt")
 
 
 def test_without_a_box_the_problem_says_how_one_is_had(plan: Plan) -> None:

@@ -106,6 +106,13 @@ def test_without_the_plugin_its_package_is_named(make: Callable[..., Plan], read
     assert "vagrant plugin install vagrant-libvirt" in problem.fix
 
 
+def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(ready: dict[str, str], tmp_path: Path) -> None:
+    assert vagrant_preflight.missing_packages("debian-12") == []
+    ready |= {"vagrant": "", "qemu-img": "", "mmdebstrap": ""}
+    assert vagrant_preflight.missing_packages("debian-12") == ["vagrant-libvirt", "qemu-utils", "mmdebstrap"]
+    assert vagrant_preflight.missing_packages("rocky-9") == ["vagrant-libvirt", "qemu-utils"], "no box is built of it"
+
+
 def test_without_a_box_and_a_sum_nothing_is_fetched(make: Callable[..., Plan], ready: dict[str, str]) -> None:
     ready["vagrant box list"] = ""
     (problem,) = vagrant_preflight.problems(make("virtualbox"), Hypervisor())
