@@ -10,7 +10,7 @@ from typing import Any
 
 from .job import ClusterTarget
 
-_KUBECTL = "KUBECONFIG=/etc/kubernetes/admin.conf kubectl --request-timeout=15s "
+_REQUEST_LIMIT = 15.0
 _POLL = 0.4
 
 Objects = list[dict[str, Any]]
@@ -32,7 +32,11 @@ class Cluster:
 
     def kubectl(self, arguments: str, *, limit: float = 20) -> Any:
         """Run kubectl on the control plane; the arguments are shell text."""
-        return self.host.run(_KUBECTL + arguments, limit=limit)
+        return self.host.run(self._kubectl(_REQUEST_LIMIT) + arguments, limit=limit)
+
+    def _kubectl(self, request_limit: float) -> str:
+        seconds = f"{request_limit * self.target.patience:.0f}s"
+        return f"KUBECONFIG=/etc/kubernetes/admin.conf kubectl --request-timeout={seconds} "
 
     def answer(self, arguments: str, *, limit: float = 20) -> str:
         """What kubectl prints; fails the check with kubectl's own last words when it does not succeed."""
@@ -83,7 +87,7 @@ class Cluster:
 
     def prompt(self) -> bool:
         """Whether the API server answers within three seconds and calls itself ready."""
-        return bool(self.host.run(f"{_KUBECTL.replace('15s', '3s')}get --raw /readyz", limit=6).rc == 0)
+        return bool(self.host.run(f"{self._kubectl(3)}get --raw /readyz", limit=6).rc == 0)
 
     def close(self) -> None:
         """Remove what this run made in the cluster."""

@@ -157,7 +157,7 @@ class Worker:
         self._target = target
         self._end = end
         self._bad: set[str] = set()
-        self._link = Link(session_argv(target.ssh_argv), deadline=engine.ends)
+        self._link = Link(session_argv(target.ssh_argv), deadline=engine.ends, patience=engine.job.patience)
         self._lost = ""
 
     def run(self, items: list[pytest.Item]) -> None:

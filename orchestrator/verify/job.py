@@ -29,7 +29,8 @@ class ClusterTarget:
     """What the plan says the cluster should be; checks of it run once, through the control plane's session.
 
     `nodes` maps node name to planned address. `settle` is the time in seconds that is granted, once for the
-    whole run, to what is still starting (right after provision); 0 judges what is there now.
+    whole run, to what is still starting (right after provision); 0 judges what is there now. `patience` stretches
+    every time limit, for machines that are as many times slower.
     """
 
     control_plane: str
@@ -45,6 +46,7 @@ class ClusterTarget:
     web_port: int = 8080
     shell_image: str = "labctl/shell:1"
     settle: float = 0.0
+    patience: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Selection:
 class Job:
     """One run: `files` are the check files, `limit` the seconds after which every check has its verdict.
 
-    `direct` uses testinfra's stock SSH backend instead of one session per node.
+    `direct` uses testinfra's stock SSH backend instead of one session per node. `patience` stretches the limits of
+    single commands, for machines that are as many times slower.
     """
 
     targets: tuple[Target, ...]
@@ -107,6 +110,7 @@ class Job:
     limit: float = 120
     direct: bool = False
     host: HostTarget | None = None
+    patience: float = 1.0
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -123,4 +127,5 @@ class Job:
             limit=body["limit"],
             direct=body["direct"],
             host=HostTarget(**body["host"]) if body["host"] else None,
+            patience=body["patience"],
         )

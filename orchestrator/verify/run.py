@@ -36,18 +36,20 @@ def run_checks(
     deadline: float = 120,
     files: Sequence[Path] | None = None,
     host: HostTarget | None = None,
+    patience: float = 1.0,
 ) -> Report:
     """Run every check that applies on every node and, once, on the cluster; return the Report.
 
     `deadline` is in seconds: then whatever has no verdict gets the verdict `error`. `only` chooses layers,
-    nodes, `LAYER/NODE` or check ids. `files` replaces labctl's own check files. Raises SpecError, before any
-    node is contacted, when `only` names what does not exist; LabError when the engine itself breaks.
+    nodes, `LAYER/NODE` or check ids. `patience` stretches the limits of single commands. `files` replaces
+    labctl's own check files. Raises SpecError, before any node is contacted, when `only` names what does not
+    exist; LabError when the engine itself breaks.
     """
     started = time.time()
     clock = time.monotonic()
     chosen = check_files(with_cluster=cluster is not None) if files is None else tuple(str(path) for path in files)
     root = str(paths.data("roles").parent)
-    job = Job(tuple(targets), cluster, chosen, root, Selection(tuple(only)), deadline, direct, host)
+    job = Job(tuple(targets), cluster, chosen, root, Selection(tuple(only)), deadline, direct, host, patience)
     listener = _Listener(emit, phase)
     with tempfile.TemporaryDirectory(prefix="labctl-verify-") as scratch:
         asked = Path(scratch) / "job.json"

@@ -166,14 +166,22 @@ class Link:
 
     After a hanging command the session is given up and a new one ends what the old one left on the node;
     after three such losses the node counts as lost and every further command fails at once. `deadline`
-    is the monotonic time at which nothing may run any more.
+    is the monotonic time at which nothing may run any more; `patience` stretches every limit.
     """
 
     _LOSSES = 3
 
-    def __init__(self, argv: Sequence[str], *, deadline: float = float("inf"), connect_limit: float = 15) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: float = float("inf"),
+        connect_limit: float = 15,
+        patience: float = 1.0,
+    ) -> None:
         self._argv = tuple(argv)
         self._deadline = deadline
+        self._patience = patience
         self._connect_limit = connect_limit
         self._session: Session | None = None
         self._old_group = ""
@@ -223,7 +231,7 @@ class Link:
             self._session = None
 
     def _within(self, limit: float) -> float:
-        return max(0.1, min(limit, self._deadline - time.monotonic()))
+        return max(0.1, min(limit * self._patience, self._deadline - time.monotonic()))
 
 
 def _short(command: str) -> str:

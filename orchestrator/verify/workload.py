@@ -141,7 +141,7 @@ class Workload:
 
     def _wait(self) -> tuple[ProbePod, ...]:
         started = time.monotonic()
-        settle = self._cluster.target.settle
+        target = self._cluster.target
         while True:
             pods = json.loads(self._cluster.answer(f"-n {self.namespace} get pods -o json"))["items"]
             up = [pod for pod in pods if ready(pod)]
@@ -150,8 +150,9 @@ class Workload:
             if self.nodes and len(up) == len(self.nodes):
                 return tuple(found)
             waited = time.monotonic() - started
-            complaint = self._complaint() if waited > settle + _ROLLOUT_LIMIT else ""
-            if not self.nodes or waited > settle + _patience(pods, complaint):
+            beyond = (waited - target.settle) / target.patience
+            complaint = self._complaint() if beyond > _ROLLOUT_LIMIT else ""
+            if not self.nodes or beyond > _patience(pods, complaint):
                 running = {pod.node for pod in found}
                 without = ", ".join(name for name in self.nodes if name not in running)
                 states = ", ".join(f"{p['spec'].get('nodeName', 'not placed')}: {state_of(p)}" for p in pods)

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator import inventory, paths
 from orchestrator.errors import SpecError
+from orchestrator.model import Capabilities
 from orchestrator.providers import ssh_access
 from orchestrator.workflows import access
 from orchestrator.workflows import lab as labs
@@ -14,12 +15,17 @@ from orchestrator.workflows.lab import Lab
 
 def inventory_of(lab: Lab) -> dict[str, Any]:
     """The inventory document; nodes that run have their host keys pinned first."""
+    return seen(lab)[0]
+
+
+def seen(lab: Lab) -> tuple[dict[str, Any], Capabilities]:
+    """The inventory document, and what the provider says of its machines."""
     with access.opened(lab.plan.provider) as provider:
         nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
         capabilities = provider.capabilities()
     if nodes and not lab.directory.known_hosts.exists():
         ssh_access.write_known_hosts(lab.directory, nodes)
-    return inventory.build(
+    document = inventory.build(
         lab.plan,
         nodes,
         capabilities,
@@ -29,6 +35,7 @@ def inventory_of(lab: Lab) -> dict[str, Any]:
         control_dir=paths.runtime_dir() / lab.plan.uuid[:8],
         node_key=lab.directory.node_key if lab.directory.node_key.exists() else None,
     )
+    return document, capabilities
 
 
 def host_variables(document: dict[str, Any], name: str) -> dict[str, Any]:

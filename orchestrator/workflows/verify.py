@@ -10,34 +10,38 @@ from typing import Any
 
 from orchestrator import inventory as inventories
 from orchestrator.events import Emit, Note, phase
-from orchestrator.model import Node
+from orchestrator.model import Capabilities, Node
 from orchestrator.providers import ssh_access
 from orchestrator.verify import ClusterTarget, Report, Target, ids_by_file, run_checks
 from orchestrator.verify.job import HostTarget
 from orchestrator.workflows import access, glance
-from orchestrator.workflows.inventory import inventory_of
+from orchestrator.workflows.inventory import seen
 from orchestrator.workflows.lab import Lab
 
 DEADLINE = 180.0
 SETTLE_SECONDS = 120.0
+# How many times longer an emulated processor may take; it needs 17 to 20 times as long for the same computation.
+EMULATED = 6.0
 
 
 def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0) -> Report:
     """Run the checks and return the report. `settle` seconds are granted to what is still starting."""
     nodes = {node.name: node for node in access.reported(lab)}
-    document = inventory_of(lab)
+    document, capabilities = seen(lab)
+    patience = _patience(capabilities)
     targets = [_target(lab, name.name, nodes.get(name.name), document) for name in lab.plan.nodes]
     with phase(emit, "verify", "Prove the lab"):
         report = run_checks(
             lab.plan.name,
             targets,
-            _cluster(lab, settle),
+            _cluster(lab, settle * patience, patience),
             only=only,
             direct=direct,
             emit=emit,
             phase="verify",
-            deadline=DEADLINE + settle,
+            deadline=(DEADLINE + settle) * patience,
             host=_host(lab, nodes.get(lab.plan.control_plane.name)),
+            patience=patience,
         )
     if not only:
         glance.remember(lab.directory, report)
@@ -50,16 +54,18 @@ def check_only(lab: Lab, ids: Sequence[str], own: Sequence[Path], variables: Map
     Each node's checks see `variables` beside those of the inventory.
     """
     nodes = {node.name: node for node in access.reported(lab)}
-    document = inventory_of(lab)
+    document, capabilities = seen(lab)
+    patience = _patience(capabilities)
     targets = [_target(lab, planned.name, nodes.get(planned.name), document) for planned in lab.plan.nodes]
     files = [path for path, held in ids_by_file().items() if held & set(ids)]
     return run_checks(
         lab.plan.name,
         [replace(target, variables={**target.variables, **variables}) for target in targets],
-        _cluster(lab, 0),
+        _cluster(lab, 0, patience),
         only=ids,
-        deadline=DEADLINE,
+        deadline=DEADLINE * patience,
         files=[*files, *own],
+        patience=patience,
     )
 
 
@@ -96,7 +102,11 @@ def _host(lab: Lab, control_plane: Node | None) -> HostTarget:
     )
 
 
-def _cluster(lab: Lab, settle: float) -> ClusterTarget | None:
+def _patience(capabilities: Capabilities) -> float:
+    return EMULATED if capabilities.emulated else 1.0
+
+
+def _cluster(lab: Lab, settle: float, patience: float) -> ClusterTarget | None:
     plan = lab.plan
     if plan.kubernetes is None:
         return None
@@ -111,4 +121,5 @@ def _cluster(lab: Lab, settle: float) -> ClusterTarget | None:
         service_cidr=plan.network.service_cidr,
         pod_cidr=plan.network.pod_cidr,
         settle=settle,
+        patience=patience,
     )
