@@ -69,7 +69,7 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Decisions, contracts and golden files: no network, no machine, no Ansible run."""
     # What the command line promises depends on what the host has.
-    prove(session, "tests/unit", 120, "tests/contract")
+    prove(session, "tests/unit", 120, "tests/contract", "-n", "2")
 
 
 @nox.session
