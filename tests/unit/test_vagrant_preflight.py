@@ -106,7 +106,10 @@ def test_without_the_plugin_its_package_is_named(make: Callable[..., Plan], read
     assert "vagrant plugin install vagrant-libvirt" in problem.fix
 
 
-def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(ready: dict[str, str], tmp_path: Path) -> None:
+def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(
+    ready: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box_build, "MBR", tmp_path)
     assert vagrant_preflight.missing_packages("debian-12") == []
     ready |= {"vagrant": "", "qemu-img": "", "mmdebstrap": ""}
     assert vagrant_preflight.missing_packages("debian-12") == ["vagrant-libvirt", "qemu-utils", "mmdebstrap"]
