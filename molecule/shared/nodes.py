@@ -20,6 +20,7 @@ import yaml
 from filelock import FileLock
 
 from orchestrator import inventory, paths, spec
+from orchestrator.errors import LabError
 from orchestrator.events import Event, Note, Step
 from orchestrator.model import NodePlan, Plan
 from orchestrator.paths import LabDir
@@ -28,6 +29,7 @@ from orchestrator.providers.containers import ContainerProvider
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows import plan as planning
 from orchestrator.workflows import prepare, sources
+from orchestrator.workflows.observe import observe
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 NAME = "molecule-" + os.environ["MOLECULE_SCENARIO_NAME"].replace("_", "-")
@@ -37,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "version": 1,
     "name": NAME,
     "provider": "container",
-    "network": {"subnet": "auto", "ssh_port_base": 61000},
+    "network": {"subnet": "auto"},
     "packages": {"source": "bundle"},
     "control_plane": {"cpus": 2, "memory": 2048},
 }
@@ -61,7 +63,11 @@ def planned(configuration: dict[str, Any]) -> Plan:
     for name, value in configuration["driver"].get("lab", {}).items():
         keys[name] = {**keys.get(name, {}), **value}
     (EPHEMERAL / "lab.yml").write_text(yaml.safe_dump(keys), encoding="utf-8")
-    plan = planning.decide(spec.load(EPHEMERAL / "lab.yml"))
+    asked = spec.load(EPHEMERAL / "lab.yml")
+    seen = observe(asked, DIRECTORY)
+    # A source without crictl stops kubeadm over containerd, and the scenario of containerd runs no kubeadm.
+    with_crictl = replace(seen, bundles=tuple(replace(each, has_crictl=True) for each in seen.bundles))
+    plan = planning.decide(asked, with_crictl)
 
     def named(node: NodePlan, platform: dict[str, Any]) -> NodePlan:
         return replace(node, name=platform["name"], display_name=platform["name"])
@@ -150,4 +156,7 @@ def say(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    {"create": create, "serve": serve, "destroy": destroy}[sys.argv[1]]()
+    try:
+        {"create": create, "serve": serve, "destroy": destroy}[sys.argv[1]]()
+    except LabError as problem:
+        sys.exit("\n".join([problem.message, *map(str, problem.problems), problem.fix]))
