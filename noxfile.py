@@ -119,8 +119,8 @@ def run_scenarios(session: nox.Session, roles: list[str], at_once: int, **env: s
 def molecule(session: nox.Session) -> None:
     """Each role alone, in the scenarios on containers: `./test molecule [-- ROLE...]`."""
     install_host_tools(session)
-    # One scenario waits for its nodes about half of its time.
-    run_scenarios(session, session.posargs or scenarios(vm=False), 2)
+    # A scenario waits for its nodes more than half of its time.
+    run_scenarios(session, session.posargs or scenarios(vm=False), 3)
 
 
 @nox.session
