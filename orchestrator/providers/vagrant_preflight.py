@@ -49,6 +49,8 @@ def problems(plan: Plan, hypervisor: Hypervisor) -> list[Problem]:
 def missing_packages(guest: str) -> list[str]:
     """Debian packages that a lab by libvirt needs and this host lacks, those to build its box among them."""
     names = [package for program, package in _PROGRAMS.items() if shutil.which(program, path=SYSTEM_PATH) is None]
+    if _PROGRAMS["vagrant"] not in names and not has_plugin("vagrant-libvirt"):
+        names.append(_PROGRAMS["vagrant"])
     if boxes.buildable(guest, "libvirt") and boxes.find(guest, "libvirt") is None:
         names += box_build.missing_tools()
     return list(dict.fromkeys(names))

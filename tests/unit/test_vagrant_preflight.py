@@ -111,6 +111,8 @@ def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(
 ) -> None:
     monkeypatch.setattr(box_build, "MBR", tmp_path)
     assert vagrant_preflight.missing_packages("debian-12") == []
+    ready["vagrant plugin list --machine-readable"] = "1,,ui,info,vagrant-vbguest (0.1)\n"
+    assert vagrant_preflight.missing_packages("debian-12") == ["vagrant-libvirt"]
     ready |= {"vagrant": "", "qemu-img": "", "mmdebstrap": ""}
     assert vagrant_preflight.missing_packages("debian-12") == ["vagrant-libvirt", "qemu-utils", "mmdebstrap"]
     assert vagrant_preflight.missing_packages("rocky-9") == ["vagrant-libvirt", "qemu-utils"], "no box is built of it"
