@@ -129,8 +129,8 @@ def molecule_vms(session: nox.Session) -> None:
     install_host_tools(session)
     machine = Path("molecule", "shared_vm", "machine.lab")
     lab = Path("molecule", "shared_vm", ".labctl", "molecule-vm").resolve()
-    session.run("./labctl", "provision", f"--lab={machine}", "--yes", "--progress=plain", external=True)
     try:
+        session.run("./labctl", "provision", f"--lab={machine}", "--yes", "--progress=plain", external=True)
         run_scenarios(session, session.posargs or scenarios(vm=True), 1, LABCTL_LAB_DIR=str(lab))
     finally:
         session.run("./labctl", "destroy", f"--lab={machine}", "--yes", "--progress=plain", external=True)

@@ -116,7 +116,7 @@ def network_problems(plan: Plan, networks: Iterable[host.HostNetwork]) -> list[P
         Problem(
             f"{plan.network.subnet} overlaps {item.cidr}, which this host uses on {item.interface or 'a route'}",
             "network.subnet",
-            "set network.subnet to another range, or to auto, in lab.yml",
+            "set network.subnet in lab.yml to a free range; a lab with auto keeps its own until it is destroyed",
         )
         for item in networks
         if item.interface != own and ipaddress.ip_network(item.cidr).overlaps(subnet)

@@ -102,7 +102,10 @@ def undo(before: str, now: str, chains: str = DOCKER_CHAINS) -> list[list[str]]:
     for name, table in parse_rules(now).items():
         old = then.get(name, Table({}, ()))
         made = [chain for chain in table.chains if chain.startswith(chains) and chain not in old.chains]
-        theirs = [rule for rule in table.rules if rule not in old.rules and _of_ours(rule, made)]
+        # Rules for an engine's bridges belong to an engine, which may be running while libvirt is cleaned up after.
+        bridges = BRIDGE_PREFIX if chains == DOCKER_CHAINS else None
+        added = [rule for rule in table.rules if rule not in old.rules]
+        theirs = [rule for rule in added if _of_ours(rule, made, bridges)]
         commands += [["-t", name, "-D", *shlex.split(rule)[1:]] for rule in theirs]
         commands += [["-t", name, "-F", chain] for chain in made]
         commands += [["-t", name, "-X", chain] for chain in made]
@@ -115,12 +118,12 @@ def undo(before: str, now: str, chains: str = DOCKER_CHAINS) -> list[list[str]]:
     return commands
 
 
-def _of_ours(rule: str, chains: Iterable[str]) -> bool:
+def _of_ours(rule: str, chains: Iterable[str], bridges: str | None) -> bool:
     words = rule.split()
     if words[1] in chains:
         return False  # flushed with its chain
     target = words[words.index("-j") + 1] if "-j" in words else ""
-    return target in chains or any(word.startswith(BRIDGE_PREFIX) for word in words)
+    return target in chains or (bridges is not None and any(word.startswith(bridges) for word in words))
 
 
 def boot_id() -> str:

@@ -114,7 +114,7 @@ def network_problems(plan: Plan, networks: Iterable[host.HostNetwork]) -> list[P
         Problem(
             f"{subnet} overlaps {item.cidr}, which this host uses on {item.interface or 'a route'}",
             "network.subnet",
-            "set network.subnet to another range, or to auto, in lab.yml",
+            "set network.subnet in lab.yml to a free range; a lab with auto keeps its own until it is destroyed",
         )
         for item in networks
         if ipaddress.IPv4Network(item.cidr, strict=False).overlaps(subnet)

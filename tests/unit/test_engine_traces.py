@@ -139,3 +139,16 @@ def test_chains_of_a_libvirt_that_was_there_before_stay() -> None:
 
 def test_an_engine_leaves_libvirts_chains_alone() -> None:
     assert engine_traces.undo(FOREIGN, WITH_LIBVIRT) == []
+
+
+WITH_BOTH = WITH_LIBVIRT.replace(
+    ":MINE - [0:0]\n",
+    ":MINE - [0:0]\n:DOCKER - [0:0]\n-A FORWARD -o lc-2b22f07148 -j DOCKER\n"
+    "-A FORWARD -i lc-2b22f07148 -o lc-2b22f07148 -j ACCEPT\n",
+)
+
+
+def test_cleaning_up_after_libvirt_leaves_the_rules_of_a_running_engines_bridges() -> None:
+    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_BOTH, engine_traces.LIBVIRT_CHAINS)]
+    assert not [command for command in commands if "lc-" in command or "DOCKER" in command]
+    assert "-t filter -D FORWARD -j LIBVIRT_FWO" in commands
