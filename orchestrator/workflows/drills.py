@@ -228,7 +228,7 @@ def solve(lab: Lab, *, emit: Emit, given: Path | None = None) -> Verdict:
         _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("solving"))
         if drill.power_off:
-            power.bring_up(lab, emit)
+            power.bring_back(lab, emit)
         with phase(emit, "drill", f"Repair it: {drill.slug}"):
             _play(lab, drill, "solution", emit)
         deadline = time.monotonic() + drill.proof.recovery
@@ -257,7 +257,7 @@ def reset(lab: Lab, *, emit: Emit, given: Path | None = None) -> str:
         _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("resetting"))
         if drill.power_off and power.stopped(lab):
-            power.bring_up(lab, emit)
+            power.bring_back(lab, emit)
         with phase(emit, "drill", f"Put everything back: {drill.slug}"):
             # In vain where the playbook has to bring the API server back: the namespace is deleted again below.
             with ThreadPoolExecutor(1) as beside:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -98,6 +99,14 @@ def cut(lab: Lab, name: str, emit: Emit) -> None:
         for node in provider.nodes(alone):
             ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
         provider.halt(alone, emit, "power")
+
+
+def bring_back(lab: Lab, emit: Emit) -> None:
+    """Bring up what `cut` switched off, for whoever holds the lab; no directory of this run is kept."""
+    before = set(lab.directory.runs.iterdir())
+    bring_up(lab, emit)
+    for run in set(lab.directory.runs.iterdir()) - before:
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def _decline(question: str) -> bool:
