@@ -12,7 +12,7 @@ from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "none"
 nox.options.stop_on_first_error = False
-nox.options.sessions = ["lint", "unit", "bundle", "e2e", "samples"]
+nox.options.sessions = ["lint", "unit", "bundle", "e2e", "samples", "molecule"]
 
 
 # Programs on the host that real labs and their proofs need, and the Debian packages that have them.
