@@ -17,6 +17,7 @@ nox.options.sessions = ["lint", "unit", "bundle", "e2e", "samples", "molecule"]
 
 # Programs on the host that real labs and their proofs need, and the Debian packages that have them.
 HOST_TOOLS = {
+    "chromium": "chromium",
     "dockerd": "docker.io",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
