@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from orchestrator.model import Plan
 from orchestrator.providers import container_spec as spec
 from orchestrator.providers import engine, node_image
 from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.networks import overlap_problems
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -38,7 +38,7 @@ def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
     found += port_problems(plan, own, host.port_is_free, lab_ports(api) if api is not None else {})
     if api is not None:
         found += kernel_problems(plan)
-    found += network_problems(plan, host.networks())
+    found += overlap_problems(plan, host.networks(), own=spec.bridge(plan.uuid))
     root = data_root(api)
     with_kubernetes = plan.kubernetes is not None
     memory = host.parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))
@@ -106,21 +106,6 @@ def port_problems(
             fix = f"choose other ports in lab.yml, or remove that lab: labctl destroy --id {lab.uuid}"
         found.append(Problem(text, where, fix))
     return found
-
-
-def network_problems(plan: Plan, networks: Iterable[host.HostNetwork]) -> list[Problem]:
-    """Networks of this host, other than the lab's own bridge, that the lab's subnet overlaps."""
-    subnet = ipaddress.ip_network(plan.network.subnet)
-    own = spec.bridge(plan.uuid)
-    return [
-        Problem(
-            f"{plan.network.subnet} overlaps {item.cidr}, which this host uses on {item.interface or 'a route'}",
-            "network.subnet",
-            "set network.subnet in lab.yml to a free range; a lab with auto keeps its own until it is destroyed",
-        )
-        for item in networks
-        if item.interface != own and ipaddress.ip_network(item.cidr).overlaps(subnet)
-    ]
 
 
 def size_problems(

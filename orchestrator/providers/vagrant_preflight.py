@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import shutil
-from collections.abc import Iterable
 
 from orchestrator import host, proc
 from orchestrator.errors import Problem
 from orchestrator.model import Plan
 from orchestrator.providers import box_build, boxes
 from orchestrator.providers.machines import Hypervisor
+from orchestrator.providers.networks import overlap_problems
 from orchestrator.providers.private_engine import SYSTEM_PATH
 
 # What a lab by libvirt calls on the host, and the Debian packages that have it.
@@ -42,7 +41,7 @@ def problems(plan: Plan, hypervisor: Hypervisor) -> list[Problem]:
             own.add(plan.kubernetes.api_port)
         found += [busy(port, what) for port, what in forwards(plan) if port not in own and not host.port_is_free(port)]
     if not there and not hypervisor.owns_subnet(plan):
-        found += network_problems(plan, host.networks())
+        found += overlap_problems(plan, host.networks())
     return found
 
 
@@ -105,17 +104,3 @@ def box_problems(plan: Plan) -> list[Problem]:
     if boxes.buildable(plan.guest, plan.provider):
         return box_build.problems()
     return [problem]
-
-
-def network_problems(plan: Plan, networks: Iterable[host.HostNetwork]) -> list[Problem]:
-    """Networks of this host that the lab's subnet overlaps."""
-    subnet = ipaddress.IPv4Network(plan.network.subnet)
-    return [
-        Problem(
-            f"{subnet} overlaps {item.cidr}, which this host uses on {item.interface or 'a route'}",
-            "network.subnet",
-            "set network.subnet in lab.yml to a free range; a lab with auto keeps its own until it is destroyed",
-        )
-        for item in networks
-        if ipaddress.IPv4Network(item.cidr, strict=False).overlaps(subnet)
-    ]

@@ -17,6 +17,7 @@ from orchestrator.providers import container_preflight as preflight
 from orchestrator.providers import container_reach, ssh_access
 from orchestrator.providers import container_spec as spec
 from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.networks import overlap_problems
 
 KUBERNETES = KubernetesPlan(
     version="1.20.2",
@@ -153,9 +154,10 @@ def test_every_busy_port_is_told_at_once() -> None:
 
 
 def test_a_network_of_the_host_in_the_way_is_named_and_the_labs_own_bridge_is_not() -> None:
-    own = HostNetwork(spec.bridge(PLAN.uuid), "192.168.56.0/24")
-    assert preflight.network_problems(PLAN, [own, HostNetwork("eth0", "192.0.2.0/24")]) == []
-    found = preflight.network_problems(PLAN, [HostNetwork("tun0", "192.168.0.0/16")])
+    bridge = spec.bridge(PLAN.uuid)
+    own = HostNetwork(bridge, "192.168.56.0/24")
+    assert overlap_problems(PLAN, [own, HostNetwork("eth0", "192.0.2.0/24")], own=bridge) == []
+    found = overlap_problems(PLAN, [HostNetwork("tun0", "192.168.0.0/16")], own=bridge)
     assert "tun0" in found[0].what
     assert found[0].fix
 
