@@ -38,9 +38,21 @@ PATHS = (
 )
 FAMILIES = {"iptables": "ip", "ip6tables": "ip6"}
 UNMOUNT_SECONDS = 5.0
-# How the chains are called that each of them makes.
-DOCKER_CHAINS, LIBVIRT_CHAINS = "DOCKER", "LIBVIRT_"
 _ENV = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"}
+
+
+@dataclass(frozen=True)
+class FirewallUser:
+    """How a daemon's firewall rules are known: how names of its chains and bridges begin, and what it does besides."""
+
+    chains: str
+    bridges: tuple[str, ...] = ()
+    drops_forwarding: bool = False  # sets the policy of FORWARD to DROP
+
+
+DOCKER = FirewallUser("DOCKER", (BRIDGE_PREFIX,), drops_forwarding=True)
+# No bridges: those of containers belong to an engine, which may be running while libvirt is cleaned up after.
+LIBVIRT = FirewallUser("LIBVIRT_")
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def parse_rules(text: str) -> dict[str, Table]:
     return tables
 
 
-def undo(before: str, now: str, chains: str = DOCKER_CHAINS) -> list[list[str]]:
+def undo(before: str, now: str, user: FirewallUser = DOCKER) -> list[list[str]]:
     """The iptables arguments that take one's own chains and jumps out of `now` and set policies as in `before`.
 
     Rules of anybody else, also those added since, are left alone.
@@ -101,16 +113,14 @@ def undo(before: str, now: str, chains: str = DOCKER_CHAINS) -> list[list[str]]:
     then, commands = parse_rules(before), []
     for name, table in parse_rules(now).items():
         old = then.get(name, Table({}, ()))
-        made = [chain for chain in table.chains if chain.startswith(chains) and chain not in old.chains]
-        # Rules for an engine's bridges belong to an engine, which may be running while libvirt is cleaned up after.
-        bridges = BRIDGE_PREFIX if chains == DOCKER_CHAINS else None
-        added = [rule for rule in table.rules if rule not in old.rules]
-        theirs = [rule for rule in added if _of_ours(rule, made, bridges)]
+        made = [chain for chain in table.chains if chain.startswith(user.chains) and chain not in old.chains]
+        theirs = [rule for rule in table.rules if rule not in old.rules and _of_ours(rule, made, user.bridges)]
         commands += [["-t", name, "-D", *shlex.split(rule)[1:]] for rule in theirs]
         commands += [["-t", name, "-F", chain] for chain in made]
         commands += [["-t", name, "-X", chain] for chain in made]
         if (
-            (name, chains) == ("filter", DOCKER_CHAINS)
+            user.drops_forwarding
+            and name == "filter"
             and table.chains.get("FORWARD") == "DROP"
             and old.chains.get("FORWARD", "ACCEPT") == "ACCEPT"
         ):
@@ -118,12 +128,12 @@ def undo(before: str, now: str, chains: str = DOCKER_CHAINS) -> list[list[str]]:
     return commands
 
 
-def _of_ours(rule: str, chains: Iterable[str], bridges: str | None) -> bool:
+def _of_ours(rule: str, chains: Iterable[str], bridges: tuple[str, ...]) -> bool:
     words = rule.split()
     if words[1] in chains:
         return False  # flushed with its chain
     target = words[words.index("-j") + 1] if "-j" in words else ""
-    return target in chains or (bridges is not None and any(word.startswith(bridges) for word in words))
+    return target in chains or any(word.startswith(bridges) for word in words)
 
 
 def boot_id() -> str:
@@ -156,7 +166,7 @@ def clean(before: HostBefore, *, directories: tuple[Path, ...]) -> None:
     if not _runs("dockerd"):
         _remove_bridges()
         for command, family in FAMILIES.items():
-            _clean_rules(command, family, before.rules.get(command, ""), DOCKER_CHAINS)
+            _clean_rules(command, family, before.rules.get(command, ""), DOCKER)
         if not _runs("libvirtd"):
             _set_back(before.sysctls)
         for place in PATHS:
@@ -168,7 +178,7 @@ def clean(before: HostBefore, *, directories: tuple[Path, ...]) -> None:
 def clean_libvirt(before: HostBefore) -> None:
     """Undo what a stopped libvirtd left: firewall chains, control groups, and forwarding unless an engine forwards."""
     for command, family in FAMILIES.items():
-        _clean_rules(command, family, before.rules.get(command, ""), LIBVIRT_CHAINS)
+        _clean_rules(command, family, before.rules.get(command, ""), LIBVIRT)
     if not _runs("dockerd"):
         _set_back(before.sysctls)
     _remove_cgroups(LIBVIRT_CGROUP)
@@ -182,9 +192,9 @@ def _set_back(sysctls: Mapping[str, str]) -> None:
                 path.write_text(value + "\n", encoding="utf-8")
 
 
-def _clean_rules(command: str, family: str, before: str, chains: str) -> None:
+def _clean_rules(command: str, family: str, before: str, user: FirewallUser) -> None:
     now = _saved(command)
-    for arguments in undo(before, now, chains):
+    for arguments in undo(before, now, user):
         proc.run([command, "-w", "5", *arguments], check=False, env=_ENV)
     if not now or "nf_tables" not in proc.run([command, "--version"], check=False, env=_ENV).stdout:
         return

@@ -122,7 +122,7 @@ COMMIT
 
 
 def test_libvirts_chains_and_jumps_are_undone_and_the_users_rules_stay() -> None:
-    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_LIBVIRT, engine_traces.LIBVIRT_CHAINS)]
+    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_LIBVIRT, engine_traces.LIBVIRT)]
     assert commands == [
         "-t filter -D INPUT -j LIBVIRT_INP",
         "-t filter -D FORWARD -j LIBVIRT_FWO",
@@ -134,7 +134,7 @@ def test_libvirts_chains_and_jumps_are_undone_and_the_users_rules_stay() -> None
 
 
 def test_chains_of_a_libvirt_that_was_there_before_stay() -> None:
-    assert engine_traces.undo(WITH_LIBVIRT, WITH_LIBVIRT, engine_traces.LIBVIRT_CHAINS) == []
+    assert engine_traces.undo(WITH_LIBVIRT, WITH_LIBVIRT, engine_traces.LIBVIRT) == []
 
 
 def test_an_engine_leaves_libvirts_chains_alone() -> None:
@@ -149,6 +149,6 @@ WITH_BOTH = WITH_LIBVIRT.replace(
 
 
 def test_cleaning_up_after_libvirt_leaves_the_rules_of_a_running_engines_bridges() -> None:
-    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_BOTH, engine_traces.LIBVIRT_CHAINS)]
+    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_BOTH, engine_traces.LIBVIRT)]
     assert not [command for command in commands if "lc-" in command or "DOCKER" in command]
     assert "-t filter -D FORWARD -j LIBVIRT_FWO" in commands
