@@ -7,6 +7,7 @@ import pytest
 
 @pytest.mark.check(id="drill.three", layer="workload")
 def test_three_pods_are_ready(cluster):
+    # Not by the Deployment's status: the controller manager keeps that, and it is gone.
     pods = json.loads(cluster.answer("-n drill get pods -l app=echo -o json"))["items"]
     ready = [
         pod

@@ -18,7 +18,6 @@ from orchestrator.workflows.drill_lint import known_checks, lint
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "drills"
-DATA = ROOT / "tests" / "data" / "drills"
 OURS = sorted(path.parent for path in (ROOT / "drills").glob("*/drill.yml"))
 
 
@@ -137,7 +136,7 @@ def test_a_directory_without_a_drill_and_a_name_that_is_none_are_refused(tmp_pat
 
 
 def test_the_problems_of_all_drills_are_told_together(tmp_path: Path) -> None:
-    for source in (SHIPPED / "kubelet-down", DATA / "wrong-selector"):
+    for source in (SHIPPED / "kubelet-down", SHIPPED / "wrong-selector"):
         spoil(Path(shutil.copytree(source, tmp_path / source.name)), "version: 1", "version: 2")
     with pytest.raises(SpecError) as refused:
         load_all([tmp_path])
