@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.e2e.conftest import CHECKOUT, User
+from tests.e2e.conftest import CHECKOUT, User, poll
 from tests.faults import proxy, rogue
 
 pytestmark = pytest.mark.real
@@ -331,10 +331,13 @@ def test_a_node_port_is_reached_from_the_host_and_kubectl_checks_the_servers_cer
     plan = json.loads((user.state / "plan.json").read_text())
     for node in plan["nodes"]:
         url = f"http://{node['address']}:{port}/"
-        answer = subprocess.run(
-            ["curl", "-s", "--noproxy", "*", "-m", "20", url], capture_output=True, text=True, timeout=30
+        ask = ["curl", "-s", "--noproxy", "*", "-m", "20", url]
+        # kube-proxy learns of the Service and of its pod a moment after the API server.
+        poll(
+            f"{url} is answered",
+            lambda ask=ask: "whoami" in subprocess.run(ask, capture_output=True, text=True, timeout=30).stdout,
+            30,
         )
-        assert "whoami" in answer.stdout, url
     config = (user.state / "kubeconfig").read_text()
     assert "insecure-skip-tls-verify" not in config
     other = user.home / "other-ca"
