@@ -145,7 +145,8 @@ class Workbench:
         began = time.time()
         log = (self.user.home / "struck.err").open("w+")
         run = subprocess.Popen(
-            [*self.user.labctl, "provision", "--yes", "--progress", "plain"],
+            # A suite in the background of a shell ignores Ctrl-C, and what it starts would inherit that.
+            ["env", "--default-signal=INT", *self.user.labctl, "provision", "--yes", "--progress", "plain"],
             cwd=self.user.home, env=self.user.environment, stdout=subprocess.DEVNULL, stderr=log,
             # A fault that kills what is left of it must not reach this test.
             start_new_session=True,
