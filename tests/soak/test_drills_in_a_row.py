@@ -1,0 +1,121 @@
+"""50 drills in a row on one lab: it is verified after each, and neither its memory nor its state grows.
+
+LABCTL_SOAK_DRILLS changes the number, LABCTL_DRILLS_HOME names a lab that is there. Each drill is begun, looked at,
+solved and reset; times and sizes go to bench/results/drills-in-a-row.json.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import os
+import resource
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.drills.catalogue import impossible
+from orchestrator.events import Event, PhaseEnded, discard
+from orchestrator.workflows import drills
+from orchestrator.workflows import lab as labs
+from orchestrator.workflows.lab import Lab
+from tests.drills.test_drills import catalogue, left_behind, timed, user
+from tests.e2e.conftest import User
+
+pytestmark = pytest.mark.real
+
+__all__ = ["user"]
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "bench" / "results" / "drills-in-a-row.json"
+DRILLS = int(os.environ.get("LABCTL_SOAK_DRILLS", "50"))
+# For which Kubernetes itself needs its 40 seconds or a machine its start, tell nothing of labctl's own time.
+ROUND = (
+    "run-or-create",
+    "kubectl-anywhere",
+    "bridge-filter-off",
+    "taint-toleration",
+    "wrong-selector",
+    "readiness-probe",
+    "forwarding-off",
+    "missing-configmap",
+    "nodeport-blocked",
+    "forgotten-cordon",
+)
+# What a lab's own records may grow by for one drill: its line of progress and the journal of its runs.
+STATE_BYTES = 64 * 1024
+MEMORY_MEBIBYTES = 150
+
+
+def state_bytes(lab: Lab) -> int:
+    """What the lab's state directory takes."""
+    return sum(path.lstat().st_size for path in lab.directory.root.rglob("*") if path.is_file())
+
+
+def memory_of_host() -> int:
+    """MiB in use on this host, which all container nodes are part of."""
+    found = {line.split(":")[0]: int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()}
+    return (found["MemTotal"] - found["MemAvailable"]) // 1024
+
+
+def test_fifty_drills_in_a_row_leave_the_lab_as_it_was(user: User) -> None:
+    lab = labs.open_lab(user.home / "lab.yml")
+    possible = [slug for slug in ROUND if not impossible(catalogue().drills[slug], lab.plan)]
+    assert possible, "this lab can have none of the drills of the round"
+    rows: list[dict[str, Any]] = []
+    for slug in itertools.islice(itertools.cycle(possible), DRILLS):
+        rows.append(one(lab, slug))
+        keep(rows)
+    # The first round fills caches of the API server and of this process.
+    settled, last = rows[len(possible) - 1], rows[-1]
+    drilled = len(rows) - len(possible)
+    assert last["state_bytes"] - settled["state_bytes"] < max(drilled, 1) * STATE_BYTES
+    assert last["host_mebibytes"] - settled["host_mebibytes"] < MEMORY_MEBIBYTES
+    assert last["own_mebibytes"] - settled["own_mebibytes"] < MEMORY_MEBIBYTES
+
+
+def one(lab: Lab, slug: str) -> dict[str, Any]:
+    """Do one drill as a student does who knows the solution; its times in seconds and what the lab takes afterwards."""
+    told: list[Event] = []
+    start = timed(lambda: drills.start(lab, slug, given=None, wait=True, language="en", emit=told.append))
+    findings: list[bool] = []
+    check = timed(lambda: findings.extend(one.reached for one in drills.check(lab, emit=discard).findings))
+    assert not all(findings), f"{slug}: nothing is broken"
+    solve = timed(lambda: drills.solve(lab, emit=discard))
+    # Proves the lab as well: raises when verify is not green.
+    reset = timed(lambda: drills.reset(lab, emit=discard))
+    assert not left_behind(lab), slug
+    waited = sum(event.seconds for event in told if isinstance(event, PhaseEnded) and event.phase == "symptom")
+    times = {"start": start - waited, "waited": waited, "check": check, "solve": solve, "reset": reset}
+    return {
+        "drill": slug,
+        **{name: round(seconds, 1) for name, seconds in times.items()},
+        "load": round(os.getloadavg()[0], 1),
+        "state_bytes": state_bytes(lab),
+        "host_mebibytes": memory_of_host(),
+        "own_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Write what is known after each drill: a soak that is interrupted has still proved something."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    document = {
+        "benchmark": "drills-in-a-row",
+        "command": f"LABCTL_SOAK_DRILLS={DRILLS} ./test soak -- -k fifty_drills",
+        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "cores": os.cpu_count(),
+        "asked": DRILLS,
+        "done": len(rows),
+        "medians": {
+            step: statistics.median(row[step] for row in rows) for step in ("start", "check", "solve", "reset")
+        },
+        "slowest": {step: max(row[step] for row in rows) for step in ("start", "check", "solve", "reset")},
+        "rows": rows,
+    }
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
