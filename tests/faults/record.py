@@ -21,7 +21,7 @@ own and a remedy, which the suite types as it stands. No run may end as a bug of
 healthy: after each fault `labctl verify` and `kubectl` on the machine itself are asked too.
 
     ./test faults                                    # all that container nodes allow
-    ./test faults_sample                             # one of each kind, marked *
+    ./test faults_sample                             # one of each kind, marked *, on every run of ./test
     LABCTL_FAULTS_PROVIDER=libvirt ./test faults     # on virtual machines, with the clock too
     LABCTL_FAULTS_TABLE=docs/faults.md ./test faults # and write what was found into the table below
 
