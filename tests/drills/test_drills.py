@@ -68,6 +68,11 @@ def timed(step: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
+def symptom_seconds(told: list[Event]) -> float:
+    """How long `start` waited for Kubernetes to show what the drill broke."""
+    return sum(event.seconds for event in told if isinstance(event, PhaseEnded) and event.phase == "symptom")
+
+
 def unreached(lab: Lab) -> set[str]:
     """The goals that grading finds not reached now, as a student's check would."""
     return {one.check for one in drills.check(lab, emit=discard).findings if not one.reached}
@@ -120,7 +125,6 @@ def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, proved: dict[st
             reset = timed(lambda: drills.reset(lab, emit=discard))
     assert not left_behind(lab)
     assert len(list(lab.directory.runs.iterdir())) == runs
-    waited = sum(event.seconds for event in told if isinstance(event, PhaseEnded) and event.phase == "symptom")
-    proved[drill.slug] = Row(start, check, solve, reset, waited)
+    proved[drill.slug] = Row(start, check, solve, reset, symptom_seconds(told))
     if table := os.environ.get("LABCTL_DRILLS_TABLE"):
         write(Path(table), catalogue(), proved)

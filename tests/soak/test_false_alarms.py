@@ -6,52 +6,41 @@ with LABCTL_SOAK_ADD=1 they are added to those that are there: a soak in pieces.
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.drift.conftest import Lab
+from tests.soak import results
 
 pytestmark = pytest.mark.real
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "bench" / "results" / "false-alarms.json"
+NAME = "false-alarms"
 RUNS = int(os.environ.get("LABCTL_SOAK_RUNS", "200"))
 ADD = os.environ.get("LABCTL_SOAK_ADD", "") == "1"
 
 
 def test_a_healthy_lab_is_called_healthy_every_time(lab: Lab) -> None:
     lab.heal()
-    runs: list[dict[str, Any]] = json.loads(RESULTS.read_text())["runs"] if ADD and RESULTS.exists() else []
+    earlier = results.path(NAME)
+    runs: list[dict[str, Any]] = json.loads(earlier.read_text())["runs"] if ADD and earlier.exists() else []
     done_before = len(runs)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    commit = results.commit()[:8]
     for _ in range(RUNS):
         began = time.monotonic()
         troubles = lab.troubles()
-        run: dict[str, Any] = {"commit": commit[:8], "nodes": len(lab.addresses)}
+        run: dict[str, Any] = {"commit": commit, "nodes": len(lab.addresses)}
         run |= {"seconds": round(time.monotonic() - began, 1), "load": round(os.getloadavg()[0], 1)}
         runs.append(run | ({"alarms": troubles} if troubles else {}))
-        keep(runs, commit)
+        keep(runs)
     assert [run["alarms"] for run in runs[done_before:] if "alarms" in run] == []
 
 
-def keep(runs: list[dict[str, Any]], commit: str) -> None:
-    """Write what is known after each run: a soak that is interrupted has still proved something."""
-    document = {
-        "benchmark": "false-alarms",
-        "command": f"LABCTL_SOAK_RUNS={RUNS}{' LABCTL_SOAK_ADD=1' if ADD else ''} ./test soak",
-        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit,
-        "cores": os.cpu_count(),
-        "asked": 200,
-        "done": len(runs),
-        "with_false_alarms": len([run for run in runs if "alarms" in run]),
-        "runs": runs,
-    }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+def keep(runs: list[dict[str, Any]]) -> None:
+    """Write the runs so far and how many of them raised an alarm."""
+    command = f"LABCTL_SOAK_RUNS={RUNS}{' LABCTL_SOAK_ADD=1' if ADD else ''} ./test soak"
+    alarmed = len([run for run in runs if "alarms" in run])
+    results.keep(NAME, command, {"asked": 200, "done": len(runs), "with_false_alarms": alarmed, "runs": runs})

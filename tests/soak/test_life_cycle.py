@@ -5,7 +5,6 @@ LABCTL_SOAK_RESETS changes the number of resets. Results go to bench/results/res
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import subprocess
@@ -17,10 +16,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import User
+from tests.soak import results
 
 pytestmark = pytest.mark.real
 
-ROOT = Path(__file__).resolve().parents[2]
 RESETS = int(os.environ.get("LABCTL_SOAK_RESETS", "50"))
 COMMANDS = 20
 LAB = """\
@@ -85,7 +84,9 @@ def test_a_lab_is_reset_and_built_again_without_a_leftover(soaker: Soaker) -> No
         run = {"reset_s": round(taken, 1), "provision_s": round(time.monotonic() - began, 1)}
         run |= {"verified": built.returncode == 0, "load": round(os.getloadavg()[0], 1)}
         runs.append(run | ({"leftovers": left} if left else {}))
-        keep("resets", f"LABCTL_SOAK_RESETS={RESETS}", runs, {"asked": RESETS, "done": len(runs)})
+        dirty = len([run for run in runs if "leftovers" in run])
+        facts = {"asked": RESETS, "done": len(runs), "with_leftovers": dirty, "runs": runs}
+        results.keep("resets", f"LABCTL_SOAK_RESETS={RESETS} ./test soak", facts)
         assert built.returncode == 0, built.stderr[-2000:]
     assert [run["leftovers"] for run in runs if "leftovers" in run] == []
 
@@ -115,21 +116,6 @@ def test_of_commands_at_once_one_works_and_the_others_learn_who(soaker: Soaker) 
         text for text, code in answers if code == 8 and f"process {holder.pid} " in text and "`labctl start`" in text
     ]
     document = {"commands": COMMANDS, "winners": int(worked == 0), "refused_and_told_who": len(told)}
-    keep("commands-at-once", "", [], document)
+    results.keep("commands-at-once", "./test soak", document)
     assert worked == 0
     assert len(told) == COMMANDS - 1, answers
-
-
-def keep(name: str, setting: str, runs: list[dict[str, Any]], facts: dict[str, Any]) -> None:
-    """Write what is known so far: a soak that is interrupted has still proved something."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    document = {
-        "benchmark": name,
-        "command": f"{setting} ./test soak".strip(),
-        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit,
-        "cores": os.cpu_count(),
-        **facts,
-        **({"with_leftovers": len([run for run in runs if "leftovers" in run]), "runs": runs} if runs else {}),
-    }
-    (ROOT / "bench" / "results" / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
