@@ -235,7 +235,7 @@ def solve(
         click.secho(words.say(language, "explain"), bold=True)
         click.echo(drill_views.text_of(found, about.explain, language))
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        verdict = drills.solve(found, emit=emit, given=given)
+        verdict = drills.solve(found, emit=emit, given=given, language=language)
     return drill_views.show_verdict(found, verdict, language, output)
 
 
@@ -262,7 +262,7 @@ def reset(
         about, _ = drills.opened(found, given)
         return options.preview([f"undo {about.slug} and remove its objects", "verify the lab"], output)
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        name = drills.reset(found, emit=emit, given=given)
+        name = drills.reset(found, emit=emit, given=given, language=language)
     if output == "json":
         options.print_json({"schema": "labctl/drill-reset/v1", "name": name, "ok": True})
     else:

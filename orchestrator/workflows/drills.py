@@ -5,61 +5,28 @@ from __future__ import annotations
 import getpass
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import paths, proc, runner, verify
+from orchestrator import paths, proc, verify
 from orchestrator.drills import Attempt, Catalogue, Drill, Finding, Progress, judge, load, load_all
 from orchestrator.drills.catalogue import filled, impossible, names
 from orchestrator.drills.grading import contains, same_answer
-from orchestrator.errors import ConvergeError, Problem, ProviderError, SpecError, VerifyError
+from orchestrator.drills.words import say
+from orchestrator.errors import Problem, ProviderError, SpecError, VerifyError
 from orchestrator.events import Emit, Note, Step, phase
 from orchestrator.workflows import access, glance, power
-from orchestrator.workflows import exec as everywhere
+from orchestrator.workflows import drill_nodes as nodes
 from orchestrator.workflows import lab as labs
 from orchestrator.workflows.lab import Lab
 from orchestrator.workflows.verify import check_only, prove, verify_lab
 
-# Where a drill's objects live, and where it keeps what it takes away from a node.
-NAMESPACE = "drill"
-SAVED = "/var/lib/labctl-drill"
-BENCH = "/root/drill"  # files that a student works with
-ADMIN = "/etc/kubernetes/admin.conf"
-
-PLAYBOOK_SECONDS = 180.0
 POLL_SECONDS = 1.0
 SHOWN_PROBLEMS = 4
 FRESH_SECONDS = 60.0  # a lab that was proved so shortly ago, as by a reset, is not proved again
-
-# A pod cannot be made before its namespace has its service account.
-_PREPARE = f"""\
-set -e; install -d -m 700 {SAVED}
-[ -e {ADMIN} ] || exit 0
-export KUBECONFIG={ADMIN}
-kubectl create namespace {NAMESPACE} 2>/dev/null || true
-for i in $(seq 100); do kubectl -n {NAMESPACE} get serviceaccount default >/dev/null 2>&1 && exit 0; sleep 0.2; done
-exit 1
-"""
-# Kubernetes lets a deleted namespace lie for 5 seconds: the sooner it is told, the less is waited for in the end.
-_BEGIN_SWEEP = f"""\
-[ -e {ADMIN} ] || exit 0
-export KUBECONFIG={ADMIN}
-kubectl --request-timeout=5s delete namespace {NAMESPACE} --ignore-not-found --wait=false >/dev/null 2>&1
-exit 0
-"""
-_SWEEP = f"""\
-rm -rf {SAVED} {BENCH}
-[ -e {ADMIN} ] || exit 0
-export KUBECONFIG={ADMIN}
-kubectl get namespace {NAMESPACE} >/dev/null 2>&1 || exit 0
-kubectl -n {NAMESPACE} delete deployments,statefulsets,daemonsets,pods --all --force --grace-period=0 >/dev/null 2>&1
-kubectl delete namespace {NAMESPACE} --ignore-not-found --timeout=60s >/dev/null
-"""
 
 
 @dataclass(frozen=True)
@@ -175,9 +142,10 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, language: str,
         if not again:
             _refuse_unhealthy(lab, emit)
         _write(lab, progress)
-        with phase(emit, "drill", f"Break the lab: {slug}"):
-            _on_every_node(lab, _PREPARE, "prepare the drill")
-            _play(lab, drill, "inject", emit)
+        title = say(language, "breaking", slug)
+        with phase(emit, "drill", title):
+            nodes.prepare(lab)
+            nodes.play(lab, drill, "inject", emit, told_as=title)
         if drill.power_off:
             power.cut(lab, names(lab.plan)["worker"], emit)
         _write(lab, progress.opened(time.time()))
@@ -221,7 +189,7 @@ def observe(lab: Lab, answers: Mapping[int, str], *, given: Path | None = None) 
     return right
 
 
-def solve(lab: Lab, *, emit: Emit, given: Path | None = None) -> Verdict:
+def solve(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "en") -> Verdict:
     """Repair the lab with the drill's own solution and grade it."""
     with labs.exclusive(lab.directory, "drill solve"):
         drill, progress = opened(lab, given)
@@ -229,13 +197,13 @@ def solve(lab: Lab, *, emit: Emit, given: Path | None = None) -> Verdict:
         progress = _write(lab, progress.working("solving"))
         if drill.power_off:
             power.bring_back(lab, emit)
-        with phase(emit, "drill", f"Repair it: {drill.slug}"):
-            _play(lab, drill, "solution", emit)
+        with phase(emit, "drill", say(language, "repairing", drill.slug)):
+            nodes.play(lab, drill, "solution", emit)
         deadline = time.monotonic() + drill.proof.recovery
         findings = _grade(lab, drill, emit)
         while not all(one.reached for one in findings) and time.monotonic() < deadline:
             left = deadline - time.monotonic()
-            emit(Step(phase="drill", name="Kubernetes recovers", status="running", remaining=left))
+            emit(Step(phase="drill", name=say(language, "recovering"), status="running", remaining=left))
             time.sleep(POLL_SECONDS)
             findings = _grade(lab, drill, emit)
         solved = all(one.reached for one in findings)
@@ -247,10 +215,10 @@ def repair_wrongly(lab: Lab, *, emit: Emit) -> None:
     """Do the drill's wrong repair, which its proof needs: grading must not be content with it."""
     with labs.exclusive(lab.directory, "drill wrong"):
         drill, _ = opened(lab)
-        _play(lab, drill, "wrong", emit)
+        nodes.play(lab, drill, "wrong", emit)
 
 
-def reset(lab: Lab, *, emit: Emit, given: Path | None = None) -> str:
+def reset(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "en") -> str:
     """Put everything back and prove the lab; the drill's name. Raises VerifyError when the lab is not as before."""
     with labs.exclusive(lab.directory, "drill reset"):
         drill, progress = opened(lab, given)
@@ -258,13 +226,9 @@ def reset(lab: Lab, *, emit: Emit, given: Path | None = None) -> str:
         progress = _write(lab, progress.working("resetting"))
         if drill.power_off and power.stopped(lab):
             power.bring_back(lab, emit)
-        with phase(emit, "drill", f"Put everything back: {drill.slug}"):
-            # In vain where the playbook has to bring the API server back: the namespace is deleted again below.
-            with ThreadPoolExecutor(1) as beside:
-                beside.submit(_on_every_node, lab, _BEGIN_SWEEP, "delete the drill's namespace")
-                if drill.playbook("restore").exists():
-                    _play(lab, drill, "restore", emit)
-            _on_every_node(lab, _SWEEP, "remove the drill's traces")
+        title = say(language, "putting_back", drill.slug)
+        with phase(emit, "drill", title):
+            nodes.put_back(lab, drill, emit, told_as=title)
         report = prove(lab, emit)
         if not report.ok:
             raise VerifyError(
@@ -310,48 +274,6 @@ def _refuse_unhealthy(lab: Lab, emit: Emit) -> None:
 def _troubles(report: verify.Report) -> list[Problem]:
     bad = [result for result in report.results if result.bad]
     return [Problem(result.evidence or result.title, result.node or "cluster") for result in bad[:SHOWN_PROBLEMS]]
-
-
-def _play(lab: Lab, drill: Drill, name: str, emit: Emit) -> None:
-    """Run one of the drill's playbooks; the directory of a run that succeeded is removed, so that none pile up."""
-    about = names(lab.plan)
-    environment = {
-        "KUBECONFIG": ADMIN,
-        "SAVED": SAVED,
-        "WORKER": about["worker"],
-        "WORKER_ADDRESS": about["worker_address"],
-        "FIRST_WORKER": about["first_worker"],
-        "CONTROL_PLANE": about["control_plane"],
-        "CONTROL_PLANE_ADDRESS": about["control_plane_address"],
-    }
-    variables = {f"drill_{key}": value for key, value in about.items()} | {"drill_environment": environment}
-    try:
-        done = runner.run_playbook(
-            drill.playbook(name),
-            lab=lab.directory,
-            emit=emit,
-            deadline=PLAYBOOK_SECONDS,
-            extra_vars=variables,
-        )
-    except ConvergeError as problem:
-        again = {"inject": f"labctl drill start {drill.slug}", "restore": "labctl drill reset"}.get(name, "")
-        raise ConvergeError(
-            f"{drill.slug}: {name}: {problem.message}",
-            fix=f"{again or 'the same command again'}; or labctl drill reset, then labctl provision",
-            log=problem.log,
-        ) from None
-    shutil.rmtree(done.directory, ignore_errors=True)
-
-
-def _on_every_node(lab: Lab, script: str, what: str) -> None:
-    command = f"sudo -H sh -c {shlex.quote(script)}"
-    answers = everywhere.run_everywhere(lab, "all", [command], timeout=120, on_answer=lambda answer: None)
-    bad = [answer for answer in answers.nodes if answer.code != 0]
-    if bad:
-        words = (bad[0].error or bad[0].stderr or bad[0].stdout).strip().splitlines()
-        raise ProviderError(
-            f"{bad[0].node}: could not {what}: {words[-1] if words else 'no word'}", fix="labctl verify"
-        )
 
 
 def _grade(lab: Lab, drill: Drill, emit: Emit) -> tuple[Finding, ...]:

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchestrator import paths
 from orchestrator.drills import Catalogue, Drill, load_all
 from orchestrator.drills.catalogue import impossible
-from orchestrator.events import Event, Note, PhaseEnded, discard
+from orchestrator.events import Event, Note, PhaseEnded, Step, discard
 from orchestrator.workflows import drills
 from orchestrator.workflows import exec as everywhere
 from orchestrator.workflows import lab as labs
+from orchestrator.workflows.drill_nodes import ADMIN, BENCH, NAMESPACE, SAVED
 from orchestrator.workflows.lab import Lab
 from tests.drills.table import Row, write
 from tests.e2e.conftest import User
@@ -73,6 +75,13 @@ def symptom_seconds(told: list[Event]) -> float:
     return sum(event.seconds for event in told if isinstance(event, PhaseEnded) and event.phase == "symptom")
 
 
+def given_away(drill: Drill, told: list[Event]) -> set[str]:
+    """The tasks of the break that `start` showed: their names say what is wrong, and finding that is the drill."""
+    plays = yaml.safe_load(drill.playbook("inject").read_text(encoding="utf-8"))
+    tasks = {task["name"] for play in plays for task in play["tasks"]}
+    return {event.name for event in told if isinstance(event, Step)} & tasks
+
+
 def unreached(lab: Lab) -> set[str]:
     """The goals that grading finds not reached now, as a student's check would."""
     return {one.check for one in drills.check(lab, emit=discard).findings if not one.reached}
@@ -80,9 +89,9 @@ def unreached(lab: Lab) -> set[str]:
 
 def left_behind(lab: Lab) -> list[str]:
     """What a drill could have left on the nodes or in the cluster."""
-    namespaces = f"KUBECONFIG={drills.ADMIN} kubectl get namespace {drills.NAMESPACE} --ignore-not-found -o name"
-    files = f"ls -d {drills.SAVED} {drills.BENCH} 2>/dev/null"
-    look = f"sudo sh -c '{files}; [ ! -e {drills.ADMIN} ] || {namespaces}'"
+    namespaces = f"KUBECONFIG={ADMIN} kubectl get namespace {NAMESPACE} --ignore-not-found -o name"
+    files = f"ls -d {SAVED} {BENCH} 2>/dev/null"
+    look = f"sudo sh -c '{files}; [ ! -e {ADMIN} ] || {namespaces}'"
     answers = everywhere.run_everywhere(lab, "all", [look], timeout=60, on_answer=lambda answer: None)
     return [f"{one.node}: {one.stdout}{one.error}" for one in answers.nodes if one.stdout.strip() or one.error]
 
@@ -107,6 +116,7 @@ def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, proved: dict[st
     try:
         start = timed(begin)
         late = [event.text for event in told if isinstance(event, Note) and event.phase == "symptom"]
+        assert not given_away(drill, told)
         assert not late, f"what the drill waits for did not show: {late}"
         began = time.monotonic()
         wrong = unreached(lab)
