@@ -11,11 +11,22 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+# Hours in one piece are more than many machines have: a soak may add to what it has proved before.
+ADD = os.environ.get("LABCTL_SOAK_ADD", "") == "1"
+ADDED = " LABCTL_SOAK_ADD=1" if ADD else ""
 
 
 def path(name: str) -> Path:
     """The file of a soak's results."""
     return ROOT / "bench" / "results" / f"{name}.json"
+
+
+def earlier_runs(name: str) -> list[dict[str, Any]]:
+    """The runs that a soak in pieces goes on from: those on file with LABCTL_SOAK_ADD=1, else none."""
+    if not ADD or not path(name).exists():
+        return []
+    runs: list[dict[str, Any]] = json.loads(path(name).read_text())["runs"]
+    return runs
 
 
 def commit() -> str:

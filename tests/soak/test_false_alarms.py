@@ -6,7 +6,6 @@ with LABCTL_SOAK_ADD=1 they are added to those that are there: a soak in pieces.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import Any
@@ -20,13 +19,11 @@ pytestmark = pytest.mark.real
 
 NAME = "false-alarms"
 RUNS = int(os.environ.get("LABCTL_SOAK_RUNS", "200"))
-ADD = os.environ.get("LABCTL_SOAK_ADD", "") == "1"
 
 
 def test_a_healthy_lab_is_called_healthy_every_time(lab: Lab) -> None:
     lab.heal()
-    earlier = results.path(NAME)
-    runs: list[dict[str, Any]] = json.loads(earlier.read_text())["runs"] if ADD and earlier.exists() else []
+    runs = results.earlier_runs(NAME)
     done_before = len(runs)
     commit = results.commit()[:8]
     for _ in range(RUNS):
@@ -41,6 +38,6 @@ def test_a_healthy_lab_is_called_healthy_every_time(lab: Lab) -> None:
 
 def keep(runs: list[dict[str, Any]]) -> None:
     """Write the runs so far and how many of them raised an alarm."""
-    command = f"LABCTL_SOAK_RUNS={RUNS}{' LABCTL_SOAK_ADD=1' if ADD else ''} ./test soak"
+    command = f"LABCTL_SOAK_RUNS={RUNS}{results.ADDED} ./test soak"
     alarmed = len([run for run in runs if "alarms" in run])
     results.keep(NAME, command, {"asked": 200, "done": len(runs), "with_false_alarms": alarmed, "runs": runs})
