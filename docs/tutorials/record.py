@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import re
 import subprocess
@@ -24,14 +25,13 @@ COLUMNS, LINES = 112, 80
 PROMPT = "student$ "
 DEADLINE_SECONDS = 240.0
 FONTS = "DejaVu Sans Mono, Menlo, Consolas, D2Coding, NanumGothicCoding, monospace"
-SILENT = "$(labctl kubectl -- get nodes | awk '/NotReady/ {print $1}')"
 SCRIPT = (
     "labctl drill start kubelet-down{lang}",
     "labctl kubectl -- get nodes",
     "labctl drill hint{lang}",
     'labctl drill check{lang}; echo "exit code $?"',
-    f"labctl ssh {SILENT} -- systemctl is-active kubelet",
-    f"labctl ssh {SILENT} -- sudo systemctl start kubelet",
+    "labctl ssh {worker} -- systemctl is-active kubelet",
+    "labctl ssh {worker} -- sudo systemctl start kubelet",
     "labctl kubectl -- wait --for=condition=Ready node --all --timeout=60s",
     "labctl kubectl -- -n drill wait --for=delete pod/nginx --timeout=60s",
     'labctl drill check{lang}; echo "exit code $?"',
@@ -77,6 +77,12 @@ class Terminal:
         subprocess.run([*self._tmux, "kill-server"], check=False)
 
 
+def labctl(lab: Path, *arguments: str) -> str:
+    """What labctl answers in the lab's directory."""
+    argv = [str(ROOT / "labctl"), *arguments]
+    return subprocess.run(argv, cwd=lab, capture_output=True, text=True, check=True).stdout
+
+
 def picture(screen: str, title: str) -> str:
     """The terminal's text, with its colours, as an SVG that needs no font from outside."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
@@ -93,11 +99,13 @@ def main() -> None:
     parser.add_argument("language", choices=("en", "ko"))
     chosen = parser.parse_args()
     korean = chosen.language == "ko"
+    # The drill silences the last worker, as `kubectl get nodes` shows.
+    worker = json.loads(labctl(chosen.lab, "status", "--output", "json"))["machines"][-1]["name"]
     with tempfile.TemporaryDirectory(prefix="labctl-record-") as place:
         terminal = Terminal(chosen.lab, Path(place) / "tmux")
         try:
             for line in SCRIPT:
-                terminal.type(line.format(lang=" --lang ko" if korean else "") if "{lang}" in line else line)
+                terminal.type(line.format(lang=" --lang ko" if korean else "", worker=worker))
             screen = terminal.text("-e")
         finally:
             terminal.close()
