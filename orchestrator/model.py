@@ -118,8 +118,9 @@ class Plan:
     """Every decision about a lab, made before anything starts; printable, and saved as plan.json.
 
     `static_hosts` are the machines of the provider `static`, in the order of `nodes`; `static_key` lets this host in
-    the first time. `uuid` and `owner` (the path of the directory that holds lab.yml) are the identity that every
-    machine, network and volume carries. `kubernetes` is None in the `bare` profile.
+    the first time, `static_shared_kernel` says that they are containers. `uuid` and `owner` (the path of the directory
+    that holds lab.yml) are the identity that every machine, network and volume carries. `kubernetes` is None in the
+    `bare` profile.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Plan:
     ca: str | None = None
     static_hosts: tuple[StaticHost, ...] = ()
     static_key: str | None = None
+    static_shared_kernel: bool = False
 
     @property
     def control_plane(self) -> NodePlan:
@@ -147,6 +149,15 @@ class Plan:
     @property
     def workers(self) -> tuple[NodePlan, ...]:
         return tuple(node for node in self.nodes if node.role == "worker")
+
+    def ssh_endpoint(self, node: NodePlan) -> tuple[str, str, int]:
+        """Whom and where this host is to reach on a node: user, address, port; its own address, or a forward."""
+        if self.provider == "static":
+            user = self.static_hosts[self.nodes.index(node)].user
+            return user, node.address, node.ssh_port
+        if self.provider == "libvirt":
+            return "vagrant", node.address, 22
+        return "vagrant", "127.0.0.1", node.ssh_port
 
     def as_json(self) -> str:
         """The plan as the one document `labctl/plan/v1`."""

@@ -1,4 +1,4 @@
-"""What all tests share: the golden-file comparison and an observed host to plan on."""
+"""What all tests share: the golden-file comparison, an observed host to plan on, and the host before the first lab."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from orchestrator.model import BuildableBundle, Observed, ProviderState
+from tests import host_state
+
+# Helpers that assert tell as much as a test does when they fail.
+pytest.register_assert_rewrite("tests.e2e_vm.machines", "tests.strangers")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write golden files and generated documents anew; read the difference before you commit it",
     )
+
+
+@pytest.fixture(scope="session")
+def host_before() -> dict[str, list[str]]:
+    """The host before the first lab of this test run."""
+    return host_state.snapshot()
 
 
 @pytest.fixture

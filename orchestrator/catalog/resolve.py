@@ -17,7 +17,8 @@ class Request:
     """A combination; `kernel` and `cgroup` are those of the nodes (of the host, for containers).
 
     `cri_dockerd` says that the package source carries it, or that its checksum is confirmed; `containerd` is
-    the version the source has, empty for the one that the guest's own repositories have.
+    the version the source has, empty for the one that the guest's own repositories have. `shared_kernel` says of
+    machines that are there already that they are containers.
     """
 
     version: str
@@ -31,6 +32,12 @@ class Request:
     containerd: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
     purpose: Purpose = "converge"
+    shared_kernel: bool = False
+
+    @property
+    def containers(self) -> bool:
+        """Whether the nodes run on the host's kernel."""
+        return self.provider == "container" or self.shared_kernel
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def resolve(request: Request, catalog: Catalog) -> Resolution | tuple[Refusal, .
     release = catalog.release(request.version)
     assert release is not None
     calico, calico_refused = _calico(request, catalog)
-    nested_v1 = request.provider == "container" and request.cgroup == "v1"
+    nested_v1 = request.containers and request.cgroup == "v1"
     through_cri_dockerd = request.runtime == "docker" and not release.dockershim
     socket = request.runtime if request.runtime == "containerd" else "dockershim"
     return Resolution(
@@ -90,7 +97,7 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
             f"{catalog.cri_dockerd_version}, which the package source does not have with a known checksum",
             f"kubernetes.runtime: containerd{_or_version(request, catalog)}",
         )
-    nodes = "this host" if request.provider == "container" else request.guest
+    nodes = "this host" if request.containers else request.guest
     if request.cgroup not in release.cgroup_modes:
         yield Refusal(
             "kubernetes.version",

@@ -40,7 +40,14 @@ def render(plan: Plan) -> str:
     """The plan for people: the machines, then each decision with its reason."""
     machines: list[tuple[str, ...]] = [("machine", "role", "address", "cpus", "memory", "ssh")]
     machines += [
-        (n.name, n.role.replace("_", " "), n.address, str(n.cpus), f"{n.memory} MB", f"127.0.0.1:{n.ssh_port}")
+        (
+            n.name,
+            n.role.replace("_", " "),
+            n.address,
+            str(n.cpus),
+            f"{n.memory} MB",
+            ":".join(map(str, plan.ssh_endpoint(n)[1:])),
+        )
         for n in plan.nodes
     ]
     decisions: list[tuple[str, ...]] = [("decision", "value", "because")]

@@ -49,7 +49,7 @@ def kubernetes(
         cri_dockerd_version=resolution.cri_dockerd_version,
         cri_dockerd_sha256=lab.packages.checksums.get(f"cri-dockerd-{resolution.cri_dockerd_version}"),
     )
-    nested_v1 = request.provider == "container" and request.cgroup == "v1"
+    nested_v1 = request.containers and request.cgroup == "v1"
     ledger.decide("kubernetes.version", planned.version, chosen.version_why)
     ledger.decide("kubernetes.runtime", planned.runtime, runtime_why)
     ledger.decide("kubernetes.cri_socket", planned.cri_socket, f"where {release.minor} finds {runtime}")

@@ -26,6 +26,9 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
     ledger.decide("name", lab.name)
     ledger.decide("profile", lab.profile)
     provider = host.provider(observed, ledger)
+    if provider == "static":
+        kinds = {True: "containers: swap, modules and SELinux stay as they are", False: "each has a kernel of its own"}
+        ledger.decide("static.shared_kernel", lab.static.shared_kernel, kinds[lab.static.shared_kernel])
     ledger.decide("guest", lab.guest)
     ledger.refuse_all(tuple(guest_refusals(lab.guest, provider, purpose, catalog)))
     networks = network.network(lab, observed, ledger)
@@ -65,6 +68,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         ca=lab.ca,
         static_hosts=network.static_hosts(lab),
         static_key=lab.static.key if lab.provider == "static" else None,
+        static_shared_kernel=lab.provider == "static" and lab.static.shared_kernel,
     )
     if observed.existing:
         _unchanged(observed.existing, planned, ledger)
@@ -89,7 +93,8 @@ def _as_if_ready(observed: Observed, spec: Spec) -> Observed:
 def _request(spec: Spec, provider: str, catalog: Catalog, observed: Observed, purpose: Purpose) -> Request:
     lab = spec.lab
     guest = catalog.guest(lab.guest)
-    own_kernel = guest is not None and provider != "container"
+    shared_kernel = provider == "static" and lab.static.shared_kernel
+    own_kernel = guest is not None and provider != "container" and not shared_kernel
     checksums = lab.packages.checksums
     return Request(
         version=lab.kubernetes.version,
@@ -101,6 +106,7 @@ def _request(spec: Spec, provider: str, catalog: Catalog, observed: Observed, pu
         cri_dockerd=f"cri-dockerd-{catalog.cri_dockerd_version}" in checksums,
         checksums=checksums,
         purpose=purpose,
+        shared_kernel=shared_kernel,
     )
 
 

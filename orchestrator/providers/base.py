@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator import host
 from orchestrator.errors import Problem
 from orchestrator.events import Emit
 from orchestrator.model import Capabilities, Node, Plan, ProviderName
@@ -19,6 +20,26 @@ class LabIdentity:
     name: str
     uuid: str
     owner: str
+
+
+def of_containers(shared: str) -> Capabilities:
+    """What machines own that run on the kernel of their host; `shared` says so, for the reasons."""
+    return Capabilities(
+        own_kernel=False,
+        own_swap=False,
+        own_modules=False,
+        own_conntrack_limits=False,
+        selinux=False,
+        snapshot=False,
+        cgroup=host.cgroup_mode(),
+        reasons={
+            "own_kernel": shared,
+            "own_swap": f"{shared}: swap is the host's",
+            "own_modules": f"{shared}: modules are the host's",
+            "own_conntrack_limits": f"{shared}: connection tracking limits are the host's",
+            "selinux": f"{shared}: SELinux is the host's",
+        },
+    )
 
 
 def unusable(nodes: Sequence[Node]) -> list[Problem]:
@@ -40,8 +61,8 @@ class Provider(Protocol):
     def name(self) -> ProviderName:
         """The name under which lab.yml asks for this provider."""
 
-    def capabilities(self) -> Capabilities:
-        """What machines of this provider own; touches nothing."""
+    def capabilities(self, plan: Plan | None = None) -> Capabilities:
+        """What machines of this provider own, or those of a plan, where that depends on it; touches nothing."""
 
     def preflight(self, plan: Plan) -> list[Problem]:
         """Every reason why `create` could not succeed, at once. Starts nothing, makes nothing."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from orchestrator.providers import (
     ssh_access,
 )
 from orchestrator.providers import container_spec as spec
-from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.base import LabIdentity, of_containers
 from orchestrator.providers.container_removal import failure
 
 OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
@@ -50,26 +51,9 @@ class ContainerProvider:
         self._engine: engine.Engine | None = None
         self._stop = threading.Event()
 
-    def capabilities(self) -> Capabilities:
+    def capabilities(self, plan: Plan | None = None) -> Capabilities:
         """What a container node owns: its network, processes and files, not the kernel."""
-        shared = "container nodes share the host's kernel"
-        return Capabilities(
-            own_kernel=False,
-            own_swap=False,
-            own_modules=False,
-            own_conntrack_limits=False,
-            selinux=False,
-            snapshot=True,
-            cgroup=host.cgroup_mode(),
-            oci_runtime=OCI_RUNTIME,
-            reasons={
-                "own_kernel": shared,
-                "own_swap": f"{shared}: swap is the host's",
-                "own_modules": f"{shared}: modules are the host's",
-                "own_conntrack_limits": f"{shared}: connection tracking limits are the host's",
-                "selinux": f"{shared}: SELinux is the host's",
-            },
-        )
+        return replace(of_containers("container nodes share the host's kernel"), snapshot=True, oci_runtime=OCI_RUNTIME)
 
     def preflight(self, plan: Plan) -> list[Problem]:
         """Every reason why `create` could not succeed; looks at an engine that runs, starts none."""
@@ -170,7 +154,6 @@ class ContainerProvider:
             if not engine.dormant():
                 return
             self._open(emit, phase)
-        ssh_access.end_connections(identity.uuid)
         self._remove(spec.selector(identity.uuid), emit, phase)
 
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:

@@ -5,32 +5,29 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator import proc
+from orchestrator import paths, proc
 from orchestrator.errors import Problem, ProviderError
 from orchestrator.events import Emit, Note, Step
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, StaticHost
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
-from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.base import LabIdentity, of_containers
 
 SCAN_SECONDS = 10
 RESET_SECONDS = 300
+# Prints "none" and fails on a machine with a kernel of its own.
+_KIND = "systemd-detect-virt --container || true"
 THREADS = 16
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# Takes Kubernetes and the lab's key off a machine; its packages and everything else stay.
-_RESET = (
-    "sudo sh -c 'command -v kubeadm >/dev/null && kubeadm reset -f >/dev/null 2>&1; "
-    "systemctl disable --now kubelet 2>/dev/null; rm -rf /etc/cni/net.d /etc/kubernetes /var/lib/etcd "
-    "/root/.kube'; rm -rf ~/.kube; sed -i '\\| labctl {name}$|d' ~/.ssh/authorized_keys"
-)
 
 
 def fingerprint(key: str) -> str:
@@ -50,8 +47,12 @@ class StaticProvider:
 
     name: ProviderName = "static"
 
-    def capabilities(self) -> Capabilities:
-        """A machine of the user owns everything."""
+    def capabilities(self, plan: Plan | None = None) -> Capabilities:
+        """A machine of the user owns everything, unless lab.yml says that it is a container."""
+        no_snapshot = {"snapshot": "labctl did not make these machines and cannot turn their disks back"}
+        if plan is not None and plan.static_shared_kernel:
+            shared = of_containers("the machines are containers and share their host's kernel")
+            return replace(shared, reasons={**shared.reasons, **no_snapshot})
         return Capabilities(
             own_kernel=True,
             own_swap=True,
@@ -60,7 +61,7 @@ class StaticProvider:
             selinux=True,
             snapshot=False,
             cgroup="v2",
-            reasons={"snapshot": "labctl did not make these machines and cannot turn their disks back"},
+            reasons=no_snapshot,
         )
 
     def preflight(self, plan: Plan) -> list[Problem]:
@@ -95,7 +96,7 @@ class StaticProvider:
         ssh_access.write_known_hosts(lab, nodes)
 
         def one(node: Node) -> None:
-            changed = self._admit(node, lab, public_key, plan.static_key)
+            changed = self._admit(node, lab, public_key, plan)
             emit(Step(phase=phase, node=node.name, name="let the lab in", status="changed" if changed else "ok"))
 
         _together(one, nodes)
@@ -141,7 +142,7 @@ class StaticProvider:
     def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Take Kubernetes and the lab's key off some machines; the machines stay."""
         lab = LabDir(Path(plan.owner) / ".labctl" / plan.name)
-        self._reset([node for node in self.nodes(plan) if node.name in names], lab, emit, phase)
+        self._reset([node for node in self.nodes(plan) if node.name in names], lab, plan, emit, phase)
 
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
         """Not for machines of the user."""
@@ -162,7 +163,7 @@ class StaticProvider:
         except (OSError, ValueError):
             return
         if plan.uuid == identity.uuid:
-            self._reset(self.nodes(plan), lab, emit, phase)
+            self._reset(self.nodes(plan), lab, plan, emit, phase)
 
     def find_labs(self) -> list[LabIdentity]:
         """None: machines of somebody else carry no labels of ours."""
@@ -183,15 +184,27 @@ class StaticProvider:
     def _matching(self, offered: Iterable[str], host: StaticHost) -> tuple[str, ...]:
         return tuple(key for key in offered if fingerprint(key) == host.fingerprint)
 
-    def _admit(self, node: Node, lab: LabDir, public_key: str, key: str | None) -> bool:
-        """Let the lab's key in unless it is in already; the user's own key is used once for that."""
-        if proc.run(ssh_access.ssh_argv(lab, node, command=["true"], shared=False), check=False, timeout=60).ok:
+    def _admit(self, node: Node, lab: LabDir, public_key: str, plan: Plan) -> bool:
+        """Let the lab's key in unless it is in already; the user's own key is used once for that.
+
+        Before anything on the machine changes, it has to be of the kind that lab.yml says.
+        """
+        ours = proc.run(ssh_access.ssh_argv(lab, node, command=[_KIND], shared=False), check=False, timeout=60)
+        if ours.ok:
+            refuse_other_kind(node, ours.stdout.strip(), plan)
             return False
+        kind = self._as_owner(node, lab, _KIND, plan.static_key)
+        refuse_other_kind(node, kind, plan)
         script = (
             "umask 077; mkdir -p ~/.ssh; touch ~/.ssh/authorized_keys; "
             f"grep -qxF '{public_key}' ~/.ssh/authorized_keys || echo '{public_key}' >> ~/.ssh/authorized_keys; "
             "sudo -n true"
         )
+        self._as_owner(node, lab, script, plan.static_key)
+        return True
+
+    def _as_owner(self, node: Node, lab: LabDir, script: str, key: str | None) -> str:
+        """What a script prints that runs with the user's own key. Raises ProviderError when that is not let in."""
         options = {
             "UserKnownHostsFile": str(lab.known_hosts),
             "GlobalKnownHostsFile": "/dev/null",
@@ -209,23 +222,59 @@ class StaticProvider:
                 f"{node.name} does not let this host in, or {node.ssh_user} has no passwordless sudo: {result.tail}",
                 fix=f"`ssh -p {node.ssh_port} {node.ssh_user}@{node.ssh_host} sudo -n true` must work; see static.key",
             )
-        return True
+        return result.stdout.strip()
 
-    def _reset(self, nodes: Iterable[Node], lab: LabDir, emit: Emit, phase: str) -> None:
+    def _reset(self, nodes: Sequence[Node], lab: LabDir, plan: Plan, emit: Emit, phase: str) -> None:
+        public_key = ssh_access.ensure_key(lab)
+
         def one(node: Node) -> None:
             if node.state != "running":
                 emit(Note(phase=phase, node=node.name, text=f"{node.name} {node.detail}: left as it is"))
                 return
-            script = _RESET.format(name=lab.root.name)
-            argv = ssh_access.ssh_argv(lab, node, command=[script], shared=False)
-            result = proc.run(argv, check=False, timeout=RESET_SECONDS)
-            emit(
-                Step(
-                    phase=phase, node=node.name, name="take Kubernetes off", status="changed" if result.ok else "failed"
-                )
-            )
+            script = farewell(node.ssh_user, public_key, plan)
+            argv = ssh_access.ssh_argv(lab, node, command=["sudo sh -s"], shared=False)
+            result = proc.run(argv, check=False, timeout=RESET_SECONDS, stdin=script)
+            status = "changed" if result.ok else "failed"
+            emit(Step(phase=phase, node=node.name, name="take Kubernetes and the lab off", status=status))
+            if not result.ok:
+                emit(Note(phase=phase, node=node.name, text=f"{node.name} may keep some of it: {result.tail}"))
 
-        _together(one, list(nodes))
+        _together(one, nodes)
+
+
+def farewell(user: str, public_key: str, plan: Plan) -> str:
+    """The script of root that takes Kubernetes and the lab off a machine; its packages and images stay.
+
+    In one connection: nobody lets the lab in again once its key is gone.
+    """
+    files = paths.data("playbooks", "files")
+    leave, reset = ((files / name).read_text(encoding="utf-8") for name in ("leave.sh", "reset.sh"))
+    socket = plan.kubernetes.cri_socket if plan.kubernetes else ""
+    told = f"set -- {shlex.quote(user)} {shlex.quote(public_key.split()[1])}\nCRI_SOCKET={shlex.quote(socket)}\n"
+    return f"{told}(\n{leave})\nleft=$?\n(\n{reset})\nexit $(($? + left))\n"
+
+
+def refuse_other_kind(node: Node, kind: str, plan: Plan) -> None:
+    """Raise ProviderError for a container where lab.yml lists machines, and the reverse.
+
+    On a container that is taken for a machine the roles would turn off the swap of its host. `kind` is what
+    systemd-detect-virt calls it, "none" for a machine, empty without systemd.
+    """
+    if not kind:
+        raise ProviderError(
+            f"{node.name} does not say whether it is a container: it has no systemd",
+            fix="list machines that run systemd, which Kubernetes' packages need",
+        )
+    if kind != "none" and not plan.static_shared_kernel:
+        raise ProviderError(
+            f"{node.name} is a container ({kind}): swap, modules and SELinux there are those of its host",
+            fix="static: {shared_kernel: true} in lab.yml leaves them alone; then labctl provision",
+        )
+    if kind == "none" and plan.static_shared_kernel:
+        raise ProviderError(
+            f"{node.name} has a kernel of its own, and lab.yml says static.shared_kernel",
+            fix="static: {shared_kernel: false} in lab.yml; containers and machines make two labs",
+        )
 
 
 def _pairs(plan: Plan) -> list[tuple[NodePlan, StaticHost]]:

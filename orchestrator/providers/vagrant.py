@@ -51,7 +51,7 @@ class VagrantProvider:
     def name(self) -> ProviderName:
         return self._name
 
-    def capabilities(self) -> Capabilities:
+    def capabilities(self, plan: Plan | None = None) -> Capabilities:
         """A virtual machine owns everything that a real one does."""
         return Capabilities(
             own_kernel=True,

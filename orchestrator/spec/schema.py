@@ -245,6 +245,9 @@ class Static(Section):
     gateway: Address | None = Field(
         None, description="this host's address as the machines reach it; default: the subnet's first address"
     )
+    shared_kernel: bool = Field(
+        False, description="the machines are containers: swap, modules and SELinux are their host's and left alone"
+    )
 
 
 class Mirror(Section):

@@ -22,7 +22,7 @@ def seen(lab: Lab) -> tuple[dict[str, Any], Capabilities]:
     """The inventory document, and what the provider says of its machines."""
     with access.opened(lab.plan.provider) as provider:
         nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
-        capabilities = provider.capabilities()
+        capabilities = provider.capabilities(lab.plan)
     if nodes and not lab.directory.known_hosts.exists():
         ssh_access.write_known_hosts(lab.directory, nodes)
     document = inventory.build(

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator import catalog, inventory, paths
 from orchestrator.errors import HostError
-from orchestrator.model import Node, Plan
+from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers import boxes, registry, vagrantfile
@@ -91,8 +91,8 @@ def _inventory(plan: Plan, directory: LabDir) -> str:
     """The inventory that a provision of this plan would use, as Ansible's YAML."""
     listed = inventory.build(
         plan,
-        [_expected(plan, node.name, node.address, node.ssh_port) for node in plan.nodes],
-        registry.provider(plan.provider).capabilities(),
+        [_expected(plan, node) for node in plan.nodes],
+        registry.provider(plan.provider).capabilities(plan),
         None,
         private_key=directory.private_key,
         known_hosts=directory.known_hosts,
@@ -101,11 +101,10 @@ def _inventory(plan: Plan, directory: LabDir) -> str:
     return to_yaml(as_tree(listed))
 
 
-def _expected(plan: Plan, name: str, address: str, port: int) -> Node:
-    """A node as it will be reached: through a forward on this host, or (libvirt) at its own address."""
-    if plan.provider == "libvirt":
-        return Node(name, "running", ssh_host=address)
-    return Node(name, "running", ssh_port=port)
+def _expected(plan: Plan, node: NodePlan) -> Node:
+    """A node as it will be reached."""
+    user, address, port = plan.ssh_endpoint(node)
+    return Node(node.name, "running", ssh_host=address, ssh_port=port, ssh_user=user)
 
 
 def as_tree(listed: Mapping[str, Any]) -> dict[str, Any]:

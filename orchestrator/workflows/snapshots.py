@@ -109,7 +109,7 @@ def check_new(lab: Lab, name: str) -> None:
             fix="labctl snapshot save before-upgrade",
         )
     with access.opened(lab.plan.provider) as provider:
-        able = provider.capabilities()
+        able = provider.capabilities(lab.plan)
     if not able.snapshot:
         raise SpecError(
             f"{lab.plan.name} cannot be saved: {able.reasons.get('snapshot', 'its provider keeps no snapshots')}",

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests import host_state
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -51,12 +49,6 @@ class User:
     @property
     def state(self) -> Path:
         return self.home / ".labctl" / "k8s-lab"
-
-
-@pytest.fixture(scope="session")
-def host_before() -> dict[str, list[str]]:
-    """The host before the first lab of this test run."""
-    return host_state.snapshot()
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator import catalog, spec
-from orchestrator.errors import SpecError
-from orchestrator.model import Observed, Plan, ProviderState, StaticHost, TakenNetwork
+from orchestrator.errors import ProviderError, SpecError
+from orchestrator.model import Node, Observed, Plan, ProviderState, StaticHost, TakenNetwork
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers import static
 
@@ -48,6 +49,10 @@ def test_the_nodes_are_the_listed_machines_at_their_own_addresses(planned: Calla
     assert plan.static_hosts[1] == StaticHost("vagrant", "10.0.0.12", 2222, PRINT)
     assert plan.network.gateway == "10.0.0.5"
     assert plan.static_key == "~/.ssh/lab"
+    assert [plan.ssh_endpoint(node) for node in plan.nodes] == [
+        ("kim", "10.0.0.11", 22),
+        ("vagrant", "10.0.0.12", 2222),
+    ]
     assert Plan.from_json(plan.as_json()) == plan
 
 
@@ -79,3 +84,47 @@ def test_a_fingerprint_is_the_one_that_ssh_keygen_prints() -> None:
 def test_the_keys_of_a_scan_are_read_without_its_comments() -> None:
     text = "# 10.0.0.11:22 SSH-2.0-OpenSSH\n[10.0.0.11]:2222 ssh-ed25519 AAAA\n10.0.0.11 ssh-rsa BBBB\n"
     assert static.keys_of_scan(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
+
+
+def test_containers_that_are_listed_as_such_keep_what_is_their_hosts(planned: Callable[[str], Plan]) -> None:
+    plan = planned(LAB.replace("static:\n", "static:\n  shared_kernel: true\n"))
+    assert plan.kubernetes is not None
+    assert plan.kubernetes.cgroup_driver == "cgroupfs"  # this host has control groups of version 1
+    able = static.StaticProvider().capabilities(plan)
+    assert (able.own_swap, able.own_modules, able.selinux, able.own_conntrack_limits) == (False,) * 4
+    assert able.reasons["own_swap"] == "the machines are containers and share their host's kernel: swap is the host's"
+    assert not able.snapshot
+    assert Plan.from_json(plan.as_json()) == plan
+
+
+def test_machines_that_are_listed_own_all_that_is_theirs(planned: Callable[[str], Plan]) -> None:
+    plan = planned(LAB)
+    assert plan.kubernetes is not None
+    assert plan.kubernetes.cgroup_driver == "systemd"
+    able = static.StaticProvider().capabilities(plan)
+    assert (able.own_swap, able.own_modules, able.selinux, able.own_conntrack_limits) == (True,) * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "shared", "what", "fix"),
+    [
+        ("docker", False, r"w1-k8s is a container \(docker\): swap, modules and SELinux", "{shared_kernel: true}"),
+        ("none", True, "w1-k8s has a kernel of its own, and lab.yml says", "{shared_kernel: false}"),
+        ("", False, "w1-k8s does not say whether it is a container: it has no systemd", "that run systemd"),
+    ],
+)
+def test_a_machine_of_another_kind_than_listed_is_refused(
+    planned: Callable[[str], Plan], kind: str, shared: bool, what: str, fix: str
+) -> None:
+    plan = replace(planned(LAB), static_shared_kernel=shared)
+    with pytest.raises(ProviderError, match=what) as refused:
+        static.refuse_other_kind(Node("w1-k8s", "running"), kind, plan)
+    assert fix in (refused.value.fix or "")
+
+
+def test_the_farewell_goes_in_one_piece_because_the_key_that_let_it_in_is_gone_then(
+    planned: Callable[[str], Plan],
+) -> None:
+    script = static.farewell("kim", "ssh-ed25519 AAAA+/= labctl mine", planned(LAB))
+    assert script.startswith("set -- kim AAAA+/=\nCRI_SOCKET=/var/run/dockershim.sock\n")
+    assert script.index("authorized_keys") < script.index("kubeadm reset")
