@@ -30,7 +30,7 @@ def snapshot(docker_host: str | None = None) -> dict[str, list[str]]:
         "docker": _docker(docker_host),
         "package sources": _tree(Path("/etc/apt")),
         "home": _home(),
-        "runtime": sorted(str(path) for path in Path("/run/labctl").rglob("*")) if Path("/run/labctl").exists() else [],
+        "runtime": _runtime(),
         "forwarding": [Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()],
         "cgroups": _cgroups(),
     }
@@ -43,6 +43,11 @@ def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> li
         found += [f"{part}: + {line}" for line in after[part] if line not in lines]
         found += [f"{part}: - {line}" for line in lines if line not in after[part]]
     return found
+
+
+def _runtime() -> list[str]:
+    """What labs keep while they run; the directory of shared connections itself is every lab's, and stays."""
+    return sorted(str(path) for path in Path("/run/labctl").rglob("*") if path != Path("/run/labctl/ssh"))
 
 
 def _lines(argv: list[str]) -> list[str]:

@@ -140,6 +140,7 @@ def destroy() -> None:
     try:
         for identity in machines.find_labs():
             if identity.name == NAME and identity.owner == str(EPHEMERAL):
+                ssh_access.end_connections(identity.uuid)
                 machines.destroy(identity, say, "destroy")
     finally:
         machines.close(say, "close")

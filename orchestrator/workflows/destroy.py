@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
-from orchestrator.model import ProviderName
+from orchestrator.model import Plan, ProviderName
 from orchestrator.paths import LabDir
-from orchestrator.providers import registry
+from orchestrator.providers import registry, ssh_access
 from orchestrator.providers.base import LabIdentity
 from orchestrator.workflows import access, console, kubeconfigs
 from orchestrator.workflows import lab as labs
@@ -65,12 +65,23 @@ def destroy(doomed: list[Doomed], emit: Emit) -> None:
         with labs.exclusive(each.directory, "destroy") if had_state else nullcontext():
             with access.opened(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
                 console.close(each.identity.uuid)
+                _hang_up(each)
                 provider.destroy(each.identity, emit, "destroy")
                 kubeconfigs.forget(each.identity.uuid, each.directory, emit, "destroy")
             if had_state:
                 shutil.rmtree(each.directory.root)
         if had_state:
             _remove_if_empty(each.directory.root.parent)
+
+
+def _hang_up(doomed: Doomed) -> None:
+    """End every shared connection, so that the next lab at these addresses meets none to a machine that is gone."""
+    ssh_access.end_connections(doomed.identity.uuid)
+    with suppress(OSError, ValueError):
+        plan = Plan.from_json(doomed.directory.plan.read_text(encoding="utf-8"))
+        for node in plan.nodes:
+            user, address, port = plan.ssh_endpoint(node)
+            ssh_access.end_shared(user, port, address)
 
 
 def _remove_if_empty(path: Path) -> None:
