@@ -114,6 +114,11 @@ printf 'Acquire::Languages "none";\nAcquire::Retries "3";\nAcquire::http::Pipeli
 # A machine that is made anew in minutes need not wait for its disk after every file that dpkg unpacks.
 printf 'force-unsafe-io\n' >"$root/etc/dpkg/dpkg.cfg.d/labctl"
 
+# Vagrant restarts ifup@ of every interface when it sets the host name, also of one that it configures only afterwards:
+# that one would be a failed unit until the next boot.
+mkdir -p "$root/etc/systemd/system/ifup@.service.d"
+printf '[Service]\nSuccessExitStatus=1\n' >"$root/etc/systemd/system/ifup@.service.d/labctl.conf"
+
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
