@@ -12,7 +12,7 @@ from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "none"
 nox.options.stop_on_first_error = False
-nox.options.sessions = ["lint", "unit", "bundle", "e2e", "samples", "faults_sample", "molecule"]
+nox.options.sessions = ["lint", "unit", "bundle", "e2e", "samples", "faults_sample", "molecule", "vms_sample"]
 
 
 # Programs on the host that real labs and their proofs need, and the Debian packages that have them.
@@ -203,5 +203,11 @@ def drills(session: nox.Session) -> None:
 
 @nox.session
 def vms(session: nox.Session) -> None:
-    """A lab of virtual machines by libvirt; not among the defaults, for it takes a quiet machine and many minutes."""
-    session.run("pytest", "tests/e2e_vm", "--timeout=3600", *session.posargs)
+    """A cluster of virtual machines by libvirt; not among the defaults, for it takes a quiet machine and an hour."""
+    session.run("pytest", "tests/e2e_vm/test_virtual_machines.py", "--timeout=3600", *session.posargs)
+
+
+@nox.session
+def vms_sample(session: nox.Session) -> None:
+    """One virtual machine by libvirt, from building its box to nothing, on every run: at most ten minutes."""
+    prove(session, "tests/e2e_vm/test_one_machine.py", 1800)
