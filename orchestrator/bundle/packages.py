@@ -114,6 +114,9 @@ def _tree(root: BuildRoot, recipe: Recipe, package: PackageRecipe, compiled: Pat
         if kind == "rpm" and destination.startswith("/lib/"):
             destination = "/usr" + destination
         target = tree / destination.lstrip("/")
+        if reference == "dir:":
+            target.mkdir(parents=True)
+            continue
         if reference.startswith("deb:"):
             _, name, directory = reference.split(":")
             unpacked = extract(root, [debs.files[name]], f"package-{name}")
@@ -217,6 +220,7 @@ def build_rpms(
             package.summary,
             requires=package.rpm_requires,
             recommends=package.rpm_recommends,
+            directories=[path for path, reference in package.files.items() if reference == "dir:"],
         )
         made[package.name] = f"{version}-{REVISION}"
     for twin in recipe.rpms:
@@ -277,10 +281,19 @@ def rpm_spec(
     return "\n".join([*lines, "%files -f %{_filelist}", ""])
 
 
-def _rpmbuild(root: BuildRoot, name: str, version: str, summary: str, **relations: Sequence[str]) -> None:
+def _rpmbuild(
+    root: BuildRoot,
+    name: str,
+    version: str,
+    summary: str,
+    *,
+    directories: Sequence[str] = (),
+    **relations: Sequence[str],
+) -> None:
     tree = root.build / "packages" / "rpm" / name
     listed = sorted(path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir())
     files = "".join(f'"/{path.relative_to(tree).as_posix()}"\n' for path in listed)
+    files += "".join(f'%dir "{path}"\n' for path in directories)
     (root.build / "packages" / f"{name}.files").write_text("%defattr(-,root,root)\n" + files, encoding="utf-8")
     spec = rpm_spec(name, version, summary, **relations)
     (root.build / "packages" / f"{name}.spec").write_text(spec, encoding="utf-8")
