@@ -24,6 +24,16 @@ This page is made from the catalogue (`orchestrator/catalog/data/`); `labctl cat
 A combination that is missing from the first table is refused, with its reason.
 """
 
+CGROUPS = """\
+## The unified cgroup hierarchy (cgroup v2)
+
+Run with Kubernetes 1.20.2 and Docker 20.10.24 on one worker of a lab of virtual machines, which then mixed the two
+(`./test vms`, the kernel's line says `systemd.unified_cgroup_hierarchy=1`):
+
+- works: the kubelet and Docker with the systemd driver, the node Ready, system pods, a pod with limits of memory and
+  processor (it reads its limit in its own `memory.max`), pod networks, Services and names; `labctl verify` is green.
+- not run: a control plane with it, container nodes (all hosts so far had cgroup v1), any other release.
+"""
 ALONE = """\
 ## Roles by themselves
 
@@ -110,6 +120,7 @@ def render(catalog: Catalog, known: Sequence[Evidence]) -> str:
                 for guest in catalog.guests
             ),
         ),
+        CGROUPS,
         ALONE,
         "## Evidence\n",
         _table(
