@@ -39,6 +39,11 @@ class Request:
         """Whether the nodes run on the host's kernel."""
         return self.provider == "container" or self.shared_kernel
 
+    @property
+    def nested_v1(self) -> bool:
+        """Whether each node's control groups lie inside those of a host with version 1."""
+        return self.containers and self.cgroup == "v1"
+
 
 @dataclass(frozen=True)
 class Resolution:
@@ -70,13 +75,12 @@ def resolve(request: Request, catalog: Catalog) -> Resolution | tuple[Refusal, .
     release = catalog.release(request.version)
     assert release is not None
     calico, calico_refused = _calico(request, catalog)
-    nested_v1 = request.containers and request.cgroup == "v1"
     through_cri_dockerd = request.runtime == "docker" and not release.dockershim
     socket = request.runtime if request.runtime == "containerd" else "dockershim"
     return Resolution(
         release=release,
         cri_socket=catalog.cri_sockets["cri_dockerd" if through_cri_dockerd else socket],
-        cgroup_driver=catalog.cgroup_driver_in_v1_containers if nested_v1 else release.cgroup_driver,
+        cgroup_driver=catalog.cgroup_driver_in_v1_containers if request.nested_v1 else release.cgroup_driver,
         pause_image=f"pause:{release.pause}",
         cri_dockerd_version=catalog.cri_dockerd_version if through_cri_dockerd else None,
         calico=calico,

@@ -49,7 +49,6 @@ def kubernetes(
         cri_dockerd_version=resolution.cri_dockerd_version,
         cri_dockerd_sha256=lab.packages.checksums.get(f"cri-dockerd-{resolution.cri_dockerd_version}"),
     )
-    nested_v1 = request.containers and request.cgroup == "v1"
     ledger.decide("kubernetes.version", planned.version, chosen.version_why)
     ledger.decide("kubernetes.runtime", planned.runtime, runtime_why)
     ledger.decide("kubernetes.cri_socket", planned.cri_socket, f"where {release.minor} finds {runtime}")
@@ -57,7 +56,11 @@ def kubernetes(
         "kubernetes.cgroup_driver",
         planned.cgroup_driver,
         "runtime and kubelet alike; "
-        + ("systemd in a container cannot manage cgroup v1" if nested_v1 else "what kubeadm writes from 1.21 on"),
+        + (
+            "systemd in a container cannot manage cgroup v1"
+            if request.nested_v1
+            else "what kubeadm writes from 1.21 on"
+        ),
     )
     ledger.decide("kubernetes.config_api", planned.config_api, f"what kubeadm {release.minor} reads")
     ledger.decide(
