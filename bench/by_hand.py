@@ -23,11 +23,11 @@ sys.path.insert(0, str(ROOT))
 from orchestrator import bundle, paths, spec  # noqa: E402
 from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES  # noqa: E402
 from orchestrator.events import discard  # noqa: E402
+from orchestrator.lab import planning  # noqa: E402
+from orchestrator.lab import state as labs  # noqa: E402
 from orchestrator.model import Node, Plan  # noqa: E402
 from orchestrator.paths import LabDir  # noqa: E402
 from orchestrator.providers import registry, ssh_access  # noqa: E402
-from orchestrator.workflows import lab as labs  # noqa: E402
-from orchestrator.workflows import plan as planning  # noqa: E402
 
 # What the roles install on every node, in one transaction.
 PACKAGES = (

@@ -63,7 +63,7 @@ def containers(uuid: str) -> list[str]:
     """Ids of the containers that are nodes of this lab."""
     sys.path.insert(0, str(ROOT))
     from orchestrator.events import discard
-    from orchestrator.providers import engine
+    from orchestrator.providers.container import engine
 
     attached = engine.attach()
     assert attached is not None

@@ -121,10 +121,10 @@ def round_trip(target: Target, times: int = 200) -> float:
 
 def of_lab(directory: Path) -> list[Target]:
     """The nodes of a running lab, as verify addresses them."""
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import verify as workflow
-    from orchestrator.workflows.access import reported
-    from orchestrator.workflows.inventory import inventory_of
+    from orchestrator.lab import state as labs
+    from orchestrator.lab import verification as workflow
+    from orchestrator.lab.access import reported
+    from orchestrator.lab.inventory import inventory_of
 
     lab = labs.open_lab(directory / "lab.yml")
     document = inventory_of(lab)
@@ -135,8 +135,9 @@ def of_lab(directory: Path) -> list[Target]:
 def ten_bare(home: Path, repeat: int) -> dict[str, Any]:
     """The checks of the nodes on ten bare containers and on one of them; the containers are removed."""
     from orchestrator import inventory
-    from orchestrator.providers import container_spec, ssh_access
-    from orchestrator.providers.containers import ContainerProvider
+    from orchestrator.providers import ssh_access
+    from orchestrator.providers.container import node_spec as container_spec
+    from orchestrator.providers.container.provider import ContainerProvider
     from tests.integration.test_container_nodes import bare_plan
 
     plan = bare_plan(home, "bench-ten", "192.168.252.0", 62800, workers=9)
@@ -170,7 +171,7 @@ def ten_bare(home: Path, repeat: int) -> dict[str, Any]:
 def doctor(home: Path) -> tuple[float, float, str]:
     """Seconds of all checks of the host, of the slowest of them, and its name."""
     from orchestrator.spec import load
-    from orchestrator.workflows.doctor import diagnose
+    from orchestrator.verbs.doctor import diagnose
 
     file = home / "lab.yml"
     file.write_text("version: 1\nnetwork: {subnet: auto}\n")

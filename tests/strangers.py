@@ -14,9 +14,10 @@ from typing import Any
 from orchestrator import host, proc
 from orchestrator.events import discard
 from orchestrator.model import NodePlan, Plan, StaticHost
-from orchestrator.providers import container_spec as spec
-from orchestrator.providers import engine, node_image, ssh_access
-from orchestrator.providers.static import fingerprint
+from orchestrator.providers import ssh_access
+from orchestrator.providers.container import engine, node_image
+from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.static.provider import fingerprint
 
 # Their owner's runc, for labctl sets no runtime there: where the host lacks a capability, plain runc starts nothing.
 RUNC = b'#!/bin/sh\nLABCTL_RUNC=/usr/sbin/runc exec /usr/local/sbin/labctl-runc "$@"\n'

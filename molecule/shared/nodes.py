@@ -22,14 +22,15 @@ from filelock import FileLock
 from orchestrator import inventory, paths, spec
 from orchestrator.errors import LabError
 from orchestrator.events import Event, Note, Step
+from orchestrator.lab import host_setup as prepare
+from orchestrator.lab import package_source as sources
+from orchestrator.lab import planning
+from orchestrator.lab import state as labs
+from orchestrator.lab.observe import observe
 from orchestrator.model import NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
-from orchestrator.providers.containers import ContainerProvider
-from orchestrator.workflows import lab as labs
-from orchestrator.workflows import plan as planning
-from orchestrator.workflows import prepare, sources
-from orchestrator.workflows.observe import observe
+from orchestrator.providers.container.provider import ContainerProvider
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 NAME = "molecule-" + os.environ["MOLECULE_SCENARIO_NAME"].replace("_", "-")

@@ -17,8 +17,8 @@ _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": Fals
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(lab: Path | None, node: str, command: tuple[str, ...]) -> None:
     """Open a shell on NODE, or run COMMAND there and exit with its code."""
-    from orchestrator.workflows import access
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import access
+    from orchestrator.lab import state as labs
 
     access.become_ssh(labs.open_lab(lab), node, command)
 
@@ -28,7 +28,7 @@ def ssh(lab: Path | None, node: str, command: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl(lab: Path | None, arguments: tuple[str, ...]) -> None:
     """Run kubectl on the lab's cluster: labctl kubectl -- get nodes."""
-    from orchestrator.workflows import access
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import access
+    from orchestrator.lab import state as labs
 
     access.become_kubectl(labs.open_lab(lab), arguments)

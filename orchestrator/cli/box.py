@@ -20,7 +20,7 @@ def box() -> None:
 @options.output_option
 def list_(output: str) -> None:
     """Show every box: what is here, and how the others are had."""
-    from orchestrator.workflows import boxes
+    from orchestrator.verbs import box as boxes
 
     rows = boxes.listed()
     if output == "json":
@@ -41,7 +41,7 @@ def list_(output: str) -> None:
 @options.output_option
 def import_(file: Path, guest: str, sha256: str | None, dry_run: bool, output: str) -> int:
     """Take in the box FILE after comparing its sha256."""
-    from orchestrator.workflows import boxes
+    from orchestrator.verbs import box as boxes
 
     if dry_run:
         _print({"would": f"compare the sha256 of {file} and keep it as the box of {guest}"}, output)
@@ -58,7 +58,7 @@ def import_(file: Path, guest: str, sha256: str | None, dry_run: bool, output: s
 def build(yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Build the Debian 12 box for libvirt from this host's Debian mirror."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import boxes
+    from orchestrator.verbs import box as boxes
 
     if dry_run:
         _print({"would": "; ".join(boxes.intent())}, output)

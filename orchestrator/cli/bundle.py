@@ -23,7 +23,7 @@ def bundle() -> None:
 def build(yes: bool, dry_run: bool, output: str, progress: str) -> None:
     """Build the bundle of Kubernetes 1.20.2 from Debian's source package; seconds when it is built already."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import bundles
+    from orchestrator.verbs import bundle as bundles
 
     if dry_run:
         _print(bundles.intent(), output, "labctl/dry-run/v1")
@@ -41,7 +41,7 @@ def build(yes: bool, dry_run: bool, output: str, progress: str) -> None:
 def import_(source: Path, dry_run: bool, output: str, progress: str) -> None:
     """Take in the bundle in SOURCE, a directory or a tar archive with a manifest, after checking every file."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import bundles
+    from orchestrator.verbs import bundle as bundles
 
     if dry_run:
         options.preview(bundles.import_intent(source), output)
@@ -55,7 +55,7 @@ def import_(source: Path, dry_run: bool, output: str, progress: str) -> None:
 @options.output_option
 def info(output: str) -> None:
     """Show the bundles of the cache: version, images, size."""
-    from orchestrator.workflows import bundles
+    from orchestrator.verbs import bundle as bundles
 
     found = bundles.listed()
     if output == "json":
@@ -71,7 +71,7 @@ def info(output: str) -> None:
 @options.output_option
 def verify(bundle_id: str | None, output: str) -> int:
     """Compare every file of a bundle (default: of all) with its manifest."""
-    from orchestrator.workflows import bundles
+    from orchestrator.verbs import bundle as bundles
 
     problems = bundles.check(bundle_id)
     if output == "json":

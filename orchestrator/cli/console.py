@@ -24,8 +24,8 @@ def console(lab: Path | None, pattern: str, detach: bool, output: str) -> None:
 
     Ctrl-b S switches that off and on, Ctrl-b and an arrow changes the pane, Ctrl-b d leaves.
     """
-    from orchestrator.workflows import console as workflow
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import console as workflow
 
     found = labs.open_lab(lab)
     argv = workflow.open_panes(found, pattern)

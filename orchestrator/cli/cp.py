@@ -20,8 +20,8 @@ def cp(lab: Path | None, dry_run: bool, output: str, places: tuple[str, ...]) ->
 
     NODE:PATH is on a node; the target may be on several: labctl cp notes.txt workers:/tmp/
     """
-    from orchestrator.workflows import copying
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import cp as copying
 
     found = labs.open_lab(lab)
     wanted = copying.copies(found, places)

@@ -20,7 +20,7 @@ from orchestrator.errors import ExitCode
 def destroy(lab: Path | None, yes: bool, dry_run: bool, uuid: str | None, output: str, progress: str) -> int:
     """Remove the lab: its machines, networks, volumes and state. Nothing of other labs is touched."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import destroy as workflow
+    from orchestrator.verbs import destroy as workflow
 
     doomed = workflow.find(lab, uuid)
     lines = workflow.describe(doomed)

@@ -11,7 +11,7 @@ from orchestrator.cli import options
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
-    from orchestrator.workflows.doctor import Diagnosis
+    from orchestrator.verbs.doctor import Diagnosis
 
 FORMS = ("html", "junit")
 _WORDS = {
@@ -42,8 +42,8 @@ def doctor(
     output: str,
 ) -> int:
     """Look at this host: what a lab needs, what is there, and the exact fix for each problem. Exit 0 or 3."""
-    from orchestrator.workflows import doctor as workflow
-    from orchestrator.workflows import plan as plans
+    from orchestrator.lab import planning as plans
+    from orchestrator.verbs import doctor as workflow
 
     files = _report_files(reports)
     given = options.overrides(provider=provider, workers=workers, kubernetes=kubernetes, profile=profile)

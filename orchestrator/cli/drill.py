@@ -15,7 +15,7 @@ from orchestrator.errors import ExitCode, SpecError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.workflows.lab import Lab
+    from orchestrator.lab.state import Lab
 
 
 def _path_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,8 +50,8 @@ def drill() -> None:
 def list_(lab: Path | None, given: Path | None, lang: str | None, unproved: bool, output: str) -> None:
     """Show every drill: done, open, or not possible here and why."""
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     try:
@@ -110,8 +110,8 @@ def start(
     """Break the lab as the drill NAME says, and show the task. A start that was interrupted is continued."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     found = labs.open_lab(lab)
@@ -131,8 +131,8 @@ def start(
 def hint(lab: Path | None, given: Path | None, lang: str | None, output: str) -> None:
     """Show one hint more; there are three."""
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     found = labs.open_lab(lab)
@@ -157,8 +157,8 @@ def hint(lab: Path | None, given: Path | None, lang: str | None, output: str) ->
 def observe(lab: Path | None, given: Path | None, lang: str | None, answers: tuple[str, ...], output: str) -> None:
     """Ask what can be seen while the lab is broken; on a terminal the questions are asked one by one."""
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     found = labs.open_lab(lab)
@@ -199,8 +199,8 @@ def check(lab: Path | None, given: Path | None, lang: str | None, output: str, p
     """Grade the repair: what is right and what is still wrong, never the solution. Exit code 7: not solved yet."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     found = labs.open_lab(lab)
@@ -223,8 +223,8 @@ def solve(
     """Let labctl repair the lab, saying what it does and why."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     found = labs.open_lab(lab)
@@ -253,8 +253,8 @@ def reset(
     """Put everything back as it was before the drill, and prove the lab."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     found = labs.open_lab(lab)
@@ -279,8 +279,8 @@ def reset(
 def status(lab: Path | None, given: Path | None, lang: str | None, student: str | None, output: str) -> None:
     """Show the open drill with its task; --output json is the document of results that `drill report` reads."""
     from orchestrator.drills import words
-    from orchestrator.workflows import drills
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     found = labs.open_lab(lab)
@@ -313,8 +313,8 @@ def report(lab: Path | None, given: Path | None, lang: str | None, html: Path, f
     FILES are outputs of `drill status --output json`; without any, the page shows this lab's.
     """
     from orchestrator.drills import words
-    from orchestrator.workflows import class_report
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.drill import class_report
 
     found = None if files else labs.open_lab(lab)
     count = class_report.write(found, files, html, given=given, language=words.language(lang))
@@ -326,7 +326,7 @@ def report(lab: Path | None, given: Path | None, lang: str | None, html: Path, f
 @options.output_option
 def lint(directories: tuple[Path, ...], output: str) -> int:
     """Check drills for errors, each with file and line: those in DIRECTORIES, or labctl's own."""
-    from orchestrator.workflows import drill_lint
+    from orchestrator.verbs.drill import lint as drill_lint
 
     count, problems = drill_lint.lint(directories)
     if output == "json":

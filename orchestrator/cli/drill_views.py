@@ -11,8 +11,8 @@ from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
     from orchestrator.drills import Attempt, Drill
-    from orchestrator.workflows.drills import Verdict
-    from orchestrator.workflows.lab import Lab
+    from orchestrator.lab.state import Lab
+    from orchestrator.verbs.drill.session import Verdict
 
 
 def text_of(lab: Lab, text: Any, language: str) -> str:

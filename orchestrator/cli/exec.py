@@ -10,7 +10,7 @@ import click
 from orchestrator.cli import options
 
 if TYPE_CHECKING:
-    from orchestrator.workflows.exec import NodeAnswer
+    from orchestrator.verbs.exec import NodeAnswer
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -27,8 +27,8 @@ def command(lab: Path | None, pattern: str, timeout: float, output: str, words: 
 
     One word is a line for the node's shell ('ps aux | grep kubelet'); several are a program and its arguments.
     """
-    from orchestrator.workflows import exec as workflow
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import exec as workflow
 
     found = labs.open_lab(lab)
     show = _ignore if output == "json" else _show

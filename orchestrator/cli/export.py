@@ -19,8 +19,8 @@ def export() -> None:
 @options.output_option
 def ssh_config(lab: Path | None, output: str) -> None:
     """Print an ssh_config: save it and use it as `ssh -F FILE m-k8s`."""
-    from orchestrator.workflows import copying
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import cp as copying
 
     found = labs.open_lab(lab)
     text = copying.ssh_config(found)
@@ -41,8 +41,8 @@ def ssh_config(lab: Path | None, output: str) -> None:
 @options.output_option
 def superputty(lab: Path | None, to: Path, dry_run: bool, output: str) -> int:
     """Write a sessions file for SuperPuTTY (File > Import Sessions) and the lab's key for PuTTY."""
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import superputty as workflow
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.export import superputty as workflow
 
     found = labs.open_lab(lab)
     if dry_run:

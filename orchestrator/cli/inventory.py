@@ -16,8 +16,8 @@ from orchestrator.cli import options
 @click.option("--host", metavar="NODE", help="The variables of one node.")
 def inventory(lab: Path | None, whole: bool, host: str | None) -> None:
     """Print the lab's Ansible inventory as JSON."""
-    from orchestrator.workflows import inventory as workflow
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import inventory as workflow
+    from orchestrator.lab import state as labs
 
     document = workflow.inventory_of(labs.open_lab(lab))
     if host is not None and not whole:

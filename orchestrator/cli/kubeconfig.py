@@ -11,7 +11,7 @@ from orchestrator.cli import options
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
-    from orchestrator.workflows.kubeconfigs import Merged
+    from orchestrator.lab.kubeconfigs import Merged
 
 
 @click.command()
@@ -26,8 +26,8 @@ def kubeconfig(
     lab: Path | None, merge: bool, unmerge: bool, into: Path | None, context: str, dry_run: bool, output: str
 ) -> int:
     """Print the path of the lab's kubeconfig, or merge it into your own (a backup is kept)."""
-    from orchestrator.workflows import access, kubeconfigs
-    from orchestrator.workflows import lab as labs
+    from orchestrator.lab import access, kubeconfigs
+    from orchestrator.lab import state as labs
 
     if merge and unmerge:
         raise click.UsageError("either --merge or --unmerge")

@@ -21,8 +21,8 @@ from orchestrator.errors import ExitCode
 def logs(lab: Path | None, to: Path | None, output: str, progress: str) -> int:
     """Pack what the lab's machines, cluster and runs say into an archive without secrets."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import logs as workflow
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import logs as workflow
 
     found = labs.open_lab(lab)
     target = to or Path(f"{found.plan.name}-logs-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")

@@ -24,7 +24,7 @@ def plan(
     output: str,
 ) -> None:
     """Show every decision and its reason; start nothing."""
-    from orchestrator.workflows import plan as planning
+    from orchestrator.lab import planning
 
     spec = planning.load(
         lab, options.overrides(provider=provider, workers=workers, kubernetes=kubernetes, profile=profile)

@@ -18,8 +18,8 @@ from orchestrator.errors import ExitCode
 def halt(lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
     """Stop the machines, keeping them and all that is in them."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import power
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import power
 
     found = labs.open_lab(lab)
     if dry_run:
@@ -41,9 +41,9 @@ def halt(lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
 def start(lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
     """Start the machines, heal what the pause broke, and return when the lab is verified."""
     from orchestrator.cli import progress as views
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import power
     from orchestrator.verify.render import render_text
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import power
 
     found = labs.open_lab(lab)
     if dry_run:

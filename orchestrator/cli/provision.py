@@ -12,11 +12,11 @@ from orchestrator.cli import options
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
-    from orchestrator.workflows.provision import Provisioned
+    from orchestrator.verbs.provision import Provisioned
 
 
 def _phases(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from orchestrator.workflows.phases import PHASES
+    from orchestrator.lab.phases import PHASES
 
     return [name for name in PHASES if name.startswith(incomplete)]
 
@@ -52,9 +52,9 @@ def provision(
     The phases are machines, prepare, runtime, control_plane, workers, network, kubeconfig and verify.
     """
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import plan as planning
-    from orchestrator.workflows import provision as workflow
-    from orchestrator.workflows.phases import Span
+    from orchestrator.lab import planning
+    from orchestrator.lab.phases import Span
+    from orchestrator.verbs import provision as workflow
 
     span = Span(first, last)
     spec = planning.load(

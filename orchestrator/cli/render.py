@@ -30,8 +30,8 @@ def render(
     output: str,
 ) -> int:
     """Write Vagrantfile, inventory and plan; start nothing."""
-    from orchestrator.workflows import plan as planning
-    from orchestrator.workflows import render as workflow
+    from orchestrator.lab import planning
+    from orchestrator.verbs import render as workflow
 
     spec = planning.load(
         lab, options.overrides(provider=provider, workers=workers, kubernetes=kubernetes, profile=profile)

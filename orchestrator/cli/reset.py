@@ -19,8 +19,8 @@ from orchestrator.errors import ExitCode
 def reset(lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Take the cluster off the machines, which stay with their packages and images; provision makes a new one."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import reset as workflow
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import reset as workflow
 
     found = labs.open_lab(lab)
     if dry_run:

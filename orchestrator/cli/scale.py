@@ -20,10 +20,10 @@ from orchestrator.errors import ExitCode
 def scale(lab: Path | None, workers: int, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Add workers to the lab or take the last ones out; the others go on working."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import plan as planning
-    from orchestrator.workflows import provision
-    from orchestrator.workflows import scale as workflow
+    from orchestrator.lab import planning
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import provision
+    from orchestrator.verbs import scale as workflow
 
     found = labs.open_lab(lab)
     asked = planning.load(lab, options.overrides(workers=workers))

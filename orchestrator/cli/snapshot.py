@@ -30,8 +30,8 @@ def snapshot() -> None:
 def save(name: str, lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
     """Save all machines as NAME; they stand still for some seconds."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import snapshots
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import snapshot as snapshots
 
     found = labs.open_lab(lab)
     if dry_run:
@@ -53,8 +53,8 @@ def save(name: str, lab: Path | None, dry_run: bool, output: str, progress: str)
 @options.output_option
 def list_(lab: Path | None, output: str) -> int:
     """The snapshots of the lab, oldest first."""
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import snapshots
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import snapshot as snapshots
 
     found = labs.open_lab(lab)
     there = snapshots.known(found.directory)
@@ -84,10 +84,10 @@ def list_(lab: Path | None, output: str) -> int:
 def restore(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Make the lab what it was when NAME was saved, and prove it; what came later is lost."""
     from orchestrator.cli import progress as views
+    from orchestrator.lab import planning
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import snapshot as snapshots
     from orchestrator.verify.render import render_text
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import plan as planning
-    from orchestrator.workflows import snapshots
 
     found = labs.open_lab(lab)
     chosen = snapshots.find(found, name)
@@ -119,8 +119,8 @@ def restore(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, 
 def delete(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Delete the snapshot NAME; the lab itself is not touched."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import snapshots
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import snapshot as snapshots
 
     found = labs.open_lab(lab)
     chosen = snapshots.find(found, name)

@@ -14,8 +14,8 @@ from orchestrator.cli import options
 @options.output_option
 def status(lab: Path | None, output: str) -> None:
     """Show machines, nodes, versions, days left on certificates, and what changed since the last verify."""
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows.status import status_of
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs.status import status_of
 
     now = status_of(labs.open_lab(lab))
     if output == "json":

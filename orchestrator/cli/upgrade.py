@@ -20,10 +20,10 @@ from orchestrator.errors import ExitCode
 def upgrade(lab: Path | None, kubernetes: str, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Bring the cluster to the next Kubernetes version: control plane first, then one worker after the other."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows import plan as planning
-    from orchestrator.workflows import provision
-    from orchestrator.workflows import upgrade as workflow
+    from orchestrator.lab import planning
+    from orchestrator.lab import state as labs
+    from orchestrator.verbs import provision
+    from orchestrator.verbs import upgrade as workflow
 
     found = labs.open_lab(lab)
     version = workflow.check(found, kubernetes)

@@ -38,8 +38,8 @@ def verify(
 ) -> int:
     """Prove the health of the lab: every role's checks on every node, then the cluster's."""
     from orchestrator.cli import progress as views
-    from orchestrator.workflows import lab as labs
-    from orchestrator.workflows.verify import verify_lab
+    from orchestrator.lab import state as labs
+    from orchestrator.lab.verification import verify_lab
 
     files = [_report_file(text) for text in reports]
     if watch and output == "json":

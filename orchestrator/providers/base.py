@@ -1,4 +1,4 @@
-"""What every provider answers and does; workflows know providers through this Protocol alone."""
+"""What every provider answers and does; the rest of labctl knows providers through this Protocol alone."""
 
 from __future__ import annotations
 

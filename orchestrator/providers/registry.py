@@ -10,32 +10,32 @@ from orchestrator.errors import HostError, SpecError
 from orchestrator.events import discard
 from orchestrator.host import HostFacts
 from orchestrator.model import ProviderName, ProviderState
-from orchestrator.providers import engine
 from orchestrator.providers.base import LabIdentity, Provider
+from orchestrator.providers.container import engine
 
 
 def _container() -> Provider:
-    from orchestrator.providers.containers import ContainerProvider
+    from orchestrator.providers.container.provider import ContainerProvider
 
     return ContainerProvider()
 
 
 def _virtualbox() -> Provider:
-    from orchestrator.providers.vagrant import VagrantProvider
-    from orchestrator.providers.virtualbox import VirtualBox
+    from orchestrator.providers.vagrant.provider import VagrantProvider
+    from orchestrator.providers.vagrant.virtualbox import VirtualBox
 
     return VagrantProvider("virtualbox", VirtualBox())
 
 
 def _libvirt() -> Provider:
-    from orchestrator.providers.libvirt import Libvirt
-    from orchestrator.providers.vagrant import VagrantProvider
+    from orchestrator.providers.vagrant.libvirt import Libvirt
+    from orchestrator.providers.vagrant.provider import VagrantProvider
 
     return VagrantProvider("libvirt", Libvirt())
 
 
 def _static() -> Provider:
-    from orchestrator.providers.static import StaticProvider
+    from orchestrator.providers.static.provider import StaticProvider
 
     return StaticProvider()
 
@@ -99,7 +99,7 @@ def _state(name: ProviderName) -> ProviderState:
 
 def _libvirt_slow() -> str:
     """Why `auto` passes libvirt by although it can be used; empty when nothing speaks against it."""
-    from orchestrator.providers import libvirt, libvirt_daemon
+    from orchestrator.providers.vagrant import libvirt, libvirt_daemon
 
     if not libvirt.kvm():
         return "no KVM here: its machines would be emulated in software, which takes minutes"

@@ -11,9 +11,9 @@ import pytest
 
 from orchestrator import catalog, paths, spec
 from orchestrator.errors import HostError
+from orchestrator.lab import calico_manifest as calico
 from orchestrator.model import BuildableBundle, KubernetesPlan, Observed
 from orchestrator.plan import plan as make_plan
-from orchestrator.workflows import calico
 from tests.web import Site, serving
 
 TEXT = b"kind: DaemonSet\nmetadata: {name: calico-node}\n"

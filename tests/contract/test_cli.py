@@ -156,8 +156,8 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
 
 def test_a_host_without_docker_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestrator.errors import HostError
+    from orchestrator.lab import host_setup as prepare
     from orchestrator.spec import parse
-    from orchestrator.workflows import prepare
 
     monkeypatch.setattr(prepare, "missing_packages", lambda asked: ("docker.io", "iptables"))
     with pytest.raises(HostError) as refused:
@@ -168,7 +168,7 @@ def test_a_host_without_docker_is_told_what_to_install(tmp_path: Path, monkeypat
 
 
 def test_no_engine_is_started_without_agreement(tmp_path: Path) -> None:
-    from orchestrator.providers import engine
+    from orchestrator.providers.container import engine
 
     if engine.running() is not None:
         pytest.skip("a Docker engine runs here already, so nothing would have to be started")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from orchestrator.lab import kubeconfigs, planning
+from orchestrator.lab import lab_yml_edit as planned_count
+from orchestrator.lab import state as labs
 from orchestrator.model import Plan
 from orchestrator.paths import LabDir
-from orchestrator.workflows import kubeconfigs, planned_count
-from orchestrator.workflows import lab as labs
-from orchestrator.workflows import plan as planning
 from tests.unit.test_container_spec import PLAN
 
 ROOT = Path(__file__).resolve().parents[2]

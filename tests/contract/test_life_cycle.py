@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.events import Event, Note, PhaseEnded, PhaseStarted
+from orchestrator.lab import journal
+from orchestrator.lab import node_status as glance
+from orchestrator.lab import state as labs
+from orchestrator.lab.phases import PHASES
 from orchestrator.model import StaticHost
-from orchestrator.workflows import glance, journal, snapshots
-from orchestrator.workflows import lab as labs
-from orchestrator.workflows.phases import PHASES
+from orchestrator.verbs import snapshot as snapshots
 from tests.contract.test_everyday import lab, labctl
 
 __all__ = ["lab"]

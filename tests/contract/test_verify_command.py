@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import verify as command
+from orchestrator.lab import state as labs
+from orchestrator.lab import verification as workflow
 from orchestrator.verify import CheckResult, Report
-from orchestrator.workflows import lab as labs
-from orchestrator.workflows import verify as workflow
 from tests.contract.test_cli import labctl
 
 

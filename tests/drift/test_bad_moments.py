@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import pytest
 
-from orchestrator.providers import engine, ssh_access
+from orchestrator.providers import ssh_access
+from orchestrator.providers.container import engine
 from tests.drift.conftest import PROVIDER, Lab
 
 pytestmark = pytest.mark.real

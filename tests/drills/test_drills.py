@@ -14,11 +14,11 @@ from orchestrator import paths
 from orchestrator.drills import Catalogue, Drill, load_all
 from orchestrator.drills.catalogue import impossible
 from orchestrator.events import Event, Note, PhaseEnded, Step, discard
-from orchestrator.workflows import drills
-from orchestrator.workflows import exec as everywhere
-from orchestrator.workflows import lab as labs
-from orchestrator.workflows.drill_nodes import ADMIN, BENCH, NAMESPACE, SAVED
-from orchestrator.workflows.lab import Lab
+from orchestrator.lab import state as labs
+from orchestrator.lab.state import Lab
+from orchestrator.verbs import exec as everywhere
+from orchestrator.verbs.drill import session as drills
+from orchestrator.verbs.drill.nodes import ADMIN, BENCH, NAMESPACE, SAVED
 from tests.drills.table import Row, write
 from tests.e2e.conftest import User
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.providers import libvirt_daemon
+from orchestrator.providers.vagrant import libvirt_daemon
 from tests.e2e.conftest import User, poll
 from tests.e2e_vm import machines
 from tests.e2e_vm.machines import on

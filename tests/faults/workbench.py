@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import paths
-from orchestrator.providers import engine, private_engine
+from orchestrator.providers.container import engine, private_engine
 from tests.e2e.conftest import CHECKOUT, User
 from tests.faults.catalogue import Case, Kind, Moment, Start
 

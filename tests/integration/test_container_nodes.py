@@ -17,9 +17,10 @@ from orchestrator.errors import HostError, ProviderError
 from orchestrator.events import Event, Step, discard
 from orchestrator.model import NetworkPlan, Node, NodePlan, Plan, SourcePlan
 from orchestrator.paths import LabDir
-from orchestrator.providers import container_spec as spec
-from orchestrator.providers import engine, private_engine, ssh_access
-from orchestrator.providers.containers import ContainerProvider
+from orchestrator.providers import ssh_access
+from orchestrator.providers.container import engine, private_engine
+from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.container.provider import ContainerProvider
 from tests import host_state
 
 pytestmark = pytest.mark.real

@@ -24,7 +24,7 @@ import json, sys, time
 from pathlib import Path
 from orchestrator.errors import LockedError
 from orchestrator.paths import LabDir
-from orchestrator.workflows import lab as labs
+from orchestrator.lab import state as labs
 import filelock
 
 print("ready", flush=True)

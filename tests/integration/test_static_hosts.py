@@ -15,7 +15,7 @@ from orchestrator.events import discard
 from orchestrator.model import Plan
 from orchestrator.paths import LabDir
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.static import StaticProvider
+from orchestrator.providers.static.provider import StaticProvider
 from tests import strangers as others
 from tests.integration.test_container_nodes import bare_plan
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.model import Plan
-from orchestrator.providers import vagrant_snapshots
-from orchestrator.providers.vagrantfile import Box, render
+from orchestrator.providers.vagrant import snapshots as vagrant_snapshots
+from orchestrator.providers.vagrant.vagrantfile import Box, render
 from tests.integration.test_vagrant_virtualbox import BOX, Double, add_box, double, lab
 
 __all__ = ["double", "lab"]

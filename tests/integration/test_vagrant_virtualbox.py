@@ -17,7 +17,7 @@ import pytest
 from orchestrator import catalog, host, proc, spec
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers.vagrantfile import Box, render
+from orchestrator.providers.vagrant.vagrantfile import Box, render
 
 TESTS = Path(__file__).resolve().parents[1]
 GOLDEN = sorted((TESTS / "golden" / "vagrant").glob("virtualbox-*.rb"))

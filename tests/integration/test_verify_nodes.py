@@ -12,9 +12,9 @@ import pytest
 from orchestrator import inventory
 from orchestrator.events import discard
 from orchestrator.paths import LabDir
-from orchestrator.providers import container_spec as spec
 from orchestrator.providers import ssh_access
-from orchestrator.providers.containers import ContainerProvider
+from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.container.provider import ContainerProvider
 from orchestrator.verify import CheckResult, Report, Target, run_checks
 from tests.integration.test_container_nodes import Lab, bare_plan
 

@@ -14,8 +14,8 @@ from orchestrator.events import discard
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant import VagrantProvider
-from orchestrator.providers.virtualbox import VirtualBox
+from orchestrator.providers.vagrant.provider import VagrantProvider
+from orchestrator.providers.vagrant.virtualbox import VirtualBox
 
 DOUBLES = Path(__file__).resolve().parents[1] / "doubles"
 

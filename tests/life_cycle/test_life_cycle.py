@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers import engine
+from orchestrator.providers.container import engine
 from tests.e2e.conftest import CHECKOUT, User, poll
 
 pytestmark = pytest.mark.real
@@ -192,7 +192,8 @@ def test_a_restore_that_is_killed_names_the_command_that_finishes_it(lab: Teache
 APPLY = """
 import sys
 from orchestrator.events import discard
-from orchestrator.workflows import lab as labs, upgrade
+from orchestrator.lab import state as labs
+from orchestrator.verbs import upgrade
 lab = labs.open_lab(None)
 print(upgrade.apply(lab.plan, lab, discard))
 """

@@ -18,9 +18,9 @@ import pytest
 from orchestrator import host
 from orchestrator.drills.catalogue import impossible
 from orchestrator.events import Event, discard
-from orchestrator.workflows import drills
-from orchestrator.workflows import lab as labs
-from orchestrator.workflows.lab import Lab
+from orchestrator.lab import state as labs
+from orchestrator.lab.state import Lab
+from orchestrator.verbs.drill import session as drills
 from tests.drills.test_drills import catalogue, left_behind, symptom_seconds, timed, user
 from tests.e2e.conftest import User
 from tests.soak import results

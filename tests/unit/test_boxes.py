@@ -14,7 +14,7 @@ from orchestrator import catalog, spec
 from orchestrator.errors import HostError, SpecError
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import box_build, boxes
+from orchestrator.providers.vagrant import box_build, boxes
 
 
 @pytest.fixture(autouse=True)

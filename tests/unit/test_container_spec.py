@@ -13,10 +13,11 @@ import pytest
 from orchestrator.host import CAPABILITIES, HostNetwork
 from orchestrator.model import KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourcePlan
 from orchestrator.paths import LabDir
-from orchestrator.providers import container_preflight as preflight
-from orchestrator.providers import container_reach, ssh_access
-from orchestrator.providers import container_spec as spec
+from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.container import preflight
+from orchestrator.providers.container import reach as container_reach
 from orchestrator.providers.networks import overlap_problems
 
 KUBERNETES = KubernetesPlan(

@@ -28,8 +28,8 @@ from orchestrator.errors import HostError
 from orchestrator.host import HostNetwork
 from orchestrator.model import BuildableBundle, Observed, SourceContent
 from orchestrator.spec.rules import offsets
+from orchestrator.verbs import doctor as workflow
 from orchestrator.verify import html, junit
-from orchestrator.workflows import doctor as workflow
 
 LAB = Needs(
     provider="container",

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from orchestrator.drills import LANGUAGES, Drill, json_schema, load, load_all
 from orchestrator.drills.words import WORDS, duration, language, say
 from orchestrator.errors import SpecError
-from orchestrator.workflows.drill_lint import known_checks, lint
+from orchestrator.verbs.drill.lint import known_checks, lint
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "drills"

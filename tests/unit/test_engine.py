@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.providers import engine, private_engine
-from orchestrator.providers.private_engine import Lock, OwnEngine
+from orchestrator.providers.container import engine, private_engine
+from orchestrator.providers.container.private_engine import Lock, OwnEngine
 
 
 def test_docker_host_goes_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:

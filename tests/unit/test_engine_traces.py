@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.providers import engine_traces
-from orchestrator.providers.engine_traces import HostBefore
+from orchestrator.providers import host_state as engine_traces
+from orchestrator.providers.host_state import HostBefore
 
 FOREIGN = """\
 *filter

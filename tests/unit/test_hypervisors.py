@@ -10,8 +10,9 @@ import pytest
 from orchestrator import catalog, proc, spec
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import first_contact, libvirt, virtualbox
+from orchestrator.providers import ssh_bootstrap as first_contact
 from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.vagrant import libvirt, virtualbox
 
 LAB = LabIdentity("k8s-lab", "0f0e-uuid", "/home/reader/my labs")
 

@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.errors import HostError, LockedError
 from orchestrator.events import Event, Note, discard, phase
+from orchestrator.lab import journal
+from orchestrator.lab import state as labs
 from orchestrator.paths import LabDir
-from orchestrator.workflows import journal
-from orchestrator.workflows import lab as labs
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ import pytest
 from orchestrator import spec
 from orchestrator.cli import main
 from orchestrator.errors import ExitCode, ProviderError, SpecError
+from orchestrator.lab import journal, planning
+from orchestrator.lab import state as labs
 from orchestrator.model import Observed
 from orchestrator.paths import LabDir
-from orchestrator.providers import container_spec
 from orchestrator.providers.base import LabIdentity
-from orchestrator.workflows import journal
-from orchestrator.workflows import lab as labs
-from orchestrator.workflows import plan as planning
+from orchestrator.providers.container import node_spec as container_spec
 from tests.unit.test_container_spec import PLAN
 
 

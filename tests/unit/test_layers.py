@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "orchestrator"
 
 LAYERS = {
-    "cli": 5,
-    "workflows": 4,
+    "cli": 6,
+    "verbs": 5,
+    "lab": 4,
     "providers": 3,
     "inventory": 3,
     "runner": 3,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths
-from orchestrator.providers import engine_traces, libvirt_daemon
+from orchestrator.providers import host_state as engine_traces
+from orchestrator.providers.vagrant import libvirt_daemon
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator import paths
-from orchestrator.providers import node_image
+from orchestrator.providers.container import node_image
 
 RECIPE = paths.data("images", "node")
 # Installed by the roles, for all the world to see; a node image that brought them would fake the lab's speed.

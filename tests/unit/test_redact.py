@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.workflows.redact import Redactor
+from orchestrator.lab.redact import Redactor
 
 SECRETS = [
     "kubeadm join 10.0.0.1:6443 --token {}",

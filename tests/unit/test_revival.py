@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.workflows import revival
+from orchestrator.lab import cluster_recovery as revival
 
 SAVED = 1_790_000_000.0  # 2026-09-21T14:13:20Z
 BEFORE, AFTER = "2026-09-21T14:00:00Z", "2026-09-21T14:14:00Z"

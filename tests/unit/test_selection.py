@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.workflows.exec import command_line
-from orchestrator.workflows.selection import chosen
+from orchestrator.lab.node_selection import chosen
+from orchestrator.verbs.exec import command_line
 from tests.unit.test_container_spec import PLAN
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from orchestrator.model import Node
-from orchestrator.providers import container_snapshots as snapshots
-from orchestrator.providers import container_spec as spec
-from orchestrator.providers import vagrant_snapshots
+from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.container import snapshots
+from orchestrator.providers.vagrant import snapshots as vagrant_snapshots
 from tests.unit.test_container_spec import PLAN
 
 

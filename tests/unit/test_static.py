@@ -12,7 +12,7 @@ from orchestrator import catalog, spec
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.model import Node, Observed, Plan, ProviderState, StaticHost, TakenNetwork
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import static
+from orchestrator.providers.static import provider as static
 
 PRINT = "SHA256:" + "A" * 43
 LAB = f"""version: 1

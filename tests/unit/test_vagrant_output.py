@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.providers.vagrant_output import Reader, failure, parse
+from orchestrator.providers.vagrant.output import Reader, failure, parse
 
 
 def test_commas_and_newlines_inside_a_field_are_decoded() -> None:

@@ -15,10 +15,11 @@ from orchestrator import catalog, host, proc, spec
 from orchestrator.events import Event
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import box_build, vagrant_preflight
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.machines import Machine
-from orchestrator.providers.vagrant import VagrantProvider
+from orchestrator.providers.vagrant import box_build
+from orchestrator.providers.vagrant import preflight as vagrant_preflight
+from orchestrator.providers.vagrant.hypervisor import Machine
+from orchestrator.providers.vagrant.provider import VagrantProvider
 
 
 class Hypervisor:

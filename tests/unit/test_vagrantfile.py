@@ -12,8 +12,8 @@ import pytest
 from orchestrator import catalog, spec
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import vagrantfile
-from orchestrator.providers.vagrantfile import Box, LibvirtSettings, render, ruby
+from orchestrator.providers.vagrant import vagrantfile
+from orchestrator.providers.vagrant.vagrantfile import Box, LibvirtSettings, render, ruby
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "vagrant"
 BUILT = Box("labctl/debian-12-0123abcd", "file:///home/reader/.cache/labctl/boxes/debian-12-libvirt/box.box", "0" * 64)

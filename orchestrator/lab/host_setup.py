@@ -1,0 +1,99 @@
+"""Makes the host ready: what is missing is installed after the user has agreed; what cannot be is said at once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from orchestrator import bundle, host
+from orchestrator.errors import HostError, Problem
+from orchestrator.events import Emit, Note
+from orchestrator.model import Plan
+from orchestrator.providers.container import engine, private_engine
+from orchestrator.providers.vagrant import preflight as vagrant_preflight
+from orchestrator.spec import Spec
+
+Agree = Callable[[str], bool]
+
+# Program -> package, by package manager; the programs labctl itself calls on the host.
+_PROGRAMS = {
+    "ssh": {"apt": "openssh-client", "dnf": "openssh-clients", "zypper": "openssh-clients", "pacman": "openssh"},
+    "ip": {"apt": "iproute2", "dnf": "iproute", "zypper": "iproute2", "pacman": "iproute2"},
+}
+# Debian 12's package has the version that the bundle is compiled from the source of.
+_KUBECTL_PACKAGE, _KUBECTL_MINOR = "kubernetes-client", "1.20."
+
+
+def missing_packages(asked: Spec) -> tuple[str, ...]:
+    """Packages of this host's package manager that a lab like this needs and that are not there."""
+    manager = host.package_manager()
+    names = [by[manager] for program, by in _PROGRAMS.items() if manager in by and shutil.which(program) is None]
+    if wants_containers(asked):
+        found = shutil.which("dockerd", path=private_engine.SYSTEM_PATH)
+        names += [] if found or engine.running() else list(engine.docker_packages())
+        names += [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
+    if asked.lab.provider == "libvirt" and manager == "apt":
+        names += vagrant_preflight.missing_packages(asked.lab.guest)
+    return tuple(dict.fromkeys(names))
+
+
+def wants_containers(asked: Spec) -> bool:
+    """Whether the lab's machines would be containers on this host."""
+    return asked.lab.provider == "container" or (
+        asked.lab.provider == "auto" and not (shutil.which("vagrant") and shutil.which("VBoxManage"))
+    )
+
+
+def install_missing(asked: Spec, agree: Agree, emit: Emit) -> None:
+    """Install what is missing on the host. Raises HostError with the command when the user does not agree."""
+    names = missing_packages(asked)
+    if not names:
+        return
+    command = host.install_command(host.package_manager(), names)
+    if not agree(f"This host lacks {', '.join(names)}. Install with `{command}`?"):
+        raise HostError(
+            f"this host lacks {', '.join(names)}",
+            fix=f"{command}   (or: labctl provision --yes, which does it)",
+        )
+    emit(Note(phase="host", text=f"installing on this host: {', '.join(names)}"))
+    host.install_packages(names)
+
+
+def agree_to_start(plan: Plan, agree: Agree) -> None:
+    """Ask before a Docker engine is started for a new lab. Raises HostError when the user does not agree."""
+    if plan.provider != "container" or engine.running() is not None:
+        return
+    if not agree("No Docker engine runs here. Start one for the lab? It ends with the last lab."):
+        raise HostError(
+            "no Docker engine runs here, and none was to be started",
+            fix="start Docker yourself, or: labctl provision --yes, which starts one for the lab",
+        )
+
+
+def offer_kubectl(plan: Plan, agree: Agree, emit: Emit) -> None:
+    """Install kubectl on the host when the host's package is of the cluster's version; the lab has its own anyway."""
+    fits = plan.kubernetes is not None and plan.kubernetes.version.startswith(_KUBECTL_MINOR)
+    if not fits or shutil.which("kubectl") or host.package_manager() != "apt":
+        return
+    command = host.install_command("apt", [_KUBECTL_PACKAGE])
+    if not agree(f"This host has no kubectl. Install it with `{command}`?"):
+        return
+    try:
+        host.install_packages([_KUBECTL_PACKAGE])
+        emit(Note(phase="kubeconfig", text=f"installed kubectl on this host ({_KUBECTL_PACKAGE})"))
+    except HostError as problem:
+        emit(
+            Note(phase="kubeconfig", text=f"no kubectl on this host ({problem.message}); `labctl kubectl` has its own")
+        )
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Raise HostError naming every problem of a preflight; return when there is none."""
+    if not problems:
+        return
+    first = problems[0]
+    raise HostError(
+        "this host is not ready for the lab" if len(problems) > 1 else str(first.what),
+        problems=problems if len(problems) > 1 else (),
+        fix=first.fix if len(problems) == 1 else "",
+    )

@@ -1,0 +1,134 @@
+"""Gathers what planning depends on: host, providers, ports, networks, bundles, sources, and the lab as it is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator import bundle, catalog, debian_mirror, host, paths
+from orchestrator.bundle import BundleInfo
+from orchestrator.errors import LabError
+from orchestrator.lab import state as labs
+from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, SourceContent, TakenNetwork
+from orchestrator.paths import LabDir
+from orchestrator.providers import registry
+from orchestrator.spec import Spec
+
+PROBE_SECONDS = 3.0
+MIRROR_SECONDS = 20.0
+
+
+def observe(asked: Spec, directory: LabDir) -> Observed:
+    """Look at everything once. Starts nothing; looks outside only when that is allowed, for 3 seconds at most."""
+    facts = host.facts(directory.root)
+    known = labs.identity(directory, asked.lab.name)
+    existing = existing_plan(directory)
+    reachable, reason = _community(asked)
+    mirror, mirror_reason = _mirror(asked)
+    return Observed(
+        uuid=known.uuid,
+        owner=known.owner,
+        cpus=facts.cpus,
+        memory=facts.memory_total,
+        disk_free=min(facts.disk_free_cache, facts.disk_free_lab),
+        disk_path=str(paths.cache_dir()),
+        kernel=facts.kernel,
+        cgroup=facts.cgroup,
+        providers=registry.states(facts),
+        busy_ports=_busy_ports(existing),
+        networks=_networks(facts, existing),
+        bundles=tuple(content_of(found) for found in bundle.list_bundles(paths.cache_dir())),
+        buildable=_buildable(facts),
+        community_reachable=reachable,
+        community_reason=reason,
+        mirror=mirror,
+        mirror_reason=mirror_reason,
+        existing=existing,
+    )
+
+
+def existing_plan(directory: LabDir) -> Plan | None:
+    """The plan the lab was last built to; None when there is none or it cannot be read."""
+    try:
+        return labs.saved_plan(directory)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def offline() -> bool:
+    """Whether looking outside is forbidden (LABCTL_OFFLINE or --offline)."""
+    return os.environ.get("LABCTL_OFFLINE", "") not in ("", "0")
+
+
+def _community(asked: Spec) -> tuple[bool | None, str]:
+    """Whether the community's package repository answers: the one look outside that labctl ever takes by itself."""
+    if asked.lab.packages.source in ("bundle", "mirror"):
+        return None, f"not looked at: packages.source is {asked.lab.packages.source}"
+    if offline():
+        return None, "not looked at: LABCTL_OFFLINE is set"
+    url = catalog.load().community.apt_url.format(minor=catalog.load().community_releases[-1].minor)
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_SECONDS):
+            return True, f"{url} answered"
+    except (OSError, ValueError) as problem:
+        return False, f"{url} did not answer within {PROBE_SECONDS:.0f} s: {problem}"
+
+
+def _mirror(asked: Spec) -> tuple[SourceContent | None, str]:
+    """What the mirror named in lab.yml says it has; its manifest is that of a bundle."""
+    url = asked.lab.packages.mirror.url
+    if asked.lab.packages.source != "mirror" or not url:
+        return None, ""
+    try:
+        return replace(content_of(mirror_info(url)), id=url), ""
+    except (OSError, ValueError, LabError) as problem:
+        return None, f"{url}/manifest.json: {problem}"
+
+
+def mirror_info(url: str) -> BundleInfo:
+    """What a mirror of a bundle's layout says of itself. Raises OSError, or LabError for a senseless manifest."""
+    with tempfile.TemporaryDirectory(prefix="labctl-") as directory:
+        with urllib.request.urlopen(f"{url}/manifest.json", timeout=MIRROR_SECONDS) as answer:
+            (Path(directory) / "manifest.json").write_bytes(answer.read())
+        return bundle.load(Path(directory))
+
+
+def content_of(found: BundleInfo) -> SourceContent:
+    """A bundle as the plan sees it."""
+    return SourceContent(
+        id=found.id,
+        kubernetes=found.kubernetes,
+        images=found.images,
+        has_calico=found.has_calico,
+        has_coredns=found.has_coredns,
+        has_cri_dockerd="cri-dockerd" in found.packages,
+        has_crictl="cri-tools" in found.packages,
+    )
+
+
+def _buildable(facts: host.HostFacts) -> BuildableBundle:
+    if not facts.is_root:
+        return BuildableBundle(possible=False, reason="building a bundle takes root (it makes a Debian root directory)")
+    if debian_mirror.find() is None:
+        return BuildableBundle(
+            possible=False,
+            reason=f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one",
+        )
+    return BuildableBundle(possible=True, id=bundle.build_id())
+
+
+def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:
+    """Every TCP port somebody listens on, this lab's own forwards left out."""
+    own = {node.ssh_port for node in existing.nodes} if existing else set()
+    if existing and existing.kubernetes:
+        own.add(existing.kubernetes.api_port)
+    return tuple(BusyPort(port) for port in sorted(host.listening_ports() - own))
+
+
+def _networks(facts: host.HostFacts, existing: Plan | None) -> tuple[TakenNetwork, ...]:
+    """The networks this host is on, those of other labs among them; this lab's own is there too once it runs."""
+    own = existing.network.subnet if existing else ""
+    return tuple(TakenNetwork(n.cidr, f"interface {n.interface} of this host") for n in facts.networks if n.cidr != own)

@@ -1,0 +1,1 @@
+"""Virtual machines through Vagrant, on VirtualBox or libvirt."""

@@ -1,0 +1,310 @@
+"""Builds the Debian 12 box for libvirt from the host's Debian mirror: a root, a disk with swap, a boot loader."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator import debian_mirror, host, paths, proc
+from orchestrator.errors import HostError, Problem
+from orchestrator.events import Emit, Note, Step
+from orchestrator.providers import host_state as engine_traces
+from orchestrator.providers.vagrant import boxes
+
+SUITE = "bookworm"
+GUEST = "debian-12"
+BUILD_SECONDS = 1800
+TYPICAL_SECONDS = 150.0
+DISK_MB = 6000
+
+# Every box carries this key until Vagrant replaces it at first contact (Vagrant's keys/vagrant.pub).
+INSECURE_KEY = (
+    "ssh-rsa AAAAB3NzaC1yc2EAAAABIwAAAQEA6NF8iallvQVp22WDkTkyrtvp9eWW6A8YVr+kz4TjGYe7gHzIw+niNltGEFHzD8+v"
+    "1I2YJ6oXevct1YeS0o9HZyN1Q9qgCgzUFtdOKLv6IedplqoPkcmF0aYet2PkEDo3MlTBckFXPITAMzF8dJSIFo9D8HfdOV0IAdx4"
+    "O7PtixWKn5y2hMNG0zQPyUecp4pzC6kivAIhyfHilFR61RGL+GPXQ2MWZWFYbAGjyiYJnAmCP3NOTd0jMZEnDkbUvxhMmBYSdETk"
+    "1rRgm+R4LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVYCzRdK8jlqm8tehUc9c9WhQ== vagrant insecure pu"
+    "blic key"
+)
+MBR = Path("/usr/lib/EXTLINUX/mbr.bin")
+
+SECTOR = 512
+SWAP_MB = 512
+ROOT_MB = 20 * 1024
+# Partitions begin on a full MB: swap first, so that the root can be made larger.
+SWAP_START = 1
+ROOT_START = SWAP_START + SWAP_MB
+DISK_SIZE = (ROOT_START + ROOT_MB + 1) * 2**20
+
+# Program -> Debian package.
+TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "qemu-img": "qemu-utils",
+    "extlinux": "extlinux",
+    "sfdisk": "fdisk",
+    "mke2fs": "e2fsprogs",
+    "mkswap": "util-linux",
+    "losetup": "mount",
+}
+
+
+def recipe() -> Path:
+    """Where the recipe lies."""
+    return paths.data("images", "box")
+
+
+def recipe_id() -> str:
+    """Twelve hex digits that change whenever the recipe changes."""
+    digest = hashlib.sha256(f"{SUITE} {SWAP_MB} {ROOT_MB} 1\n".encode())
+    for path in sorted(recipe().iterdir()):
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+_SOURCE = "built from recipe "
+
+
+def source() -> str:
+    """What the box's record says about where it came from."""
+    return _SOURCE + recipe_id()
+
+
+def present() -> boxes.StoredBox | None:
+    """The box of this recipe, when the cache has it undamaged."""
+    box = boxes.find(GUEST, "libvirt")
+    return box if box is not None and box.source == source() and not boxes.damaged(box) else None
+
+
+def due(guest: str, provider: str) -> bool:
+    """Whether a new machine has to wait for its box: none is here, or one of an older recipe that can be built anew."""
+    if not boxes.buildable(guest, provider):
+        return False
+    box = boxes.find(guest, provider)
+    if box is None:
+        return True
+    return box.source.startswith(_SOURCE) and box.source != source() and not problems()
+
+
+def missing_tools() -> list[str]:
+    """Packages of programs that building takes and that are not here."""
+    names = [package for program, package in TOOLS.items() if shutil.which(program, path=_path()) is None]
+    return sorted({*names, *([] if MBR.exists() else ["extlinux"])})
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def problems() -> list[Problem]:
+    """Why the box could not be built here, all at once."""
+    found = []
+    manager = host.package_manager()
+    if missing := missing_tools():
+        found.append(Problem(f"{', '.join(missing)} not installed", "box", host.install_command(manager, missing)))
+    if os.geteuid() != 0:
+        found.append(Problem("building a box takes root (it makes a root directory)", "box", "sudo ./labctl box build"))
+    if debian_mirror.find() is None:
+        fix = f"export {debian_mirror.SETTING}=URL   (a Debian mirror that this host reaches)"
+        found.append(Problem("this host's package sources name no Debian mirror", "box", fix))
+    free = host.disk_free(paths.cache_dir())
+    if free < DISK_MB:
+        place = str(paths.cache_dir())
+        found.append(Problem(f"{free} MB free, building takes {DISK_MB}", place, "free space, or set LABCTL_CACHE"))
+    return found
+
+
+def build(emit: Emit, phase: str) -> boxes.StoredBox:
+    """The box of this recipe, built if the cache lacks it. Raises HostError with the cause and the log."""
+    if box := present():
+        return box
+    if found := problems():
+        raise HostError("the box cannot be built here", problems=found, fix=found[0].fix)
+    boxes.directory().mkdir(mode=0o700, exist_ok=True)
+    with _alone(emit, phase):
+        # Somebody else may have built it meanwhile.
+        return present() or _build(emit, phase)
+
+
+@contextlib.contextmanager
+def _alone(emit: Emit, phase: str) -> Iterator[None]:
+    """Wait until no other labctl builds a box. Raises HostError after the time that a build may take."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(boxes.directory() / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        emit(Note(phase=phase, text="another labctl is building the box, waiting for it"))
+        try:
+            lock.acquire(timeout=BUILD_SECONDS)
+        except Timeout:
+            raise HostError(
+                "another labctl is building a box and does not end", fix="end it, then run this again"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear(work: Path) -> None:
+    """Remove the directory of a build, also of one that was killed with file systems mounted in it."""
+    engine_traces.unmount_below((work,))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _build(emit: Emit, phase: str) -> boxes.StoredBox:
+    work = boxes.directory() / ".build"
+    _clear(work)
+    log = boxes.directory() / "build.log"
+    log.unlink(missing_ok=True)
+    started = time.monotonic()
+
+    def say(what: str) -> None:
+        remaining = max(1.0, TYPICAL_SECONDS - (time.monotonic() - started))
+        emit(Step(phase=phase, name="build the box", status="running", detail=what, remaining=remaining))
+
+    def line(text: str) -> None:
+        if text.startswith("I: "):
+            say(text[3:].strip())
+
+    try:
+        work.mkdir(mode=0o755)
+        _root(work, log, line)
+        say("write the disk")
+        _disk(work, log)
+        say("compress the disk")
+        _run(["qemu-img", "convert", "-c", "-O", "qcow2", str(work / "disk.raw"), str(work / "box.img")], log)
+        _pack(work)
+        file = work / "box.box"
+        box = boxes.keep(file, GUEST, "libvirt", boxes.sum_of(file), source())
+    except OSError as problem:
+        raise HostError(f"the box could not be built: {problem}", log=log, fix=f"less {log}") from problem
+    finally:
+        _clear(work)
+    emit(Step(phase=phase, name="build the box", status="ok", detail=f"{box.size // 2**20} MB"))
+    emit(Note(phase=phase, text=f"{box.name}: {box.path}"))
+    return box
+
+
+def _run(argv: list[str], log: Path, timeout: float = 600) -> proc.Result:
+    try:
+        return proc.stream(argv, lambda line: None, timeout=timeout, log=log, env={"PATH": _path()})
+    except proc.ProcessFailed as problem:
+        raise HostError(f"the box could not be built: {problem}", log=log, fix=f"less {log}") from problem
+
+
+def packages() -> list[str]:
+    """The package list of the recipe."""
+    lines = (
+        line.split("#")[0].strip() for line in (recipe() / "packages.txt").read_text(encoding="utf-8").splitlines()
+    )
+    return [line for line in lines if line]
+
+
+def _root(work: Path, log: Path, progress: object) -> None:
+    mirror = debian_mirror.find()
+    assert mirror is not None  # problems() looked
+    (work / "sources.list").write_text(mirror.sources(SUITE), encoding="utf-8")
+    script = shlex.quote(str(recipe() / "customize.sh"))
+    argv = proc.mortal(
+        "mmdebstrap",
+        "--variant=minbase",
+        "--mode=root",
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        *(f"--aptopt={line.rstrip(';')}" for line in mirror.options),
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        f"--include={','.join(packages())}",
+        f'--customize-hook=sh {script} "$1" {shlex.quote(INSECURE_KEY)}',
+        SUITE,
+        str(work / "root"),
+        str(work / "sources.list"),
+    )
+    env = {"TMPDIR": str(work), "PATH": _path()}
+    assert callable(progress)
+    try:
+        result = proc.stream(argv, progress, timeout=BUILD_SECONDS, log=log, check=False, env=env)
+    except proc.ProcessFailed as problem:
+        raise HostError(f"the box's root could not be made: {problem}", log=log, fix=f"less {log}") from problem
+    if not result.ok:
+        errors = [line[2:].strip() for line in result.stdout.splitlines() if line.startswith("E:")]
+        cause = errors[0] if errors else result.tail
+        raise HostError(f"the box's root could not be made: {cause}", log=log, fix=f"less {log}")
+
+
+def _disk(work: Path, log: Path) -> None:
+    """An MBR disk: swap, then a bootable ext4 root filled from the directory, then extlinux in it."""
+    disk = work / "disk.raw"
+    with disk.open("wb") as stream:
+        stream.truncate(DISK_SIZE)
+    layout = (
+        "label: dos\n"
+        f"start={SWAP_START * 2048}, size={SWAP_MB * 2048}, type=82\n"
+        f"start={ROOT_START * 2048}, size={ROOT_MB * 2048}, type=83, bootable\n"
+    )
+    try:
+        proc.run(["sfdisk", "--quiet", str(disk)], stdin=layout, env={"PATH": _path()})
+    except proc.ProcessFailed as problem:
+        raise HostError(f"the box's disk could not be laid out: {problem}", log=log, fix=f"less {log}") from problem
+    swap = work / "swap"
+    with swap.open("wb") as stream:
+        stream.truncate(SWAP_MB * 2**20)
+    swap.chmod(0o600)
+    _run(["mkswap", "--quiet", "--label", "swap", str(swap)], log)
+    with disk.open("r+b") as stream:
+        # The signature is all that mkswap writes, in the first page.
+        stream.seek(SWAP_START * 2**20)
+        stream.write(swap.read_bytes()[:4096])
+        stream.seek(0)
+        stream.write(MBR.read_bytes()[:440])
+    offset = ROOT_START * 2**20
+    # extlinux reads neither 64 bit block numbers nor metadata checksums.
+    _run(
+        [
+            "mke2fs", "-q", "-t", "ext4", "-L", "root", "-O", "^64bit,^metadata_csum", "-m", "0",
+            "-E", f"offset={offset},lazy_itable_init=1", "-d", str(work / "root"), str(disk), f"{ROOT_MB}M",
+        ],
+        log,
+    )  # fmt: skip
+    with _mounted(disk, offset, work / "mnt", log) as mounted:
+        _run(["extlinux", "--install", str(mounted / "boot" / "extlinux")], log)
+
+
+@contextlib.contextmanager
+def _mounted(disk: Path, offset: int, where: Path, log: Path) -> Iterator[Path]:
+    """The file system at an offset of the disk, mounted; unmounted and detached in the end whatever happens."""
+    where.mkdir()
+    size = ROOT_MB * 2**20
+    device = proc.run(
+        ["losetup", "--find", "--show", "--offset", str(offset), "--sizelimit", str(size), str(disk)],
+        env={"PATH": _path()},
+    ).stdout.strip()
+    try:
+        _run(["mount", "-t", "ext4", device, str(where)], log)
+        try:
+            yield where
+        finally:
+            _run(["umount", str(where)], log)
+    finally:
+        _run(["losetup", "--detach", device], log)
+
+
+def _pack(work: Path) -> None:
+    """The box: a tar of metadata and image (compressed already)."""
+    size = -(-DISK_SIZE // 2**30)
+    metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": size}
+    (work / "metadata.json").write_text(json.dumps(metadata) + "\n", encoding="utf-8")
+    with tarfile.open(work / "box.box", "w") as archive:
+        for name in ("metadata.json", "box.img"):
+            archive.add(work / name, arcname=name)

@@ -1,0 +1,218 @@
+"""VirtualBox seen without Vagrant, through VBoxManage: machines by the identity in their extra data, ports, removal."""
+
+from __future__ import annotations
+
+import ipaddress
+import platform
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+from orchestrator import host, proc
+from orchestrator.errors import HostError, Problem, ProviderError
+from orchestrator.events import Emit
+from orchestrator.model import Plan
+from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.vagrant.hypervisor import Machine, MachineState
+from orchestrator.providers.vagrant.vagrantfile import LibvirtSettings
+
+PROGRAM = "VBoxManage"
+NETWORKS_CONF = Path("/etc/vbox/networks.conf")
+# What VirtualBox allows on Linux, macOS and Solaris from 6.1.28 on without a configuration file (its manual, 6.7).
+ALLOWED = (ipaddress.IPv4Network("192.168.56.0/21"),)
+HOST_KEYS = "labctl/host-keys"
+_VM = re.compile(r'"(?P<name>.*)" \{(?P<id>[0-9a-f-]+)\}$')
+_EXTRA = re.compile(r"Key: labctl/(?P<key>[\w-]+), Value: (?P<value>.*)$")
+_INFO = re.compile(r'(?P<key>[\w()]+)="?(?P<value>.*?)"?$')
+_STATES: dict[str, MachineState] = {
+    "running": "running",
+    "starting": "running",
+    "poweroff": "stopped",
+    "saved": "stopped",
+    "aborted": "stopped",
+    "paused": "stopped",
+}
+
+
+def allowed_ranges(text: str) -> tuple[ipaddress.IPv4Network, ...]:
+    """Host-only ranges that a networks.conf allows (`* 10.0.0.0/8 192.168.1.0/24`); IPv6 ones are left out."""
+    words = [word for line in text.splitlines() if line.startswith("*") for word in line[1:].split()]
+    return tuple(ipaddress.IPv4Network(word, strict=False) for word in words if ":" not in word)
+
+
+def range_problem(subnet: str, conf: str | None, *, free: bool) -> Problem | None:
+    """Why VirtualBox would refuse a host-only network; `conf` is networks.conf, `free` a host without the rule."""
+    network = ipaddress.IPv4Network(subnet)
+    try:
+        allowed = ALLOWED if conf is None else allowed_ranges(conf)
+    except ValueError as error:
+        return Problem(f"{NETWORKS_CONF} cannot be read: {error}", str(NETWORKS_CONF), "correct the line")
+    if free or any(network.subnet_of(item) for item in allowed):
+        return None
+    listed = ", ".join(map(str, allowed)) or "nothing"
+    return Problem(
+        f"VirtualBox does not allow the host-only network {subnet}: {NETWORKS_CONF} allows {listed}"
+        if conf is not None
+        else f"VirtualBox allows host-only networks in 192.168.56.0/21 only, not {subnet}",
+        "network.subnet",
+        f"add the line `* {subnet}` to {NETWORKS_CONF} (as root), or take a subnet of 192.168.56.0/21",
+    )
+
+
+def parse_info(text: str) -> dict[str, str]:
+    """`VBoxManage showvminfo --machinereadable` as key and value, quotes removed."""
+    found = (_INFO.match(line) for line in text.splitlines())
+    return {match["key"]: match["value"] for match in found if match}
+
+
+def ssh_port(info: dict[str, str]) -> int:
+    """The port of the forward with the id "ssh", 0 when there is none."""
+    for key, value in info.items():
+        fields = value.split(",")
+        if key.startswith("Forwarding(") and fields[0] == "ssh" and len(fields) == 6:
+            return int(fields[3])
+    return 0
+
+
+def machine_of(key: str, extra: str, info: str) -> Machine | None:
+    """A virtual machine from its extra data and information; None for one of somebody else."""
+    fields = {m["key"]: m["value"] for line in extra.splitlines() if (m := _EXTRA.match(line))}
+    if not {"uuid", "name", "node", "owner"} <= fields.keys():
+        return None
+    facts = parse_info(info)
+    return Machine(
+        id=key,
+        node=fields["node"],
+        lab=LabIdentity(fields["name"], fields["uuid"], unquote(fields["owner"])),
+        state=_STATES.get(facts.get("VMState", ""), "broken"),
+        cpus=int(facts.get("cpus", 0)),
+        memory=int(facts.get("memory", 0)),
+        ssh_port=ssh_port(facts),
+        host_keys=tuple(filter(None, fields.get("host-keys", "").split(";"))),
+    )
+
+
+class VirtualBox:
+    """The VirtualBox of this user."""
+
+    def open(self, emit: Emit, phase: str) -> None:
+        """Make sure that VBoxManage answers. Raises HostError with what it says (kernel modules, for example)."""
+        result = self._manage("list", "hostonlyifs", check=False)
+        if not result.ok:
+            raise HostError(f"VirtualBox does not answer: {result.tail}", fix="sudo /sbin/vboxconfig")
+
+    def answers(self) -> bool:
+        """Whether VBoxManage is there and works."""
+        return shutil.which(PROGRAM) is not None and self._manage("list", "vms", check=False).ok
+
+    def machines(self, uuid: str | None = None) -> list[Machine]:
+        """Machines by the identity in their extra data."""
+        if shutil.which(PROGRAM) is None:
+            return []
+        found = []
+        for _, key in self._listed():
+            extra = self._manage("getextradata", key, "enumerate", check=False)
+            if "labctl/uuid" not in extra.stdout or (uuid or "") not in extra.stdout:
+                continue
+            info = self._manage("showvminfo", key, "--machinereadable", check=False)
+            machine = machine_of(key, extra.stdout, info.stdout)
+            if machine is not None and uuid in (None, machine.lab.uuid):
+                found.append(machine)
+        return found
+
+    def clear(self, plan: Plan) -> list[str]:
+        """Nothing: Vagrant notes a machine as soon as it is imported, and goes on with it."""
+        return []
+
+    def machine_name(self, plan: Plan, node: str) -> str:
+        """The display name of a node."""
+        return next(item.display_name for item in plan.nodes if item.name == node)
+
+    def pin(self, machine: Machine, host_keys: Sequence[str]) -> None:
+        """Keep public host keys in the machine's extra data."""
+        self._manage("setextradata", machine.id, HOST_KEYS, ";".join(host_keys))
+
+    def host_keys(self, machine: Machine) -> tuple[str, ...]:
+        """Nothing: VirtualBox hands no host key over without its guest additions."""
+        return ()
+
+    def emulates(self) -> bool:
+        """Never: VirtualBox refuses to work without the processor's help."""
+        return False
+
+    def settings(self, plan: Plan) -> LibvirtSettings | None:
+        """Nothing: the Vagrantfile depends on no other fact of this host."""
+        return None
+
+    def owns_subnet(self, plan: Plan) -> bool:
+        """Whether one of VirtualBox's own adapters has the lab's subnet: machines of several labs may share it."""
+        subnet = ipaddress.IPv4Network(plan.network.subnet)
+        networks = (ipaddress.IPv4Network(n.cidr) for n in host.networks() if n.interface.startswith("vboxnet"))
+        return any(network.overlaps(subnet) for network in networks)
+
+    def problems(self, plan: Plan) -> list[Problem]:
+        """The host-only range rule, and names that other machines have."""
+        free = platform.system() == "Windows" or "microsoft" in platform.release().lower()
+        conf = NETWORKS_CONF.read_text(encoding="utf-8", errors="replace") if NETWORKS_CONF.exists() else None
+        found = [problem for problem in [range_problem(plan.network.subnet, conf, free=free)] if problem]
+        own = {machine.id for machine in self.machines(plan.uuid)} if self.answers() else set()
+        wanted = {node.display_name for node in plan.nodes}
+        for name, key in self._listed() if self.answers() else []:
+            if name in wanted and key not in own:
+                found.append(
+                    Problem(
+                        f"a virtual machine called {name} exists and is not of this lab; it is left alone",
+                        "VirtualBox",
+                        f'VBoxManage modifyvm "{name}" --name "{name}-old", or set names.suffix in lab.yml',
+                    )
+                )
+        return found
+
+    def stop(self, machine: Machine, seconds: float) -> None:
+        """Press the machine's power button; switch it off after `seconds`."""
+        self._manage("controlvm", machine.id, "acpipowerbutton", check=False)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            info = parse_info(self._manage("showvminfo", machine.id, "--machinereadable", check=False).stdout)
+            if info.get("VMState") != "running":
+                return
+            time.sleep(0.5)
+        self._manage("controlvm", machine.id, "poweroff", check=False)
+
+    def remove(self, machine: Machine) -> None:
+        """Remove a machine with its disks."""
+        if machine.state == "running":
+            self._manage("controlvm", machine.id, "poweroff", check=False)
+        deadline = time.monotonic() + 20
+        while True:
+            # The session of a machine that was just switched off stays locked for a moment.
+            result = self._manage("unregistervm", machine.id, "--delete", check=False)
+            if result.ok or "OBJECT_NOT_FOUND" in result.stderr:
+                return
+            if time.monotonic() > deadline:
+                raise ProviderError(
+                    f"{machine.node}: VirtualBox does not remove it: {result.tail}", fix="labctl destroy"
+                )
+            time.sleep(0.5)
+
+    def traces(self, identity: LabIdentity) -> bool:
+        """Nothing that would be a lab's alone."""
+        return False
+
+    def remove_networks(self, identity: LabIdentity) -> list[str]:
+        """Nothing: host-only adapters are shared by all machines of this user and stay, as Vagrant leaves them."""
+        return []
+
+    def close(self, emit: Emit, phase: str) -> None:
+        """Nothing was started."""
+
+    def _listed(self) -> list[tuple[str, str]]:
+        """Name and id of every registered machine."""
+        lines = self._manage("list", "vms").stdout.splitlines()
+        return [(match["name"], match["id"]) for line in lines if (match := _VM.match(line))]
+
+    def _manage(self, *words: str, check: bool = True) -> proc.Result:
+        return proc.run([PROGRAM, *words], check=check, timeout=120)

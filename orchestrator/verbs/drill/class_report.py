@@ -1,0 +1,44 @@
+"""`labctl drill report`: the results of one lab, or exported ones of a whole class, as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from orchestrator.drills import RESULTS_SCHEMA, Record, render_html
+from orchestrator.errors import Problem, SpecError
+from orchestrator.lab.state import Lab
+from orchestrator.verbs.drill import session as drills
+
+
+def write(lab: Lab | None, files: Sequence[Path], html: Path, *, given: Path | None, language: str) -> int:
+    """Write the page and return the number of students. Raises SpecError with every file that holds no results."""
+    problems: list[Problem] = []
+    found = [one for one in (_read(file, problems) for file in files) if one is not None]
+    if problems:
+        raise SpecError("not every file holds results", fix="labctl drill status --output json", problems=problems)
+    if lab is not None:
+        found.append(drills.results(lab, ""))
+    titles = {slug: str(getattr(one.title, language)) for slug, one in drills.catalogue(given).drills.items()}
+    try:
+        html.write_text(render_html(found, titles, language), encoding="utf-8")
+    except OSError as problem:
+        raise SpecError(f"{html} cannot be written: {problem.strerror}", fix="--html another FILE") from None
+    return len(found)
+
+
+def _read(file: Path, problems: list[Problem]) -> dict[str, Any] | None:
+    """The results in a file; a problem when it holds something else."""
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(body, dict) or body.get("schema") != RESULTS_SCHEMA or not isinstance(body["student"], str):
+            raise ValueError(f"not a {RESULTS_SCHEMA} document")
+        TypeAdapter(dict[str, Record]).validate_python(body["drills"])
+    except (OSError, ValueError, KeyError) as problem:
+        problems.append(Problem(str(problem).splitlines()[0], str(file), "labctl drill status --output json >FILE"))
+        return None
+    return body

@@ -1,0 +1,1 @@
+"""The verb `export`: the nodes for other programs."""

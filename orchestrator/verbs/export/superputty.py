@@ -1,0 +1,68 @@
+"""`labctl export superputty`: the nodes as sessions for SuperPuTTY, with the lab's key in PuTTY's format."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from orchestrator import host, proc
+from orchestrator.errors import HostError
+from orchestrator.lab import access
+from orchestrator.lab.state import Lab
+
+_PACKAGES = {"apt": "putty-tools", "dnf": "putty", "zypper": "putty", "pacman": "putty"}
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The two files written: SuperPuTTY's sessions, and the private key they use (mode 0600)."""
+
+    sessions: Path
+    key: Path
+
+
+def export(lab: Lab, to: Path) -> Sessions:
+    """Write both files into `to`. Raises HostError without puttygen, and when they cannot be written."""
+    if shutil.which("puttygen") is None:
+        manager = host.package_manager()
+        fix = host.install_command(manager, [_PACKAGES.get(manager, "putty")])
+        raise HostError("PuTTY reads no OpenSSH key, and puttygen, which converts it, is not here", fix=fix)
+    made = Sessions(to / f"{lab.plan.name}.xml", to / f"{lab.plan.name}.ppk")
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        # Made empty with its mode first: puttygen writes the key into a file that only the owner can read.
+        os.close(os.open(made.key, os.O_CREAT | os.O_WRONLY, 0o600))
+        made.key.chmod(0o600)
+        proc.run(["puttygen", str(lab.directory.private_key), "-O", "private", "-o", str(made.key)], timeout=30)
+        made.key.chmod(0o600)
+        made.sessions.write_text(document(lab, made.key), encoding="utf-8")
+    except OSError as problem:
+        raise HostError(f"{to} cannot be written: {problem.strerror}", fix="--to ANOTHER-DIRECTORY") from None
+    except proc.ProcessFailed as problem:
+        why = problem.result.tail
+        raise HostError(f"puttygen cannot convert the lab's key: {why}", fix="labctl provision") from None
+    return made
+
+
+def document(lab: Lab, key: Path) -> str:
+    """SuperPuTTY's XML: one folder, one session per node over its forwarded port, no password."""
+    root = ElementTree.Element("ArrayOfSessionData")
+    for node in access.reported(lab):
+        ElementTree.SubElement(
+            root,
+            "SessionData",
+            SessionId=f"{lab.plan.name}/{node.name}",
+            SessionName=node.name,
+            ImageKey="computer",
+            Host=node.ssh_host,
+            Port=str(node.ssh_port),
+            Proto="SSH",
+            PuttySession="Default Settings",
+            Username=node.ssh_user,
+            ExtraArgs=f'-i "{key.resolve()}"',
+        )
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"

@@ -1,0 +1,116 @@
+"""`labctl halt` and `labctl start`: machines off, machines on again and proved."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.errors import ProviderError
+from orchestrator.events import Emit, phase
+from orchestrator.lab import access, journal
+from orchestrator.lab import host_setup as prepare
+from orchestrator.lab import package_source as sources
+from orchestrator.lab import state as labs
+from orchestrator.lab.state import Lab
+from orchestrator.lab.verification import prove
+from orchestrator.providers import ssh_access
+from orchestrator.verbs.provision import converge, hand_over
+from orchestrator.verify import Report
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a start did: tasks changed per node, the report, all in `seconds`."""
+
+    lab: Lab
+    report: Report
+    seconds: float
+    changed: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as the one document `labctl/start/v1`."""
+        return {
+            "schema": "labctl/start/v1",
+            "lab": self.lab.plan.name,
+            "seconds": round(self.seconds, 1),
+            "changed": dict(self.changed),
+            "verify": self.report.as_dict(),
+        }
+
+
+def running(lab: Lab) -> list[str]:
+    """The machines that run."""
+    return [node.name for node in access.reported(lab) if node.state == "running"]
+
+
+def stopped(lab: Lab) -> list[str]:
+    """The machines that are there and do not run. Raises ProviderError when one is not there at all."""
+    nodes = access.reported(lab)
+    if missing := [node.name for node in nodes if node.state == "missing"]:
+        raise ProviderError(f"no machine for {', '.join(missing)}", fix="labctl provision   (makes what is missing)")
+    return [node.name for node in nodes if node.state != "running"]
+
+
+def halt(lab: Lab, emit: Emit) -> list[str]:
+    """Shut all machines down as machines; returns those that ran. Raises ProviderError, LockedError."""
+    with labs.exclusive(lab.directory, "halt"), journal.recorded(lab.directory, "halt", emit) as told:
+        with access.opened(lab.plan.provider, told) as provider, phase(told, "halt", f"Stop {lab.plan.name}"):
+            nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
+            ssh_access.end_connections(lab.plan.uuid)
+            for node in nodes:
+                ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
+            provider.halt(lab.plan, told, "halt")
+        return [node.name for node in nodes]
+
+
+def start(lab: Lab, emit: Emit) -> Started:
+    """Start the machines, apply the roles and prove the lab.
+
+    The roles are applied always: they wait for what a boot brings up by and by, and heal what the pause broke.
+    Raises ProviderError, HostError, ConvergeError, LockedError; a lab that stays unhealthy is a report that is not ok.
+    """
+    began = time.monotonic()
+    with labs.exclusive(lab.directory, "start"), journal.recorded(lab.directory, "start", emit) as told:
+        changed = bring_up(lab, told)
+        report = prove(lab, told)
+        return Started(lab, report, time.monotonic() - began, changed)
+
+
+def bring_up(lab: Lab, emit: Emit) -> Mapping[str, int]:
+    """Start the machines that are off and apply the roles, for whoever holds the lab; tasks changed per node."""
+    plan = lab.plan
+    with access.opened(plan.provider, emit) as provider:
+        with phase(emit, "start", f"Start {plan.name}", steps=len(plan.nodes)):
+            prepare.refuse(provider.preflight(plan))
+            nodes = tuple(provider.start(plan, lab.directory, emit, "start"))
+        sources.ensure(plan, emit)
+        changed = converge(plan, lab.directory, emit)
+        if plan.kubernetes is not None:
+            hand_over(plan, lab.directory, nodes, _decline, emit)
+        return changed
+
+
+def cut(lab: Lab, name: str, emit: Emit) -> None:
+    """Switch one machine off, for whoever holds the lab."""
+    plan = lab.plan
+    alone = replace(plan, nodes=tuple(node for node in plan.nodes if node.name == name))
+    with access.opened(plan.provider, emit) as provider, phase(emit, "power", f"Switch {name} off"):
+        for node in provider.nodes(alone):
+            ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
+        provider.halt(alone, emit, "power")
+
+
+def bring_back(lab: Lab, emit: Emit) -> None:
+    """Bring up what `cut` switched off, for whoever holds the lab; no directory of this run is kept."""
+    before = set(lab.directory.runs.iterdir())
+    bring_up(lab, emit)
+    for run in set(lab.directory.runs.iterdir()) - before:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _decline(question: str) -> bool:
+    """Nothing is installed on the host by a start."""
+    return False

@@ -1,1 +1,0 @@
-"""One module per verb; the story of each verb reads top to bottom."""
