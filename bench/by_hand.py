@@ -24,7 +24,7 @@ from orchestrator import bundle, paths, spec  # noqa: E402
 from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES  # noqa: E402
 from orchestrator.events import discard  # noqa: E402
 from orchestrator.lab import planning  # noqa: E402
-from orchestrator.lab import state as labs  # noqa: E402
+from orchestrator.lab.state import Lab, save_plan  # noqa: E402
 from orchestrator.model import Node, Plan  # noqa: E402
 from orchestrator.paths import LabDir  # noqa: E402
 from orchestrator.providers import registry, ssh_access  # noqa: E402
@@ -206,7 +206,7 @@ def main() -> None:
         asked = spec.load(file)
         directory = planning.directory_of(asked)
         plan = planning.decide(asked)
-        labs.save(directory, plan)
+        save_plan(directory, plan)
         found = bundle.find(paths.cache_dir(), plan.source.bundle_id or "")
         assert found is not None
         began = time.monotonic()
@@ -215,7 +215,7 @@ def main() -> None:
             print(json.dumps({"seconds": round(time.monotonic() - began, 1)}))
         finally:
             provider = registry.provider(plan.provider)
-            provider.destroy(labs.Lab(directory, plan).identity, discard, "bench")
+            provider.destroy(Lab(directory, plan).identity, discard, "bench")
             provider.close(discard, "bench")
 
 

@@ -121,12 +121,12 @@ def round_trip(target: Target, times: int = 200) -> float:
 
 def of_lab(directory: Path) -> list[Target]:
     """The nodes of a running lab, as verify addresses them."""
-    from orchestrator.lab import state as labs
     from orchestrator.lab import verification as workflow
-    from orchestrator.lab.access import reported
     from orchestrator.lab.inventory import inventory_of
+    from orchestrator.lab.node_access import reported
+    from orchestrator.lab.state import open_lab
 
-    lab = labs.open_lab(directory / "lab.yml")
+    lab = open_lab(directory / "lab.yml")
     document = inventory_of(lab)
     found = [workflow._target(lab, node.name, node, document) for node in reported(lab)]
     return [replace(one, ssh_argv=(one.ssh_argv[0], *OWN, *one.ssh_argv[1:])) for one in found]

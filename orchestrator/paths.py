@@ -132,3 +132,18 @@ class LabDir:
     @property
     def log(self) -> Path:
         return self.root / "labctl.log"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one of mode 0600 in one step."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    fresh.replace(path)
+
+
+def write_private_copy(source: Path, target: Path) -> Path:
+    """Replace `target` by a copy of a text file, mode 0600; returns `target`."""
+    write_private(target, source.read_text(encoding="utf-8"))
+    return target

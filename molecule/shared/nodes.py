@@ -25,8 +25,8 @@ from orchestrator.events import Event, Note, Step
 from orchestrator.lab import host_setup as prepare
 from orchestrator.lab import package_source as sources
 from orchestrator.lab import planning
-from orchestrator.lab import state as labs
 from orchestrator.lab.observe import observe
+from orchestrator.lab.state import open_lab, save_plan
 from orchestrator.model import NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
@@ -85,7 +85,7 @@ def create() -> None:
         machines = provider(configuration["platforms"])
         try:
             prepare.refuse(machines.preflight(plan))
-            labs.save(DIRECTORY, plan)
+            save_plan(DIRECTORY, plan)
             ssh_access.ensure_node_key(DIRECTORY)
             machines.create(plan, DIRECTORY, say, "create")
         finally:
@@ -94,7 +94,7 @@ def create() -> None:
 
 def serve() -> None:
     """Serve the bundle to the nodes and write the inventory that says so; end when the scenario's state is gone."""
-    plan = labs.open_lab(EPHEMERAL / "lab.yml").plan
+    plan = open_lab(EPHEMERAL / "lab.yml").plan
     machines = provider(scenario()["platforms"])
     with ExitStack() as stack:
         access = stack.enter_context(sources.serving(plan, DIRECTORY, say))

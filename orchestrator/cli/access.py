@@ -17,10 +17,10 @@ _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": Fals
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(lab: Path | None, node: str, command: tuple[str, ...]) -> None:
     """Open a shell on NODE, or run COMMAND there and exit with its code."""
-    from orchestrator.lab import access
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.node_access import exec_ssh
+    from orchestrator.lab.state import open_lab
 
-    access.become_ssh(labs.open_lab(lab), node, command)
+    exec_ssh(open_lab(lab), node, command)
 
 
 @click.command(context_settings=_PASS_THROUGH)
@@ -28,7 +28,7 @@ def ssh(lab: Path | None, node: str, command: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl(lab: Path | None, arguments: tuple[str, ...]) -> None:
     """Run kubectl on the lab's cluster: labctl kubectl -- get nodes."""
-    from orchestrator.lab import access
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.kubectl import exec_kubectl
+    from orchestrator.lab.state import open_lab
 
-    access.become_kubectl(labs.open_lab(lab), arguments)
+    exec_kubectl(open_lab(lab), arguments)

@@ -24,10 +24,10 @@ def console(lab: Path | None, pattern: str, detach: bool, output: str) -> None:
 
     Ctrl-b S switches that off and on, Ctrl-b and an arrow changes the pane, Ctrl-b d leaves.
     """
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import console as workflow
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     argv = workflow.open_panes(found, pattern)
     if output == "json":
         options.print_json({"schema": "labctl/console/v1", "attach": argv})

@@ -20,10 +20,10 @@ def cp(lab: Path | None, dry_run: bool, output: str, places: tuple[str, ...]) ->
 
     NODE:PATH is on a node; the target may be on several: labctl cp notes.txt workers:/tmp/
     """
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import cp as copying
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     wanted = copying.copies(found, places)
     if dry_run:
         return options.preview([str(each) for each in wanted], output)

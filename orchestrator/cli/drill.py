@@ -50,12 +50,12 @@ def drill() -> None:
 def list_(lab: Path | None, given: Path | None, lang: str | None, unproved: bool, output: str) -> None:
     """Show every drill: done, open, or not possible here and why."""
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
     try:
-        found: Lab | None = labs.open_lab(lab)
+        found: Lab | None = open_lab(lab)
     except SpecError:
         found = None
     everything = drills.listed(found, given)
@@ -110,11 +110,11 @@ def start(
     """Break the lab as the drill NAME says, and show the task. A start that was interrupted is continued."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     if dry_run:
         return options.preview(drills.intent(found, name, given), output)
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
@@ -131,11 +131,11 @@ def start(
 def hint(lab: Path | None, given: Path | None, lang: str | None, output: str) -> None:
     """Show one hint more; there are three."""
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     about, count = drills.hint(found, given)
     shown = [drill_views.text_of(found, text, language) for text in about.hints[:count]]
     if output == "json":
@@ -157,11 +157,11 @@ def hint(lab: Path | None, given: Path | None, lang: str | None, output: str) ->
 def observe(lab: Path | None, given: Path | None, lang: str | None, answers: tuple[str, ...], output: str) -> None:
     """Ask what can be seen while the lab is broken; on a terminal the questions are asked one by one."""
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     about, progress = drills.opened(found, given)
     asked = [drill_views.text_of(found, question.ask, language) for question in about.questions]
     wanted = dict(_answer(text) for text in answers)
@@ -199,11 +199,11 @@ def check(lab: Path | None, given: Path | None, lang: str | None, output: str, p
     """Grade the repair: what is right and what is still wrong, never the solution. Exit code 7: not solved yet."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
         verdict = drills.check(found, emit=emit, given=given)
     return drill_views.show_verdict(found, verdict, language, output)
@@ -223,11 +223,11 @@ def solve(
     """Let labctl repair the lab, saying what it does and why."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     about, _ = drills.opened(found, given)
     if dry_run:
         return options.preview([f"repair the lab with the solution of {about.slug}"], output)
@@ -253,11 +253,11 @@ def reset(
     """Put everything back as it was before the drill, and prove the lab."""
     from orchestrator.cli import progress as views
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     if dry_run:
         about, _ = drills.opened(found, given)
         return options.preview([f"undo {about.slug} and remove its objects", "verify the lab"], output)
@@ -279,11 +279,11 @@ def reset(
 def status(lab: Path | None, given: Path | None, lang: str | None, student: str | None, output: str) -> None:
     """Show the open drill with its task; --output json is the document of results that `drill report` reads."""
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import session as drills
 
     language = words.language(lang)
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     held = drills.read(found).current
     if output == "json":
         options.print_json({**drills.results(found, student or ""), "open": vars(held) if held else None})
@@ -313,10 +313,10 @@ def report(lab: Path | None, given: Path | None, lang: str | None, html: Path, f
     FILES are outputs of `drill status --output json`; without any, the page shows this lab's.
     """
     from orchestrator.drills import words
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill import class_report
 
-    found = None if files else labs.open_lab(lab)
+    found = None if files else open_lab(lab)
     count = class_report.write(found, files, html, given=given, language=words.language(lang))
     click.echo(f"{html}: {count}")
 

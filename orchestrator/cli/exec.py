@@ -27,10 +27,10 @@ def command(lab: Path | None, pattern: str, timeout: float, output: str, words: 
 
     One word is a line for the node's shell ('ps aux | grep kubelet'); several are a program and its arguments.
     """
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import exec as workflow
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     show = _ignore if output == "json" else _show
     answers = workflow.run_everywhere(found, pattern, words, timeout=timeout, on_answer=show)
     if output == "json":

@@ -19,10 +19,10 @@ def export() -> None:
 @options.output_option
 def ssh_config(lab: Path | None, output: str) -> None:
     """Print an ssh_config: save it and use it as `ssh -F FILE m-k8s`."""
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import cp as copying
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     text = copying.ssh_config(found)
     if output == "json":
         names = [node.name for node in found.plan.nodes]
@@ -41,10 +41,10 @@ def ssh_config(lab: Path | None, output: str) -> None:
 @options.output_option
 def superputty(lab: Path | None, to: Path, dry_run: bool, output: str) -> int:
     """Write a sessions file for SuperPuTTY (File > Import Sessions) and the lab's key for PuTTY."""
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.export import superputty as workflow
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     if dry_run:
         return options.preview([f"write {to / found.plan.name}.xml and .ppk"], output)
     made = workflow.export(found, to)

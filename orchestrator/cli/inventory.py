@@ -17,9 +17,9 @@ from orchestrator.cli import options
 def inventory(lab: Path | None, whole: bool, host: str | None) -> None:
     """Print the lab's Ansible inventory as JSON."""
     from orchestrator.lab import inventory as workflow
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
 
-    document = workflow.inventory_of(labs.open_lab(lab))
+    document = workflow.inventory_of(open_lab(lab))
     if host is not None and not whole:
         document = workflow.host_variables(document, host)
     click.echo(json.dumps(document, indent=2))

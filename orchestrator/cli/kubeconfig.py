@@ -26,17 +26,18 @@ def kubeconfig(
     lab: Path | None, merge: bool, unmerge: bool, into: Path | None, context: str, dry_run: bool, output: str
 ) -> int:
     """Print the path of the lab's kubeconfig, or merge it into your own (a backup is kept)."""
-    from orchestrator.lab import access, kubeconfigs
-    from orchestrator.lab import state as labs
+    from orchestrator.lab import kubeconfigs
+    from orchestrator.lab.kubectl import kubeconfig_path
+    from orchestrator.lab.state import open_lab
 
     if merge and unmerge:
         raise click.UsageError("either --merge or --unmerge")
     if not (merge or unmerge) and (into or context):
         raise click.UsageError("--into and --context go with --merge or --unmerge")
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     file = into or kubeconfigs.user_file()
     if not (merge or unmerge):
-        path = access.kubeconfig_path(found)
+        path = kubeconfig_path(found)
         if output == "json":
             options.print_json({"schema": "labctl/kubeconfig/v1", "path": str(path)})
         else:

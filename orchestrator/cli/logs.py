@@ -21,10 +21,10 @@ from orchestrator.errors import ExitCode
 def logs(lab: Path | None, to: Path | None, output: str, progress: str) -> int:
     """Pack what the lab's machines, cluster and runs say into an archive without secrets."""
     from orchestrator.cli import progress as views
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import logs as workflow
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     target = to or Path(f"{found.plan.name}-logs-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
         names = workflow.pack(found, target, emit)

@@ -18,10 +18,10 @@ from orchestrator.errors import ExitCode
 def halt(lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
     """Stop the machines, keeping them and all that is in them."""
     from orchestrator.cli import progress as views
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import power
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     if dry_run:
         return options.preview([f"stop {name}" for name in power.running(found)], output)
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
@@ -41,11 +41,11 @@ def halt(lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
 def start(lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
     """Start the machines, heal what the pause broke, and return when the lab is verified."""
     from orchestrator.cli import progress as views
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import power
     from orchestrator.verify.render import render_text
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     if dry_run:
         stopped = [f"start {name}" for name in power.stopped(found)]
         return options.preview([*stopped, "apply the roles", "verify the lab"], output)

@@ -19,10 +19,10 @@ from orchestrator.errors import ExitCode
 def reset(lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Take the cluster off the machines, which stay with their packages and images; provision makes a new one."""
     from orchestrator.cli import progress as views
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import reset as workflow
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     if dry_run:
         workflow.check(found)
         lines = [f"take the cluster and all that is in it off {node.name}" for node in found.plan.nodes]

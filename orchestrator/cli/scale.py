@@ -21,11 +21,11 @@ def scale(lab: Path | None, workers: int, yes: bool, dry_run: bool, output: str,
     """Add workers to the lab or take the last ones out; the others go on working."""
     from orchestrator.cli import progress as views
     from orchestrator.lab import planning
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import provision
     from orchestrator.verbs import scale as workflow
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     asked = planning.load(lab, options.overrides(workers=workers))
     wanted = workflow.change(found, asked, written=planning.load(lab))
     lines = wanted.lines(workers)

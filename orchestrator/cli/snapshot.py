@@ -30,10 +30,10 @@ def snapshot() -> None:
 def save(name: str, lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
     """Save all machines as NAME; they stand still for some seconds."""
     from orchestrator.cli import progress as views
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import snapshot as snapshots
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     if dry_run:
         snapshots.check_new(found, name)
         return options.preview([f"save {node.name} as {name}" for node in found.plan.nodes], output)
@@ -53,10 +53,10 @@ def save(name: str, lab: Path | None, dry_run: bool, output: str, progress: str)
 @options.output_option
 def list_(lab: Path | None, output: str) -> int:
     """The snapshots of the lab, oldest first."""
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import snapshot as snapshots
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     there = snapshots.known(found.directory)
     if output == "json":
         listed = [each.as_dict() for each in there]
@@ -85,11 +85,11 @@ def restore(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, 
     """Make the lab what it was when NAME was saved, and prove it; what came later is lost."""
     from orchestrator.cli import progress as views
     from orchestrator.lab import planning
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import snapshot as snapshots
     from orchestrator.verify.render import render_text
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     chosen = snapshots.find(found, name)
     if dry_run:
         return options.preview(snapshots.lines_of_restore(found, chosen), output)
@@ -119,10 +119,10 @@ def restore(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, 
 def delete(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Delete the snapshot NAME; the lab itself is not touched."""
     from orchestrator.cli import progress as views
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import snapshot as snapshots
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     chosen = snapshots.find(found, name)
     if dry_run:
         return options.preview([f"delete the snapshot {name} of {chosen.time}"], output)

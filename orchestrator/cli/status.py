@@ -14,10 +14,10 @@ from orchestrator.cli import options
 @options.output_option
 def status(lab: Path | None, output: str) -> None:
     """Show machines, nodes, versions, days left on certificates, and what changed since the last verify."""
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs.status import status_of
 
-    now = status_of(labs.open_lab(lab))
+    now = status_of(open_lab(lab))
     if output == "json":
         options.print_json(now.as_dict())
         return

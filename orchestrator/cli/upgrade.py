@@ -21,11 +21,11 @@ def upgrade(lab: Path | None, kubernetes: str, yes: bool, dry_run: bool, output:
     """Bring the cluster to the next Kubernetes version: control plane first, then one worker after the other."""
     from orchestrator.cli import progress as views
     from orchestrator.lab import planning
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.verbs import provision
     from orchestrator.verbs import upgrade as workflow
 
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     version = workflow.check(found, kubernetes)
     if not version:
         return _nothing(f"nothing to do: {found.plan.name} has Kubernetes {kubernetes.removeprefix('v')}", output)

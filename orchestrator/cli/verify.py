@@ -38,13 +38,13 @@ def verify(
 ) -> int:
     """Prove the health of the lab: every role's checks on every node, then the cluster's."""
     from orchestrator.cli import progress as views
-    from orchestrator.lab import state as labs
+    from orchestrator.lab.state import open_lab
     from orchestrator.lab.verification import verify_lab
 
     files = [_report_file(text) for text in reports]
     if watch and output == "json":
         raise SpecError("--watch tells changes as they come, which is not one document", fix="labctl verify --watch")
-    found = labs.open_lab(lab)
+    found = open_lab(lab)
     with views.showing(views.choose_view(progress, quiet=False)) as emit:
         report = verify_lab(found, emit=emit, only=only, direct=direct)
     _show(report, files, output)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator import proc
-from orchestrator.lab import access
+from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
 from orchestrator.lab.state import Lab
 
 REPORT_SECONDS = 90.0
@@ -74,5 +74,5 @@ def _items(lab: Lab, what: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _kubectl(lab: Lab, *arguments: str) -> proc.Result:
-    argv = [*access.kubectl_argv(lab), "--request-timeout=5s", *arguments]
-    return proc.run(argv, check=False, timeout=20, env={"KUBECONFIG": str(access.kubeconfig_path(lab))})
+    argv = [*kubectl_argv(lab), "--request-timeout=5s", *arguments]
+    return proc.run(argv, check=False, timeout=20, env={"KUBECONFIG": str(kubeconfig_path(lab))})

@@ -6,9 +6,8 @@ from typing import Any
 
 from orchestrator import inventory, paths
 from orchestrator.errors import SpecError
-from orchestrator.lab import access
-from orchestrator.lab import state as labs
-from orchestrator.lab.state import Lab
+from orchestrator.lab.node_access import open_provider
+from orchestrator.lab.state import Lab, load_source_access
 from orchestrator.model import Capabilities
 from orchestrator.providers import ssh_access
 
@@ -20,7 +19,7 @@ def inventory_of(lab: Lab) -> dict[str, Any]:
 
 def seen(lab: Lab) -> tuple[dict[str, Any], Capabilities]:
     """The inventory document, and what the provider says of its machines."""
-    with access.opened(lab.plan.provider) as provider:
+    with open_provider(lab.plan.provider) as provider:
         nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
         capabilities = provider.capabilities(lab.plan)
     if nodes and not lab.directory.known_hosts.exists():
@@ -29,7 +28,7 @@ def seen(lab: Lab) -> tuple[dict[str, Any], Capabilities]:
         lab.plan,
         nodes,
         capabilities,
-        labs.load_access(lab.directory),
+        load_source_access(lab.directory),
         private_key=lab.directory.private_key,
         known_hosts=lab.directory.known_hosts,
         control_dir=paths.runtime_dir() / lab.plan.uuid[:8],

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.errors import LabError, ProviderError
 from orchestrator.events import Emit, Event, Note, PhaseEnded, PhaseStarted
-from orchestrator.lab import state as labs
+from orchestrator.lab.pending import pending_operation
 from orchestrator.paths import LabDir
 
 
@@ -48,7 +48,7 @@ def recorded(directory: LabDir, verb: str, emit: Emit, inputs: Mapping[str, Any]
     Says first which killed run is continued. Raises ProviderError when another verb has to be finished first;
     restoring a snapshot is always possible, because it replaces everything.
     """
-    half = labs.half_done(directory)
+    half = pending_operation(directory)
     if half and verb not in (half.verb, "snapshot restore"):
         raise ProviderError(f"`{half.command}` was interrupted and has to be finished first", fix=half.command)
     if before := unfinished(directory):

@@ -15,10 +15,9 @@ from typing import Any
 
 from orchestrator.errors import LabError, SpecError
 from orchestrator.events import Emit, Note
-from orchestrator.lab import access
-from orchestrator.lab import state as labs
+from orchestrator.lab.kubectl import kubeconfig_path
 from orchestrator.lab.state import Lab
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private
 
 # The mark by which an entry is known as that of a lab: kubectl keeps extensions that it does not know.
 EXTENSION = "labctl"
@@ -48,7 +47,7 @@ def merge(lab: Lab, file: Path, *, context: str = "") -> Merged:
     name which is not this lab's.
     """
     name = context or lab.plan.name
-    own = _read(access.kubeconfig_path(lab))
+    own = _read(kubeconfig_path(lab))
     target = file.resolve()
     with _locked(target):
         document = _read(target)
@@ -65,8 +64,8 @@ def merge(lab: Lab, file: Path, *, context: str = "") -> Merged:
         # One copy, of the file as it was without the lab.
         backup = _keep(target) if changed and not kept else None
         if changed:
-            labs.write_private(target, _text(document))
-    labs.write_private(_note(lab.directory), json.dumps({"file": str(file.absolute()), "context": name}) + "\n")
+            write_private(target, _text(document))
+    write_private(_note(lab.directory), json.dumps({"file": str(file.absolute()), "context": name}) + "\n")
     return Merged(file, name, backup, changed)
 
 
@@ -87,7 +86,7 @@ def unmerge(uuid: str, file: Path) -> Merged | None:
         if mark.get("made") and not any(document.get(key) for key in LISTS):
             target.unlink()
             return Merged(file, names[0], None, changed=True)
-        labs.write_private(target, _text(document))
+        write_private(target, _text(document))
         return Merged(file, names[0], None, changed=True)
 
 

@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from orchestrator import proc
-from orchestrator.lab import state as labs
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private
 from orchestrator.providers import ssh_access
 from orchestrator.verify import Report
 
@@ -69,7 +68,7 @@ def remember(directory: LabDir, report: Report) -> None:
     """Keep the verdict of a verify that looked at everything."""
     failed = [f"{result.id} on {result.node or 'the cluster'}" for result in report.results if result.bad]
     kept = {"at": report.at + report.seconds, "ok": report.ok, "failed": failed}
-    labs.write_private(directory.reports / "last.json", json.dumps(kept) + "\n")
+    write_private(directory.reports / "last.json", json.dumps(kept) + "\n")
 
 
 def last_verify(directory: LabDir) -> Verified | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator import bundle, catalog, debian_mirror, host, paths
 from orchestrator.bundle import BundleInfo
 from orchestrator.errors import LabError
-from orchestrator.lab import state as labs
+from orchestrator.lab.state import lab_identity, saved_plan
 from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
@@ -24,7 +24,7 @@ MIRROR_SECONDS = 20.0
 def observe(asked: Spec, directory: LabDir) -> Observed:
     """Look at everything once. Starts nothing; looks outside only when that is allowed, for 3 seconds at most."""
     facts = host.facts(directory.root)
-    known = labs.identity(directory, asked.lab.name)
+    known = lab_identity(directory, asked.lab.name)
     existing = existing_plan(directory)
     reachable, reason = _community(asked)
     mirror, mirror_reason = _mirror(asked)
@@ -53,7 +53,7 @@ def observe(asked: Spec, directory: LabDir) -> Observed:
 def existing_plan(directory: LabDir) -> Plan | None:
     """The plan the lab was last built to; None when there is none or it cannot be read."""
     try:
-        return labs.saved_plan(directory)
+        return saved_plan(directory)
     except (FileNotFoundError, ValueError):
         return None
 

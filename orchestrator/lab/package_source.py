@@ -14,10 +14,9 @@ from orchestrator import bundle, paths
 from orchestrator.bundle import BundleInfo, manifest
 from orchestrator.errors import HostError
 from orchestrator.events import Emit, Note, phase
-from orchestrator.lab import state as labs
 from orchestrator.lab.observe import MIRROR_SECONDS, mirror_info
 from orchestrator.model import Plan, SourceAccess, SourcePlan
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private, write_private_copy
 
 
 def ensure(plan: Plan, emit: Emit) -> None:
@@ -66,7 +65,7 @@ def serving(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]
     found = planned_bundle(plan)
     with bundle.serve(found, plan.network.gateway, urlsplit(source.url or "").port or 80):
         emit(Note(phase="converge", text=f"serving packages to the nodes at {source.url}"))
-        key = labs.write_private_copy(found.key_file, directory.root / "bundle-key.asc")
+        key = write_private_copy(found.key_file, directory.root / "bundle-key.asc")
         yield replace(reached, key_file=str(key), key_url="", **_archives(source.url or "", found))
 
 
@@ -100,7 +99,7 @@ def _mirror_key(url: str, directory: LabDir) -> Path:
         raise HostError(
             f"the mirror's key cannot be fetched from {url}: {problem}", fix="check packages.mirror in lab.yml"
         ) from None
-    labs.write_private(directory.root / "mirror-key.asc", text)
+    write_private(directory.root / "mirror-key.asc", text)
     return directory.root / "mirror-key.asc"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from orchestrator import catalog, spec
 from orchestrator.errors import ProviderError, SpecError
-from orchestrator.lab import state as labs
 from orchestrator.lab.observe import existing_plan, observe
+from orchestrator.lab.state import lab_file
 from orchestrator.model import Observed, Plan
 from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
@@ -33,7 +33,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Spec:
 
 
 def _load(file: Path | None, overrides: Sequence[Override]) -> Spec:
-    path = labs.lab_file(file)
+    path = lab_file(file)
     if file is None and not path.exists():
         return replace(spec.load(None, overrides), file=None)
     return spec.load(path, overrides)
@@ -41,7 +41,7 @@ def _load(file: Path | None, overrides: Sequence[Override]) -> Spec:
 
 def directory_of(asked: Spec) -> LabDir:
     """Where the state of this lab lies, or will lie."""
-    return LabDir.beside(labs.lab_file(asked.file), asked.lab.name)
+    return LabDir.beside(lab_file(asked.file), asked.lab.name)
 
 
 def decide(asked: Spec, observed: Observed | None = None) -> Plan:

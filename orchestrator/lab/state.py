@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orchestrator.errors import LockedError, SpecError
+from orchestrator.errors import SpecError
 from orchestrator.model import Plan, SourceAccess
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private
 from orchestrator.providers.base import LabIdentity
 
 DEFAULT_FILE = "lab.yml"
-# How long a refused command waits for the holder to have noted who it is.
-HOLDER_SECONDS = 0.15
 
 
 @dataclass(frozen=True)
@@ -93,7 +87,7 @@ def saved_plan(directory: LabDir) -> Plan:
     raise trouble
 
 
-def identity(directory: LabDir, name: str) -> LabIdentity:
+def lab_identity(directory: LabDir, name: str) -> LabIdentity:
     """The identity kept in the state directory, in its plan if need be, or a new one; nothing is written here."""
     owner = str(directory.root.parent.parent)
     try:
@@ -107,7 +101,7 @@ def identity(directory: LabDir, name: str) -> LabIdentity:
         return LabIdentity(name, str(uuid.uuid4()), owner)
 
 
-def save(directory: LabDir, plan: Plan) -> None:
+def save_plan(directory: LabDir, plan: Plan) -> None:
     """Keep the plan and the identity; each file is replaced as a whole, so a killed run leaves the old or the new."""
     directory.create()
     write_private(directory.identity, json.dumps(asdict(LabIdentity(plan.name, plan.uuid, plan.owner))) + "\n")
@@ -115,99 +109,14 @@ def save(directory: LabDir, plan: Plan) -> None:
         write_private(file, plan.as_json())
 
 
-def save_access(directory: LabDir, access: SourceAccess) -> None:
+def save_source_access(directory: LabDir, access: SourceAccess) -> None:
     """Keep how the nodes reach packages during the run, for the dynamic inventory."""
     write_private(directory.source_access, json.dumps(asdict(access)) + "\n")
 
 
-def load_access(directory: LabDir) -> SourceAccess | None:
+def load_source_access(directory: LabDir) -> SourceAccess | None:
     """How the nodes reached packages in the last run; None before the first."""
     try:
         return SourceAccess(**json.loads(directory.source_access.read_text(encoding="utf-8")))
     except (FileNotFoundError, TypeError, ValueError):
-        return None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file by one of mode 0600 in one step."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    fresh.replace(path)
-
-
-def write_private_copy(source: Path, target: Path) -> Path:
-    """Replace `target` by a copy of a text file, mode 0600; returns `target`."""
-    write_private(target, source.read_text(encoding="utf-8"))
-    return target
-
-
-@contextmanager
-def exclusive(directory: LabDir, verb: str) -> Iterator[None]:
-    """Be the one command that changes this lab. Raises LockedError naming the holder.
-
-    The kernel drops the lock with its holder's life, so a dead holder needs no clean-up; who holds it is
-    noted beside the lock for the message only.
-    """
-    from filelock import FileLock, Timeout
-
-    directory.create()
-    lock = FileLock(directory.lock, timeout=0, mode=0o600)
-    note = directory.lock.with_suffix(".holder")
-    try:
-        lock.acquire()
-    except Timeout:
-        raise LockedError(_holder(note), fix="wait for it to end, or end it; then run this again") from None
-    try:
-        holder = {"verb": verb, "pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-        write_private(note, json.dumps(holder) + "\n")
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
-
-
-def _holder(note: Path) -> str:
-    """Who holds the lock, in words; a holder that took it this very moment gets a little time to say so."""
-    deadline = time.monotonic() + HOLDER_SECONDS
-    while True:
-        try:
-            held = json.loads(note.read_text(encoding="utf-8"))
-            since = time.strftime("%H:%M:%S", time.localtime(held["since"]))
-            by = f"process {held['pid']} on {held['host']}, since {since}"
-            # A note whose writer is gone is that of a killed holder, not of the one that holds the lock now.
-            if held["host"] != socket.gethostname() or Path("/proc", str(held["pid"])).exists():
-                return f"`labctl {held['verb']}` is working on this lab: {by}"
-        except (FileNotFoundError, KeyError, TypeError, ValueError):
-            pass
-        if time.monotonic() > deadline:
-            return "another labctl command is working on this lab"
-        time.sleep(0.01)
-
-
-@dataclass(frozen=True)
-class Half:
-    """A verb that leaves the lab in pieces until it is through, and the command that finishes it."""
-
-    verb: str
-    command: str
-
-
-def must_finish(directory: LabDir, verb: str, command: str) -> None:
-    """Note that until `finished` is called only this command makes sense of the lab, whatever kills it meanwhile."""
-    write_private(directory.root / "half.json", json.dumps({"verb": verb, "command": command}) + "\n")
-
-
-def finished(directory: LabDir) -> None:
-    """The lab is whole again."""
-    (directory.root / "half.json").unlink(missing_ok=True)
-
-
-def half_done(directory: LabDir) -> Half | None:
-    """What was begun and has to be finished before anything else; None when the lab is whole."""
-    try:
-        kept = json.loads((directory.root / "half.json").read_text(encoding="utf-8"))
-        return Half(str(kept["verb"]), str(kept["command"]))
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None

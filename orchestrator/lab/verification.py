@@ -10,9 +10,10 @@ from typing import Any
 
 from orchestrator import inventory as inventories
 from orchestrator.events import Emit, Note, phase
-from orchestrator.lab import access
 from orchestrator.lab import node_status as glance
 from orchestrator.lab.inventory import seen
+from orchestrator.lab.kubectl import api_server_url
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.model import Capabilities, Node
 from orchestrator.providers import ssh_access
@@ -27,7 +28,7 @@ EMULATED = 6.0
 
 def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0) -> Report:
     """Run the checks and return the report. `settle` seconds are granted to what is still starting."""
-    nodes = {node.name: node for node in access.reported(lab)}
+    nodes = {node.name: node for node in reported_nodes(lab)}
     document, capabilities = seen(lab)
     patience = _patience(capabilities)
     targets = [_target(lab, name.name, nodes.get(name.name), document) for name in lab.plan.nodes]
@@ -54,7 +55,7 @@ def check_only(lab: Lab, ids: Sequence[str], own: Sequence[Path], variables: Map
 
     Each node's checks see `variables` beside those of the inventory.
     """
-    nodes = {node.name: node for node in access.reported(lab)}
+    nodes = {node.name: node for node in reported_nodes(lab)}
     document, capabilities = seen(lab)
     patience = _patience(capabilities)
     targets = [_target(lab, planned.name, nodes.get(planned.name), document) for planned in lab.plan.nodes]
@@ -97,7 +98,7 @@ def _host(lab: Lab, control_plane: Node | None) -> HostTarget:
         provider=plan.provider,
         # Somebody else's machines are on somebody else's network.
         gateway="" if plan.provider == "static" else plan.network.gateway,
-        server=access.api_server(plan, control_plane) if plan.kubernetes and control_plane else "",
+        server=api_server_url(plan, control_plane) if plan.kubernetes and control_plane else "",
         kubeconfig=str(directory.kubeconfig),
         newest=max((path.stat().st_mtime for path in directory.root.glob("*.json*")), default=0.0),
     )

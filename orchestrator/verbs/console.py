@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from orchestrator import host, proc
 from orchestrator.errors import HostError, ProviderError
-from orchestrator.lab import access
 from orchestrator.lab import node_selection as selection
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
@@ -33,7 +33,7 @@ def open_panes(lab: Lab, pattern: str) -> list[str]:
         manager = host.package_manager()
         raise HostError("console needs tmux", fix=host.install_command(manager, ["tmux"]))
     names = [node.name for node in selection.chosen(lab.plan, pattern)]
-    nodes = [node for node in access.reported(lab) if node.name in names]
+    nodes = [node for node in reported_nodes(lab) if node.name in names]
     if down := [f"{node.name} is {node.state}" for node in nodes if node.state != "running"]:
         raise ProviderError(f"no shell there: {', '.join(down)}", fix="labctl start")
     tmux = ["tmux", "-L", socket_name(lab.plan.uuid), "-f", os.devnull]

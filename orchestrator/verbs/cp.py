@@ -9,8 +9,8 @@ from pathlib import Path
 
 from orchestrator import paths, proc
 from orchestrator.errors import ProviderError, SpecError
-from orchestrator.lab import access
 from orchestrator.lab import node_selection as selection
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
@@ -32,7 +32,7 @@ def ssh_config(lab: Lab, nodes: Sequence[Node] | None = None) -> str:
     pairs = ssh_access.options(lab.directory, shared=False)[1::2]
     common = [pair.replace("=", " ", 1) for pair in pairs if not pair.startswith("LogLevel")]
     blocks = [f"# The nodes of {lab.plan.name} ({lab.directory.root}), written by labctl."]
-    for node in access.reported(lab) if nodes is None else nodes:
+    for node in reported_nodes(lab) if nodes is None else nodes:
         place = [f"HostName {node.ssh_host}", f"Port {node.ssh_port}", f"User {node.ssh_user}"]
         blocks.append("\n".join([f"Host {node.name}", *(f"    {_quoted(line)}" for line in (*place, *common))]))
     return "\n\n".join(blocks) + "\n"
@@ -69,7 +69,7 @@ def copies(lab: Lab, places: Sequence[str]) -> list[Copy]:
 
 def copy(lab: Lab, wanted: Sequence[Copy], *, timeout: float = 3600) -> None:
     """Do the copies one after the other. Raises ProviderError for a node that is down, SpecError when scp fails."""
-    nodes = {node.name: node for node in access.reported(lab)}
+    nodes = {node.name: node for node in reported_nodes(lab)}
     for name in _nodes_of(wanted):
         if nodes[name].state != "running":
             raise ProviderError(f"{name} is {nodes[name].state}", fix="labctl start")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
-from orchestrator.lab import access, kubeconfigs
-from orchestrator.lab import state as labs
+from orchestrator.lab import kubeconfigs
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import open_provider
+from orchestrator.lab.state import lab_file, open_lab
 from orchestrator.model import Plan, ProviderName
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry, ssh_access
@@ -41,10 +43,10 @@ def find(file: Path | None, uuid: str | None) -> list[Doomed]:
             raise SpecError(f"no lab has the id {uuid}", fix=f"labs on this host: {listed}")
         return [_doomed(identity, name) for name, identity in chosen]
     try:
-        lab = labs.open_lab(file)
+        lab = open_lab(file)
         return [Doomed(lab.identity, lab.plan.provider, lab.directory)]
     except SpecError:
-        owner = str(labs.lab_file(file).resolve().parent)
+        owner = str(lab_file(file).resolve().parent)
         return [_doomed(identity, name) for name, identity in known if identity.owner == owner]
 
 
@@ -63,8 +65,8 @@ def destroy(doomed: list[Doomed], emit: Emit) -> None:
     """Remove every machine, network and volume of these labs, then their state. Raises ProviderError, LockedError."""
     for each in doomed:
         had_state = each.directory.root.exists()
-        with labs.exclusive(each.directory, "destroy") if had_state else nullcontext():
-            with access.opened(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
+        with exclusive_lock(each.directory, "destroy") if had_state else nullcontext():
+            with open_provider(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
                 console.close(each.identity.uuid)
                 _hang_up(each)
                 provider.destroy(each.identity, emit, "destroy")

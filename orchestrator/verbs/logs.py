@@ -15,7 +15,8 @@ from pathlib import Path
 from orchestrator import __version__, host, proc
 from orchestrator.errors import HostError, LabError
 from orchestrator.events import Emit, Note, Step, phase
-from orchestrator.lab import access
+from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.redact import Redactor
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
@@ -77,7 +78,7 @@ def _collected(lab: Lab, emit: Emit) -> Iterator[tuple[str, str]]:
     about = {"labctl": __version__, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **seen}
     yield "host.json", json.dumps(about, indent=2, default=str)
     yield from _state(lab)
-    nodes = access.reported(lab)
+    nodes = reported_nodes(lab)
     yield "machines.txt", "".join(f"{node.name} {node.state} {node.detail}\n" for node in nodes)
     with ThreadPoolExecutor(16) as pool:
         running = [node for node in nodes if node.state == "running"]
@@ -113,7 +114,7 @@ def _of_node(lab: Lab, node: Node) -> Mapping[str, str]:
 
 
 def _of_cluster(lab: Lab) -> Iterator[tuple[str, str]]:
-    program, config = access.kubectl_argv(lab), access.kubeconfig_path(lab)
+    program, config = kubectl_argv(lab), kubeconfig_path(lab)
     for name, arguments in IN_CLUSTER.items():
         argv = [*program, f"--kubeconfig={config}", "--request-timeout=10s", *arguments]
         yield f"cluster/{name}", _told(argv)

@@ -10,10 +10,11 @@ from typing import Any
 
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit, phase
-from orchestrator.lab import access, journal
 from orchestrator.lab import host_setup as prepare
+from orchestrator.lab import journal
 from orchestrator.lab import package_source as sources
-from orchestrator.lab import state as labs
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import open_provider, reported_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import prove
 from orchestrator.providers import ssh_access
@@ -43,12 +44,12 @@ class Started:
 
 def running(lab: Lab) -> list[str]:
     """The machines that run."""
-    return [node.name for node in access.reported(lab) if node.state == "running"]
+    return [node.name for node in reported_nodes(lab) if node.state == "running"]
 
 
 def stopped(lab: Lab) -> list[str]:
     """The machines that are there and do not run. Raises ProviderError when one is not there at all."""
-    nodes = access.reported(lab)
+    nodes = reported_nodes(lab)
     if missing := [node.name for node in nodes if node.state == "missing"]:
         raise ProviderError(f"no machine for {', '.join(missing)}", fix="labctl provision   (makes what is missing)")
     return [node.name for node in nodes if node.state != "running"]
@@ -56,8 +57,8 @@ def stopped(lab: Lab) -> list[str]:
 
 def halt(lab: Lab, emit: Emit) -> list[str]:
     """Shut all machines down as machines; returns those that ran. Raises ProviderError, LockedError."""
-    with labs.exclusive(lab.directory, "halt"), journal.recorded(lab.directory, "halt", emit) as told:
-        with access.opened(lab.plan.provider, told) as provider, phase(told, "halt", f"Stop {lab.plan.name}"):
+    with exclusive_lock(lab.directory, "halt"), journal.recorded(lab.directory, "halt", emit) as told:
+        with open_provider(lab.plan.provider, told) as provider, phase(told, "halt", f"Stop {lab.plan.name}"):
             nodes = [node for node in provider.nodes(lab.plan) if node.state == "running"]
             ssh_access.end_connections(lab.plan.uuid)
             for node in nodes:
@@ -73,7 +74,7 @@ def start(lab: Lab, emit: Emit) -> Started:
     Raises ProviderError, HostError, ConvergeError, LockedError; a lab that stays unhealthy is a report that is not ok.
     """
     began = time.monotonic()
-    with labs.exclusive(lab.directory, "start"), journal.recorded(lab.directory, "start", emit) as told:
+    with exclusive_lock(lab.directory, "start"), journal.recorded(lab.directory, "start", emit) as told:
         changed = bring_up(lab, told)
         report = prove(lab, told)
         return Started(lab, report, time.monotonic() - began, changed)
@@ -82,7 +83,7 @@ def start(lab: Lab, emit: Emit) -> Started:
 def bring_up(lab: Lab, emit: Emit) -> Mapping[str, int]:
     """Start the machines that are off and apply the roles, for whoever holds the lab; tasks changed per node."""
     plan = lab.plan
-    with access.opened(plan.provider, emit) as provider:
+    with open_provider(plan.provider, emit) as provider:
         with phase(emit, "start", f"Start {plan.name}", steps=len(plan.nodes)):
             prepare.refuse(provider.preflight(plan))
             nodes = tuple(provider.start(plan, lab.directory, emit, "start"))
@@ -97,7 +98,7 @@ def cut(lab: Lab, name: str, emit: Emit) -> None:
     """Switch one machine off, for whoever holds the lab."""
     plan = lab.plan
     alone = replace(plan, nodes=tuple(node for node in plan.nodes if node.name == name))
-    with access.opened(plan.provider, emit) as provider, phase(emit, "power", f"Switch {name} off"):
+    with open_provider(plan.provider, emit) as provider, phase(emit, "power", f"Switch {name} off"):
         for node in provider.nodes(alone):
             ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
         provider.halt(alone, emit, "power")

@@ -11,12 +11,15 @@ from typing import Any
 from orchestrator import runner
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit, Note, phase
-from orchestrator.lab import access, journal, kubeconfigs, phases, planning
 from orchestrator.lab import calico_manifest as calico
 from orchestrator.lab import host_setup as prepare
+from orchestrator.lab import journal, kubeconfigs, phases, planning
 from orchestrator.lab import package_source as sources
-from orchestrator.lab import state as labs
+from orchestrator.lab.kubectl import fetch_kubeconfig, install_kubectl
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.phases import PHASES, WHOLE, Span
+from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import prove
 from orchestrator.model import Node, Plan
 from orchestrator.paths import LabDir
@@ -89,7 +92,7 @@ def provision(asked: Spec, *, agree: prepare.Agree, emit: Emit, span: Span = WHO
     """
     directory = planning.directory_of(asked)
     inputs = {"file": str(asked.file) if asked.file else "", "from": span.first, "until": span.last}
-    with labs.exclusive(directory, "provision"), journal.recorded(directory, "provision", emit, inputs) as told:
+    with exclusive_lock(directory, "provision"), journal.recorded(directory, "provision", emit, inputs) as told:
         return build(asked, directory, agree=agree, emit=told, span=span)
 
 
@@ -103,11 +106,11 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit, s
         _announce(plan, emit)
         if not directory.plan.exists():
             prepare.agree_to_start(plan, agree)
-    with access.opened(plan.provider, emit) as provider:
+    with open_provider(plan.provider, emit) as provider:
         with phase(emit, "preflight", "Check that nothing stands in the way"):
             planning.refuse_orphans(plan, directory, provider.find_labs())
             prepare.refuse(provider.preflight(plan))
-            labs.save(directory, plan)
+            save_plan(directory, plan)
         journal.note_inputs(directory, "plan", _inputs(plan))
         if span.playbooks:
             sources.ensure(plan, emit)
@@ -121,7 +124,7 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit, s
         journal.note_result(directory, "converge", {"changed": changed})
         if plan.kubernetes is not None and span.has("kubeconfig"):
             hand_over(plan, directory, nodes, agree, emit)
-        report = prove(labs.Lab(directory, plan), emit) if span.has("verify") else None
+        report = prove(Lab(directory, plan), emit) if span.has("verify") else None
         if report:
             journal.note_result(directory, "verify", {"ok": report.ok, "failed": report.count("failed", "error")})
     return Provisioned(directory, plan, changed, report, time.monotonic() - began, span)
@@ -130,7 +133,7 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit, s
 def converge(plan: Plan, directory: LabDir, emit: Emit, span: Span = WHOLE) -> Mapping[str, int]:
     """Apply the roles while the package source is open to the nodes; the changed tasks per node."""
     with sources.serving(plan, directory, emit) as reached:
-        labs.save_access(directory, reached)
+        save_source_access(directory, reached)
         ssh_access.ensure_node_key(directory)
         roles = phases.playbook(span, directory)
         return runner.run_playbook(roles, lab=directory, emit=emit, deadline=CONVERGE_DEADLINE).changed
@@ -159,9 +162,9 @@ def _inputs(plan: Plan) -> dict[str, Any]:
 def hand_over(plan: Plan, directory: LabDir, nodes: tuple[Node, ...], agree: prepare.Agree, emit: Emit) -> None:
     """Bring the cluster's kubeconfig to the host, and kubectl with it."""
     with phase(emit, "kubeconfig", "Hand over kubeconfig and kubectl"):
-        access.fetch_kubeconfig(plan, directory, nodes)
-        access.install_kubectl(plan, directory)
-        kubeconfigs.refresh(labs.Lab(directory, plan), emit, "kubeconfig")
+        fetch_kubeconfig(plan, directory, nodes)
+        install_kubectl(plan, directory)
+        kubeconfigs.refresh(Lab(directory, plan), emit, "kubeconfig")
         prepare.offer_kubectl(plan, agree, emit)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from orchestrator import runner
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, phase
-from orchestrator.lab import access, journal
-from orchestrator.lab import state as labs
+from orchestrator.lab import journal
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.state import Lab
 
 DEADLINE = 600.0
@@ -18,13 +19,13 @@ def check(lab: Lab) -> None:
     """Raise SpecError when there is no cluster to take off, ProviderError when a machine does not run."""
     if lab.plan.kubernetes is None:
         raise SpecError(f"{lab.plan.name} has no Kubernetes (profile {lab.plan.profile})", fix="labctl status")
-    if down := [f"{node.name} is {node.state}" for node in access.reported(lab) if node.state != "running"]:
+    if down := [f"{node.name} is {node.state}" for node in reported_nodes(lab) if node.state != "running"]:
         raise ProviderError(f"reset works on running machines: {', '.join(down)}", fix="labctl start")
 
 
 def reset(lab: Lab, emit: Emit) -> Mapping[str, int]:
     """Take the cluster off every machine; the changed tasks per node. Raises ConvergeError, LockedError."""
-    with labs.exclusive(lab.directory, "reset"), journal.recorded(lab.directory, "reset", emit) as told:
+    with exclusive_lock(lab.directory, "reset"), journal.recorded(lab.directory, "reset", emit) as told:
         check(lab)
         done = runner.run_playbook("reset.yml", lab=lab.directory, emit=told, deadline=DEADLINE)
         with phase(told, "reset", "Forget the cluster"):

@@ -9,11 +9,13 @@ from pathlib import Path
 from orchestrator import proc
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, Step, phase
-from orchestrator.lab import access, journal
 from orchestrator.lab import host_setup as prepare
+from orchestrator.lab import journal
 from orchestrator.lab import lab_yml_edit as planned_count
-from orchestrator.lab import state as labs
-from orchestrator.lab.state import Lab
+from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import open_provider
+from orchestrator.lab.state import Lab, save_plan
 from orchestrator.model import NodePlan
 from orchestrator.spec import Spec
 from orchestrator.spec.rules import offsets
@@ -63,7 +65,7 @@ def change(lab: Lab, asked: Spec, *, written: Spec) -> Change:
 
 def scale(lab: Lab, asked: Spec, wanted: Change, *, agree: prepare.Agree, emit: Emit) -> Provisioned:
     """Bring the lab to the number of workers that is asked for, and prove it. Raises as `provision` does."""
-    with labs.exclusive(lab.directory, "scale"), journal.recorded(lab.directory, "scale", emit) as told:
+    with exclusive_lock(lab.directory, "scale"), journal.recorded(lab.directory, "scale", emit) as told:
         if wanted.file:
             planned_count.write(wanted.file, asked.lab.workers.count)
         if wanted.goes:
@@ -79,11 +81,11 @@ def _remove(lab: Lab, nodes: Sequence[NodePlan], emit: Emit) -> None:
             emit(Step(phase="remove", node=name, name="drain the node"))
             _drain(lab, name, emit)
             _kubectl(lab, "delete", "node", name, "--ignore-not-found", timeout=API_SECONDS)
-    with access.opened(lab.plan.provider, emit) as provider:
+    with open_provider(lab.plan.provider, emit) as provider:
         provider.remove_nodes(lab.plan, names, emit, "remove")
     # From here on the lab is the smaller one, also for whoever continues after a kill.
     kept = tuple(node for node in lab.plan.nodes if node.name not in names)
-    labs.save(lab.directory, replace(lab.plan, nodes=kept))
+    save_plan(lab.directory, replace(lab.plan, nodes=kept))
 
 
 def _drain(lab: Lab, name: str, emit: Emit) -> None:
@@ -91,7 +93,7 @@ def _drain(lab: Lab, name: str, emit: Emit) -> None:
     if not _kubectl(lab, "get", "node", name, "--ignore-not-found", "-o", "name", timeout=API_SECONDS).strip():
         return
     flags = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={DRAIN_SECONDS}s")
-    argv = [*access.kubectl_argv(lab), "drain", name, *flags]
+    argv = [*kubectl_argv(lab), "drain", name, *flags]
     try:
         proc.run(argv, timeout=DRAIN_SECONDS + API_SECONDS, env=_environment(lab))
     except proc.ProcessFailed as problem:
@@ -101,7 +103,7 @@ def _drain(lab: Lab, name: str, emit: Emit) -> None:
 def _kubectl(lab: Lab, *arguments: str, timeout: float) -> str:
     try:
         return proc.run(
-            [*access.kubectl_argv(lab), *arguments, "--request-timeout=20s"], timeout=timeout, env=_environment(lab)
+            [*kubectl_argv(lab), *arguments, "--request-timeout=20s"], timeout=timeout, env=_environment(lab)
         ).stdout
     except proc.ProcessFailed as problem:
         raise ProviderError(
@@ -111,4 +113,4 @@ def _kubectl(lab: Lab, *arguments: str, timeout: float) -> str:
 
 
 def _environment(lab: Lab) -> dict[str, str]:
-    return {"KUBECONFIG": str(access.kubeconfig_path(lab))}
+    return {"KUBECONFIG": str(kubeconfig_path(lab))}

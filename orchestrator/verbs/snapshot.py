@@ -14,14 +14,16 @@ from typing import Any
 
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
-from orchestrator.lab import access, journal
 from orchestrator.lab import cluster_recovery as revival
+from orchestrator.lab import journal
 from orchestrator.lab import lab_yml_edit as planned_count
-from orchestrator.lab import state as labs
-from orchestrator.lab.state import Lab
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import open_provider, reported_nodes
+from orchestrator.lab.pending import begin_operation, finish_operation
+from orchestrator.lab.state import Lab, save_plan
 from orchestrator.lab.verification import prove
 from orchestrator.model import Node, Plan
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private
 from orchestrator.providers import ssh_access
 from orchestrator.spec import Spec
 from orchestrator.verbs.provision import hand_over
@@ -110,7 +112,7 @@ def check_new(lab: Lab, name: str) -> None:
             f"{name!r} is not a name: 1 to 40 small letters, digits and dashes, a letter or digit at both ends",
             fix="labctl snapshot save before-upgrade",
         )
-    with access.opened(lab.plan.provider) as provider:
+    with open_provider(lab.plan.provider) as provider:
         able = provider.capabilities(lab.plan)
     if not able.snapshot:
         raise SpecError(
@@ -140,12 +142,12 @@ def _running(directory: LabDir) -> bool:
 def save(lab: Lab, name: str, emit: Emit) -> Snapshot:
     """Keep all nodes as they are now, all or nothing. Raises SpecError, HostError, ProviderError, LockedError."""
     inputs = {"name": name}
-    with labs.exclusive(lab.directory, "snapshot save"):
+    with exclusive_lock(lab.directory, "snapshot save"):
         check_new(lab, name)
         with journal.recorded(lab.directory, "snapshot save", emit, inputs) as told:
             tag = f"{name}.{uuid.uuid4().hex[:8]}"
             title = f"Save {len(lab.plan.nodes)} machines as {name}"
-            with access.opened(lab.plan.provider, told) as provider, phase(told, "save", title):
+            with open_provider(lab.plan.provider, told) as provider, phase(told, "save", title):
                 # What a save that was killed left has a tag that no record names.
                 provider.forget(lab.plan, lab.directory, _tags(lab.directory), told, "save")
                 size = provider.save(lab.plan, lab.directory, tag, told, "save")
@@ -163,28 +165,28 @@ def restore(lab: Lab, snapshot: Snapshot, emit: Emit, *, asked: Spec | None = No
     began = time.monotonic()
     plan, directory = snapshot.plan, lab.directory
     with (
-        labs.exclusive(directory, RESTORE),
+        exclusive_lock(directory, RESTORE),
         journal.recorded(directory, RESTORE, emit, {"name": snapshot.name}) as told,
-        access.opened(plan.provider, told) as provider,
+        open_provider(plan.provider, told) as provider,
     ):
         with phase(told, "restore", f"Bring {len(plan.nodes)} machines back to {snapshot.time}"):
             _close_connections(lab)
-            labs.must_finish(directory, RESTORE, f"labctl snapshot restore {snapshot.name}")
+            begin_operation(directory, RESTORE, f"labctl snapshot restore {snapshot.name}")
             nodes = provider.restore(plan, directory, snapshot.tag, told, "restore")
-            labs.save(directory, plan)
+            save_plan(directory, plan)
             if asked is not None:
                 _follow(plan, asked, told)
         report = _prove(snapshot, Lab(directory, plan), nodes, told)
-        labs.finished(directory)
+        finish_operation(directory)
     return Restored(snapshot, report, time.monotonic() - began)
 
 
 def delete(lab: Lab, snapshot: Snapshot, emit: Emit) -> None:
     """Remove one snapshot; its record goes first, so that a kill leaves parts that the next save or delete removes."""
     with (
-        labs.exclusive(lab.directory, "snapshot delete"),
+        exclusive_lock(lab.directory, "snapshot delete"),
         journal.recorded(lab.directory, "snapshot delete", emit, {"name": snapshot.name}) as told,
-        access.opened(lab.plan.provider, told) as provider,
+        open_provider(lab.plan.provider, told) as provider,
         phase(told, "delete", f"Delete the snapshot {snapshot.name}"),
     ):
         _record(lab.directory, snapshot.name).unlink(missing_ok=True)
@@ -215,7 +217,7 @@ def _prove(snapshot: Snapshot, lab: Lab, nodes: Sequence[Node], emit: Emit) -> R
 
 def _close_connections(lab: Lab) -> None:
     ssh_access.end_connections(lab.plan.uuid)
-    for node in access.reported(lab):
+    for node in reported_nodes(lab):
         ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
 
 
@@ -242,4 +244,4 @@ def _write(directory: LabDir, snapshot: Snapshot) -> None:
     """The moment from which the snapshot exists."""
     _records(directory).mkdir(mode=0o700, exist_ok=True)
     body: Mapping[str, Any] = {**asdict(snapshot), "plan": json.loads(snapshot.plan.as_json())}
-    labs.write_private(_record(directory, snapshot.name), json.dumps(body, indent=2) + "\n")
+    write_private(_record(directory, snapshot.name), json.dumps(body, indent=2) + "\n")

@@ -9,10 +9,12 @@ from typing import Any
 
 from orchestrator import proc
 from orchestrator.errors import LabError
-from orchestrator.lab import access, journal
+from orchestrator.lab import journal
 from orchestrator.lab import node_status as glance
-from orchestrator.lab import state as labs
+from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.node_status import Verified
+from orchestrator.lab.pending import pending_operation
 from orchestrator.lab.state import Lab
 
 # Changes that are shown one by one.
@@ -87,7 +89,7 @@ class LabStatus:
 
 def status_of(lab: Lab) -> LabStatus:
     """Ask the provider and the API server; a cluster that does not answer within seconds is a finding, not an error."""
-    there = access.reported(lab)
+    there = reported_nodes(lab)
     reported = {node.name: node for node in there}
     nodes: dict[str, tuple[str, str]] = {}
     trouble = ""
@@ -115,7 +117,7 @@ def status_of(lab: Lab) -> LabStatus:
     verified = glance.last_verify(lab.directory)
     looks = glance.into(lab, there, verified.at if verified else 0)
     ends = glance.days_left(looks)
-    half = labs.half_done(lab.directory)
+    half = pending_operation(lab.directory)
     return LabStatus(
         name=lab.plan.name,
         uuid=lab.plan.uuid,
@@ -134,9 +136,9 @@ def status_of(lab: Lab) -> LabStatus:
 
 
 def _cluster_nodes(lab: Lab) -> dict[str, tuple[str, str]]:
-    argv = [*access.kubectl_argv(lab), "--request-timeout=5s", "get", "nodes", "-o", "json"]
+    argv = [*kubectl_argv(lab), "--request-timeout=5s", "get", "nodes", "-o", "json"]
     try:
-        answer = proc.run(argv, timeout=15, env={"KUBECONFIG": str(access.kubeconfig_path(lab))})
+        answer = proc.run(argv, timeout=15, env={"KUBECONFIG": str(kubeconfig_path(lab))})
     except proc.ProcessFailed as problem:
         raise LabError(f"the API server does not answer: {problem.result.tail}", fix="labctl verify") from None
     found = {}

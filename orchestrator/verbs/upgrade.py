@@ -11,12 +11,14 @@ from orchestrator import catalog, runner
 from orchestrator.catalog.versions import minor, number
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit
-from orchestrator.lab import access, journal, planning
 from orchestrator.lab import calico_manifest as calico
+from orchestrator.lab import journal, planning
 from orchestrator.lab import package_source as sources
-from orchestrator.lab import state as labs
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observe import observe
-from orchestrator.lab.state import Lab
+from orchestrator.lab.pending import begin_operation, finish_operation
+from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import prove
 from orchestrator.model import KubernetesPlan, Observed, Plan
 from orchestrator.spec import Spec
@@ -109,19 +111,19 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> Provisioned:
     directory, version = lab.directory, _kubernetes(new).version
     inputs = {"from": _kubernetes(lab.plan).version, "to": version}
     with (
-        labs.exclusive(directory, "upgrade"),
+        exclusive_lock(directory, "upgrade"),
         journal.recorded(directory, "upgrade", emit, inputs) as told,
-        access.opened(new.provider, told) as provider,
+        open_provider(new.provider, told) as provider,
     ):
         nodes = tuple(provider.nodes(new))
         if down := [f"{node.name} is {node.state}" for node in nodes if node.state != "running"]:
             raise ProviderError(f"an upgrade needs every machine: {', '.join(down)}", fix="labctl start")
         sources.ensure(new, told)
-        labs.must_finish(directory, "upgrade", f"labctl upgrade --kubernetes {version}")
+        begin_operation(directory, "upgrade", f"labctl upgrade --kubernetes {version}")
         calico.place(new, directory, lambda question: False, told)
         changed = apply(new, Lab(directory, lab.plan), told)
-        labs.save(directory, new)
-        labs.finished(directory)
+        save_plan(directory, new)
+        finish_operation(directory)
         more = converge(new, directory, told)
         hand_over(new, directory, nodes, lambda question: False, told)
         report = prove(Lab(directory, new), told)
@@ -133,7 +135,7 @@ def apply(new: Plan, lab: Lab, emit: Emit) -> Mapping[str, int]:
     """Run the upgrade's playbook with the version of `new` over the lab's machines; the changed tasks per node."""
     kubernetes = _kubernetes(new)
     with sources.serving(new, lab.directory, emit) as reached:
-        labs.save_access(lab.directory, reached)
+        save_source_access(lab.directory, reached)
         return runner.run_playbook(
             "upgrade.yml",
             lab=lab.directory,

@@ -15,9 +15,10 @@ from ruamel.yaml import YAML
 
 from orchestrator.lab import kubeconfigs, planning
 from orchestrator.lab import lab_yml_edit as planned_count
-from orchestrator.lab import state as labs
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.state import Lab, save_plan
 from orchestrator.model import Plan
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private
 from tests.unit.test_container_spec import PLAN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,16 +50,16 @@ current-context: work
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> labs.Lab:
+def lab(tmp_path: Path) -> Lab:
     """A lab on disk, as after a provision, whose machines nobody made."""
     plan = replace(PLAN, name="k8s-lab", owner=str(tmp_path))
     directory = LabDir.beside(tmp_path / "lab.yml", plan.name)
-    labs.save(directory, plan)
-    labs.write_private(directory.kubeconfig, OWN)
-    return labs.Lab(directory, plan)
+    save_plan(directory, plan)
+    write_private(directory.kubeconfig, OWN)
+    return Lab(directory, plan)
 
 
-def labctl(lab: labs.Lab, *args: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+def labctl(lab: Lab, *args: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     home = Path(lab.plan.owner)
     return subprocess.run(
         [sys.executable, "-m", "orchestrator.cli", *args],
@@ -70,11 +71,11 @@ def labctl(lab: labs.Lab, *args: str, path: str = os.environ["PATH"]) -> subproc
     )
 
 
-def merged(lab: labs.Lab) -> Path:
+def merged(lab: Lab) -> Path:
     return Path(lab.plan.owner) / ".kube" / "config"
 
 
-def given(lab: labs.Lab, text: str) -> Path:
+def given(lab: Lab, text: str) -> Path:
     merged(lab).parent.mkdir()
     merged(lab).write_text(text)
     return merged(lab)
@@ -102,14 +103,14 @@ def test_a_command_on_a_lab_that_is_not_there_says_how_to_make_one(tmp_path: Pat
     [("exec", "--on", "w9*", "--", "true"), ("cp", "lab.yml", "w9:/tmp"), ("cp", "w9:/tmp/x", ".")],
     ids=["exec", "cp to", "cp from"],
 )
-def test_an_unknown_node_is_answered_with_those_that_exist(lab: labs.Lab, args: tuple[str, ...]) -> None:
+def test_an_unknown_node_is_answered_with_those_that_exist(lab: Lab, args: tuple[str, ...]) -> None:
     done = labctl(lab, *args)
     assert done.returncode == 2
     assert "w9" in done.stderr
     assert "m-k8s, w1-k8s" in done.stderr
 
 
-def test_exec_without_a_command_and_cp_between_host_paths_are_refused(lab: labs.Lab) -> None:
+def test_exec_without_a_command_and_cp_between_host_paths_are_refused(lab: Lab) -> None:
     assert labctl(lab, "exec").returncode == 2
     (Path(lab.plan.owner) / "a").write_text("x")
     done = labctl(lab, "cp", "a", "b")
@@ -118,13 +119,13 @@ def test_exec_without_a_command_and_cp_between_host_paths_are_refused(lab: labs.
     assert labctl(lab, "cp", "all:/etc/hostname", "b").returncode == 2
 
 
-def test_cp_says_what_it_would_copy(lab: labs.Lab) -> None:
+def test_cp_says_what_it_would_copy(lab: Lab) -> None:
     (Path(lab.plan.owner) / "a").write_text("x")
     done = labctl(lab, "cp", "--dry-run", "--output", "json", "a", "all:/tmp/")
     assert json.loads(done.stdout)["would"] == ["copy a to m-k8s:/tmp/", "copy a to w1-k8s:/tmp/"]
 
 
-def test_merging_keeps_everything_of_the_users_and_unmerging_leaves_it_as_it_was(lab: labs.Lab) -> None:
+def test_merging_keeps_everything_of_the_users_and_unmerging_leaves_it_as_it_was(lab: Lab) -> None:
     file = given(lab, THEIRS)
     done = labctl(lab, "kubeconfig", "--merge", "--output", "json")
     assert done.returncode == 0, done.stderr
@@ -142,7 +143,7 @@ def test_merging_keeps_everything_of_the_users_and_unmerging_leaves_it_as_it_was
     assert "nothing of this lab" in labctl(lab, "kubeconfig", "--unmerge").stdout
 
 
-def test_a_file_that_merging_made_goes_with_unmerging(lab: labs.Lab) -> None:
+def test_a_file_that_merging_made_goes_with_unmerging(lab: Lab) -> None:
     assert labctl(lab, "kubeconfig", "--merge").returncode == 0
     assert merged(lab).exists()
     assert labctl(lab, "kubeconfig", "--unmerge").returncode == 0
@@ -162,7 +163,7 @@ def test_a_file_that_merging_made_goes_with_unmerging(lab: labs.Lab) -> None:
     ],
     ids=["broken YAML", "a list", "another kind", "no clusters", "a context of that name"],
 )
-def test_a_kubeconfig_that_cannot_be_merged_into_stays_untouched(lab: labs.Lab, text: str, words: str) -> None:
+def test_a_kubeconfig_that_cannot_be_merged_into_stays_untouched(lab: Lab, text: str, words: str) -> None:
     file = given(lab, text)
     done = labctl(lab, "kubeconfig", "--merge")
     assert done.returncode == 2
@@ -172,7 +173,7 @@ def test_a_kubeconfig_that_cannot_be_merged_into_stays_untouched(lab: labs.Lab, 
     assert [path.name for path in file.parent.iterdir() if path.is_file()] == ["config"]
 
 
-def test_a_kubeconfig_that_another_program_is_changing_is_left_to_it(lab: labs.Lab) -> None:
+def test_a_kubeconfig_that_another_program_is_changing_is_left_to_it(lab: Lab) -> None:
     lock = given(lab, THEIRS).with_name("config.lock")
     lock.touch()
     done = labctl(lab, "kubeconfig", "--merge")
@@ -181,10 +182,10 @@ def test_a_kubeconfig_that_another_program_is_changing_is_left_to_it(lab: labs.L
     assert lock.exists()
 
 
-def test_a_lab_that_goes_is_forgotten_and_a_new_cluster_is_followed(lab: labs.Lab) -> None:
+def test_a_lab_that_goes_is_forgotten_and_a_new_cluster_is_followed(lab: Lab) -> None:
     file = given(lab, THEIRS)
     kubeconfigs.merge(lab, file)
-    labs.write_private(lab.directory.kubeconfig, OWN.replace("S0VZ", "TkVX"))
+    write_private(lab.directory.kubeconfig, OWN.replace("S0VZ", "TkVX"))
     kubeconfigs.refresh(lab, lambda event: None, "kubeconfig")
     assert "TkVX" in file.read_text()
     kubeconfigs.forget(lab.plan.uuid, lab.directory, lambda event: None, "destroy")
@@ -192,13 +193,13 @@ def test_a_lab_that_goes_is_forgotten_and_a_new_cluster_is_followed(lab: labs.La
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_a_script_for_the_shell(lab: labs.Lab, shell: str) -> None:
+def test_completion_prints_a_script_for_the_shell(lab: Lab, shell: str) -> None:
     done = labctl(lab, "completion", shell)
     assert done.returncode == 0
     assert "_LABCTL_COMPLETE" in done.stdout
 
 
-def test_completion_offers_verbs_and_the_labs_nodes(lab: labs.Lab) -> None:
+def test_completion_offers_verbs_and_the_labs_nodes(lab: Lab) -> None:
     def offered(line: str, at: int) -> list[str]:
         asked = {"_LABCTL_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(at)}
         done = subprocess.run(
@@ -213,7 +214,7 @@ def test_completion_offers_verbs_and_the_labs_nodes(lab: labs.Lab) -> None:
     assert offered("labctl ssh ", 2) == ["m-k8s", "w1-k8s"]
 
 
-def with_lab_file(lab: labs.Lab, text: str) -> Path:
+def with_lab_file(lab: Lab, text: str) -> Path:
     file = Path(lab.plan.owner) / "lab.yml"
     file.write_text(text)
     return file
@@ -222,14 +223,14 @@ def with_lab_file(lab: labs.Lab, text: str) -> Path:
 @pytest.mark.parametrize(
     ("workers", "words"), [("0", "1 workers"), ("300", "300"), ("-1", "-1")], ids=["none", "too many", "minus one"]
 )
-def test_scale_refuses_a_number_that_the_lab_cannot_go_to(lab: labs.Lab, workers: str, words: str) -> None:
+def test_scale_refuses_a_number_that_the_lab_cannot_go_to(lab: Lab, workers: str, words: str) -> None:
     done = labctl(lab, "scale", "--workers", workers, "--yes")
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert "fix:" in done.stderr
 
 
-def test_scale_says_what_it_would_do_and_asks_before_a_machine_goes(lab: labs.Lab) -> None:
+def test_scale_says_what_it_would_do_and_asks_before_a_machine_goes(lab: Lab) -> None:
     bigger = lab_of(lab, 3)
     done = labctl(bigger, "scale", "--workers", "1", "--dry-run", "--output", "json")
     would = json.loads(done.stdout)["would"]
@@ -240,7 +241,7 @@ def test_scale_says_what_it_would_do_and_asks_before_a_machine_goes(lab: labs.La
     assert Plan.from_json(lab.directory.plan.read_text()) == bigger.plan
 
 
-def test_provision_never_leaves_machines_behind_that_lab_yml_has_no_more(lab: labs.Lab) -> None:
+def test_provision_never_leaves_machines_behind_that_lab_yml_has_no_more(lab: Lab) -> None:
     lab_of(lab, 2)
     with_lab_file(lab, "workers: {count: 1}\n")
     done = labctl(lab, "provision", "--dry-run", "--provider", "container")
@@ -249,7 +250,7 @@ def test_provision_never_leaves_machines_behind_that_lab_yml_has_no_more(lab: la
     assert "labctl scale --workers 1" in done.stderr
 
 
-def test_a_number_of_workers_that_nobody_wrote_is_the_one_the_lab_has(lab: labs.Lab) -> None:
+def test_a_number_of_workers_that_nobody_wrote_is_the_one_the_lab_has(lab: Lab) -> None:
     file = with_lab_file(lab, "name: k8s-lab\n")
     assert planning.load(file).lab.workers.count == 1
     with_lab_file(lab, "workers: {count: 2}\n")
@@ -272,7 +273,7 @@ def test_the_number_in_lab_yml_changes_in_place(tmp_path: Path, before: str, aft
     assert file.read_text() == after
 
 
-def test_reset_of_a_lab_whose_machines_are_off_is_refused(lab: labs.Lab) -> None:
+def test_reset_of_a_lab_whose_machines_are_off_is_refused(lab: Lab) -> None:
     done = labctl(lab, "reset", "--yes")
     assert done.returncode == 4
     assert "labctl start" in done.stderr
@@ -288,7 +289,7 @@ def test_reset_of_a_lab_whose_machines_are_off_is_refused(lab: labs.Lab) -> None
     ],
     ids=lambda args: args[0],
 )
-def test_a_lab_whose_machines_are_off_or_half_made_is_said_to_be_so(lab: labs.Lab, args: tuple[str, ...]) -> None:
+def test_a_lab_whose_machines_are_off_or_half_made_is_said_to_be_so(lab: Lab, args: tuple[str, ...]) -> None:
     with_lab_file(lab, "name: k8s-lab\n")
     done = labctl(lab, *args)
     assert done.returncode in (3, 4), done.stderr
@@ -297,7 +298,7 @@ def test_a_lab_whose_machines_are_off_or_half_made_is_said_to_be_so(lab: labs.La
 
 
 @pytest.mark.parametrize("args", [("kubeconfig",), ("kubectl", "--", "get", "nodes")], ids=lambda args: args[0])
-def test_a_lab_without_its_cluster_yet_says_how_to_go_on(lab: labs.Lab, args: tuple[str, ...]) -> None:
+def test_a_lab_without_its_cluster_yet_says_how_to_go_on(lab: Lab, args: tuple[str, ...]) -> None:
     lab.directory.kubeconfig.unlink()
     done = labctl(lab, *args)
     assert done.returncode == 2
@@ -305,18 +306,18 @@ def test_a_lab_without_its_cluster_yet_says_how_to_go_on(lab: labs.Lab, args: tu
     assert "labctl provision" in done.stderr
 
 
-def lab_of(lab: labs.Lab, workers: int) -> labs.Lab:
+def lab_of(lab: Lab, workers: int) -> Lab:
     """The same lab, on disk, with more workers."""
     first = lab.plan.workers[0]
     more = tuple(
         replace(first, name=f"w{i}-k8s", address=f"192.168.56.10{i}", ssh_port=60100 + i) for i in range(1, workers + 1)
     )
     plan = replace(lab.plan, nodes=(lab.plan.control_plane, *more))
-    labs.save(lab.directory, plan)
-    return labs.Lab(lab.directory, plan)
+    save_plan(lab.directory, plan)
+    return Lab(lab.directory, plan)
 
 
-def test_console_without_tmux_and_superputty_without_puttygen_name_the_package(lab: labs.Lab, tmp_path: Path) -> None:
+def test_console_without_tmux_and_superputty_without_puttygen_name_the_package(lab: Lab, tmp_path: Path) -> None:
     for verb, package in ((["console"], "tmux"), (["export", "superputty"], "puttygen")):
         done = labctl(lab, *verb, path=str(tmp_path / "empty"))
         assert done.returncode == 3, done.stderr
@@ -329,8 +330,8 @@ CHANGING = ["provision --yes", "scale --workers 2 --yes", "reset --yes", "halt",
 
 
 @pytest.mark.parametrize("verb", CHANGING)
-def test_whatever_changes_a_lab_is_told_who_works_on_it(lab: labs.Lab, verb: str) -> None:
-    with labs.exclusive(lab.directory, "upgrade"):
+def test_whatever_changes_a_lab_is_told_who_works_on_it(lab: Lab, verb: str) -> None:
+    with exclusive_lock(lab.directory, "upgrade"):
         done = labctl(lab, *verb.split())
     assert done.returncode == 8, done.stderr
     assert f"`labctl upgrade` is working on this lab: process {os.getpid()}" in done.stderr

@@ -14,8 +14,10 @@ import pytest
 from orchestrator.events import Event, Note, PhaseEnded, PhaseStarted
 from orchestrator.lab import journal
 from orchestrator.lab import node_status as glance
-from orchestrator.lab import state as labs
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.pending import begin_operation
 from orchestrator.lab.phases import PHASES
+from orchestrator.lab.state import Lab, save_plan
 from orchestrator.model import StaticHost
 from orchestrator.verbs import snapshot as snapshots
 from tests.contract.test_everyday import lab, labctl
@@ -25,7 +27,7 @@ __all__ = ["lab"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def saved(lab: labs.Lab, name: str, created: float = 1_700_000_000.0) -> snapshots.Snapshot:
+def saved(lab: Lab, name: str, created: float = 1_700_000_000.0) -> snapshots.Snapshot:
     """A snapshot as a save records it."""
     made = snapshots.Snapshot(name, f"{name}.0123abcd", created, 700 * 2**20, cluster=True, plan=lab.plan)
     snapshots._write(lab.directory, made)
@@ -40,24 +42,24 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> N
 
 
 @pytest.mark.parametrize("name", ["Upper", "two words", "-dash", "x" * 41, "a/b", "dot.dot", ""])
-def test_a_snapshot_name_that_is_none_is_refused(lab: labs.Lab, name: str) -> None:
+def test_a_snapshot_name_that_is_none_is_refused(lab: Lab, name: str) -> None:
     refused(labctl(lab, "snapshot", "save", "--dry-run", "--", name), 2, "is not a name")
 
 
-def test_a_taken_name_is_refused_with_both_ways_out(lab: labs.Lab) -> None:
+def test_a_taken_name_is_refused_with_both_ways_out(lab: Lab) -> None:
     saved(lab, "before")
     refused(labctl(lab, "snapshot", "save", "before"), 2, "'before' already", "labctl snapshot delete before")
 
 
 @pytest.mark.parametrize("verb", ["restore", "delete"])
-def test_an_unknown_snapshot_is_answered_with_those_that_exist(lab: labs.Lab, verb: str) -> None:
+def test_an_unknown_snapshot_is_answered_with_those_that_exist(lab: Lab, verb: str) -> None:
     refused(labctl(lab, "snapshot", verb, "x", "--yes"), 2, "no snapshot 'x'", "labctl snapshot save x")
     saved(lab, "one")
     saved(lab, "two")
     refused(labctl(lab, "snapshot", verb, "x", "--yes"), 2, "one of: one, two")
 
 
-def test_snapshots_are_listed_oldest_first(lab: labs.Lab) -> None:
+def test_snapshots_are_listed_oldest_first(lab: Lab) -> None:
     assert "labctl snapshot save NAME" in labctl(lab, "snapshot", "list").stdout
     saved(lab, "new", 1_700_000_100.0)
     saved(lab, "old", 1_600_000_000.0)
@@ -68,7 +70,7 @@ def test_snapshots_are_listed_oldest_first(lab: labs.Lab) -> None:
     assert "700 MB" in labctl(lab, "snapshot", "list").stdout
 
 
-def test_restore_and_delete_say_what_they_would_do_and_ask(lab: labs.Lab) -> None:
+def test_restore_and_delete_say_what_they_would_do_and_ask(lab: Lab) -> None:
     kept = replace(lab.plan, nodes=(lab.plan.control_plane,))
     snapshots._write(lab.directory, replace(saved(lab, "one"), plan=kept))
     would = json.loads(labctl(lab, "snapshot", "restore", "one", "--dry-run", "--output", "json").stdout)["would"]
@@ -81,35 +83,35 @@ def test_restore_and_delete_say_what_they_would_do_and_ask(lab: labs.Lab) -> Non
     assert [each.name for each in snapshots.known(lab.directory)] == ["one"]
 
 
-def test_machines_that_labctl_did_not_make_are_not_saved(lab: labs.Lab) -> None:
+def test_machines_that_labctl_did_not_make_are_not_saved(lab: Lab) -> None:
     hosts = tuple(StaticHost("me", node.address, 22, "SHA256:x") for node in lab.plan.nodes)
-    labs.save(lab.directory, replace(lab.plan, provider="static", static_hosts=hosts))
+    save_plan(lab.directory, replace(lab.plan, provider="static", static_hosts=hosts))
     refused(labctl(lab, "snapshot", "save", "x"), 2, "labctl did not make these machines")
 
 
-def test_a_lab_whose_provision_was_killed_is_not_saved(lab: labs.Lab) -> None:
+def test_a_lab_whose_provision_was_killed_is_not_saved(lab: Lab) -> None:
     begun = {"event": "RunStarted", "verb": "provision", "pid": 2**22 + 1, "at": time.time()}
     lab.directory.journal.write_text(json.dumps(begun) + "\n")
     refused(labctl(lab, "snapshot", "save", "x"), 4, "half-made", "labctl provision")
 
 
 @pytest.mark.parametrize("verb", ["provision --yes", "start", "halt", "reset --yes", "snapshot save x"])
-def test_until_a_killed_restore_is_finished_every_command_names_it(lab: labs.Lab, verb: str) -> None:
-    labs.must_finish(lab.directory, "snapshot restore", "labctl snapshot restore one")
+def test_until_a_killed_restore_is_finished_every_command_names_it(lab: Lab, verb: str) -> None:
+    begin_operation(lab.directory, "snapshot restore", "labctl snapshot restore one")
     refused(labctl(lab, *verb.split()), 4, "interrupted", "fix: labctl snapshot restore one")
     assert "unfinished: labctl snapshot restore one" in labctl(lab, "status").stdout
 
 
-def test_a_snapshot_is_locked_out_like_every_change(lab: labs.Lab) -> None:
+def test_a_snapshot_is_locked_out_like_every_change(lab: Lab) -> None:
     saved(lab, "one")
     for verb in ("save x", "restore one --yes", "delete one --yes"):
-        with labs.exclusive(lab.directory, "scale"):
+        with exclusive_lock(lab.directory, "scale"):
             done = labctl(lab, "snapshot", *verb.split())
         assert done.returncode == 8, done.stderr
         assert f"`labctl scale` is working on this lab: process {os.getpid()}" in done.stderr
 
 
-def test_completion_offers_the_labs_snapshots(lab: labs.Lab) -> None:
+def test_completion_offers_the_labs_snapshots(lab: Lab) -> None:
     from click.shell_completion import ShellComplete
 
     from orchestrator.cli.main import labctl as command
@@ -132,12 +134,12 @@ def test_completion_offers_the_labs_snapshots(lab: labs.Lab) -> None:
     ],
     ids=["downgrade", "older patch", "skipped minor", "next major", "no version", "no source has it"],
 )
-def test_an_upgrade_that_cannot_be_is_refused(lab: labs.Lab, version: str, words: list[str]) -> None:
+def test_an_upgrade_that_cannot_be_is_refused(lab: Lab, version: str, words: list[str]) -> None:
     refused(labctl(lab, "upgrade", "--kubernetes", version, "--yes"), 2, *words)
 
 
 @pytest.mark.parametrize("version", ["1.20.2", "v1.20.2", "1.20"])
-def test_an_upgrade_to_what_the_lab_has_does_nothing(lab: labs.Lab, version: str) -> None:
+def test_an_upgrade_to_what_the_lab_has_does_nothing(lab: Lab, version: str) -> None:
     done = labctl(lab, "upgrade", "--kubernetes", version)
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stdout
@@ -152,11 +154,11 @@ def test_an_upgrade_to_what_the_lab_has_does_nothing(lab: labs.Lab, version: str
     ],
     ids=["unknown", "backwards"],
 )
-def test_phases_that_make_no_sense_are_refused(lab: labs.Lab, options: list[str], words: list[str]) -> None:
+def test_phases_that_make_no_sense_are_refused(lab: Lab, options: list[str], words: list[str]) -> None:
     refused(labctl(lab, "provision", "--yes", *options), 2, *words)
 
 
-def test_the_phases_are_in_help_docs_and_completion(lab: labs.Lab) -> None:
+def test_the_phases_are_in_help_docs_and_completion(lab: Lab) -> None:
     help_ = " ".join(labctl(lab, "provision", "--help").stdout.split())
     page = (ROOT / "docs" / "how-to" / "everyday.md").read_text(encoding="utf-8")
     for name, does in PHASES.items():
@@ -164,7 +166,7 @@ def test_the_phases_are_in_help_docs_and_completion(lab: labs.Lab) -> None:
         assert f"| {name} | {does} |" in page
 
 
-def test_the_journal_keeps_inputs_phases_and_results_of_a_run(lab: labs.Lab) -> None:
+def test_the_journal_keeps_inputs_phases_and_results_of_a_run(lab: Lab) -> None:
     said: list[Event] = []
     with journal.recorded(lab.directory, "provision", said.append, {"from": "machines"}) as emit:
         journal.note_inputs(lab.directory, "plan", {"kubernetes": "1.20.2"})
@@ -182,7 +184,7 @@ def test_the_journal_keeps_inputs_phases_and_results_of_a_run(lab: labs.Lab) -> 
     assert not [event for event in said if isinstance(event, Note)]
 
 
-def test_status_says_what_it_knows_of_a_lab_that_is_off(lab: labs.Lab) -> None:
+def test_status_says_what_it_knows_of_a_lab_that_is_off(lab: Lab) -> None:
     saved(lab, "one")
     text = labctl(lab, "status").stdout
     assert "verify: never" in text

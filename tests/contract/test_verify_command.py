@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import verify as command
-from orchestrator.lab import state as labs
 from orchestrator.lab import verification as workflow
 from orchestrator.verify import CheckResult, Report
 from tests.contract.test_cli import labctl
@@ -53,7 +52,7 @@ def test_watch_tells_each_change_once_and_writes_the_report_anew(
 
     monkeypatch.setattr(command, "WATCH_SECONDS", 0.0)
     monkeypatch.setattr(workflow, "verify_lab", verify_lab)
-    monkeypatch.setattr(labs, "open_lab", lambda file: None)
+    monkeypatch.setattr("orchestrator.lab.state.open_lab", lambda file: None)
     done = CliRunner().invoke(command.verify, ["--watch", "--report", f"html={page}", "--progress", "none"])
     changes = [line.partition(" ")[2] for line in done.stdout.splitlines() if "w1-k8s:" in line and "(was" in line]
     assert changes == ["w1-k8s: : failed (was ok)", "w1-k8s: : ok (was failed)"]

@@ -14,8 +14,7 @@ from orchestrator import paths
 from orchestrator.drills import Catalogue, Drill, load_all
 from orchestrator.drills.catalogue import impossible
 from orchestrator.events import Event, Note, PhaseEnded, Step, discard
-from orchestrator.lab import state as labs
-from orchestrator.lab.state import Lab
+from orchestrator.lab.state import Lab, open_lab
 from orchestrator.verbs import exec as everywhere
 from orchestrator.verbs.drill import session as drills
 from orchestrator.verbs.drill.nodes import ADMIN, BENCH, NAMESPACE, SAVED
@@ -102,7 +101,7 @@ def _parameter(drill: Drill) -> object:
 
 @pytest.mark.parametrize("drill", [_parameter(one) for one in catalogue().drills.values()])
 def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, proved: dict[str, Row], drill: Drill) -> None:
-    lab = labs.open_lab(user.home / "lab.yml")
+    lab = open_lab(user.home / "lab.yml")
     if why := impossible(drill, lab.plan):
         pytest.skip(why)
     runs = len(list(lab.directory.runs.iterdir()))

@@ -24,14 +24,14 @@ import json, sys, time
 from pathlib import Path
 from orchestrator.errors import LockedError
 from orchestrator.paths import LabDir
-from orchestrator.lab import state as labs
+from orchestrator.lab.lock import exclusive_lock
 import filelock
 
 print("ready", flush=True)
 sys.stdin.readline()
 began = time.monotonic()
 try:
-    with labs.exclusive(LabDir(Path(sys.argv[1])), "provision"):
+    with exclusive_lock(LabDir(Path(sys.argv[1])), "provision"):
         print(json.dumps({"won": True}), flush=True)
         sys.stdin.readline()
 except LockedError as refused:

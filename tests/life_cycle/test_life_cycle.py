@@ -192,9 +192,9 @@ def test_a_restore_that_is_killed_names_the_command_that_finishes_it(lab: Teache
 APPLY = """
 import sys
 from orchestrator.events import discard
-from orchestrator.lab import state as labs
+from orchestrator.lab.state import open_lab
 from orchestrator.verbs import upgrade
-lab = labs.open_lab(None)
+lab = open_lab(None)
 print(upgrade.apply(lab.plan, lab, discard))
 """
 

@@ -18,8 +18,7 @@ import pytest
 from orchestrator import host
 from orchestrator.drills.catalogue import impossible
 from orchestrator.events import Event, discard
-from orchestrator.lab import state as labs
-from orchestrator.lab.state import Lab
+from orchestrator.lab.state import Lab, open_lab
 from orchestrator.verbs.drill import session as drills
 from tests.drills.test_drills import catalogue, left_behind, symptom_seconds, timed, user
 from tests.e2e.conftest import User
@@ -60,7 +59,7 @@ def memory_of_host() -> int:
 
 
 def test_fifty_drills_in_a_row_leave_the_lab_as_it_was(user: User) -> None:
-    lab = labs.open_lab(user.home / "lab.yml")
+    lab = open_lab(user.home / "lab.yml")
     possible = [slug for slug in ROUND if not impossible(catalogue().drills[slug], lab.plan)]
     assert possible, "this lab can have none of the drills of the round"
     rows: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.errors import HostError, LockedError
 from orchestrator.events import Event, Note, discard, phase
 from orchestrator.lab import journal
-from orchestrator.lab import state as labs
+from orchestrator.lab.lock import exclusive_lock
 from orchestrator.paths import LabDir
 
 
@@ -57,11 +57,11 @@ def test_a_line_that_was_left_half_spoils_no_later_one(directory: LabDir) -> Non
 
 
 def test_the_note_of_a_killed_holder_is_not_taken_for_the_holder(directory: LabDir) -> None:
-    with labs.exclusive(directory, "scale"):
+    with exclusive_lock(directory, "scale"):
         note = directory.lock.with_suffix(".holder")
         held = json.loads(note.read_text())
         note.write_text(json.dumps({**held, "pid": 2**22 + 1, "verb": "long gone"}))
-        with pytest.raises(LockedError) as refused, labs.exclusive(directory, "halt"):
+        with pytest.raises(LockedError) as refused, exclusive_lock(directory, "halt"):
             pass
         assert "long gone" not in refused.value.message
 
@@ -71,7 +71,7 @@ def test_a_run_goes_on_only_while_its_process_holds_the_lock(directory: LabDir) 
     run = journal.last_run(directory)
     assert run is not None
     assert run.result == "killed", "a process of that number lives, and does not hold the lab"
-    with labs.exclusive(directory, "provision"), journal.recorded(directory, "provision", discard):
+    with exclusive_lock(directory, "provision"), journal.recorded(directory, "provision", discard):
         run = journal.last_run(directory)
         assert run is not None
         assert run.result == "running"

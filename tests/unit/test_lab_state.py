@@ -14,7 +14,7 @@ from orchestrator import spec
 from orchestrator.cli import main
 from orchestrator.errors import ExitCode, ProviderError, SpecError
 from orchestrator.lab import journal, planning
-from orchestrator.lab import state as labs
+from orchestrator.lab.state import lab_identity, open_lab, save_plan, saved_plan
 from orchestrator.model import Observed
 from orchestrator.paths import LabDir
 from orchestrator.providers.base import LabIdentity
@@ -26,7 +26,7 @@ from tests.unit.test_container_spec import PLAN
 def directory(tmp_path: Path) -> LabDir:
     """The state of a lab that was provisioned once."""
     found = LabDir.beside(tmp_path / "lab.yml", PLAN.name)
-    labs.save(found, replace(PLAN, owner=str(tmp_path)))
+    save_plan(found, replace(PLAN, owner=str(tmp_path)))
     return found
 
 
@@ -35,16 +35,16 @@ def test_a_lost_or_damaged_plan_is_read_from_its_copy(directory: LabDir, damage:
     directory.plan.unlink()
     if damage:
         directory.plan.write_text(damage)
-    assert labs.saved_plan(directory).uuid == PLAN.uuid
-    assert labs.open_lab(directory.root.parent.parent / "lab.yml").plan.nodes == PLAN.nodes
+    assert saved_plan(directory).uuid == PLAN.uuid
+    assert open_lab(directory.root.parent.parent / "lab.yml").plan.nodes == PLAN.nodes
 
 
 def test_without_its_identity_a_lab_is_who_its_plan_says(directory: LabDir) -> None:
     directory.identity.unlink()
-    assert labs.identity(directory, PLAN.name).uuid == PLAN.uuid
+    assert lab_identity(directory, PLAN.name).uuid == PLAN.uuid
     for file in (directory.plan, directory.plan_copy):
         file.write_text("{")
-    assert labs.identity(directory, PLAN.name).uuid != PLAN.uuid
+    assert lab_identity(directory, PLAN.name).uuid != PLAN.uuid
 
 
 def test_machines_of_a_lab_whose_state_is_gone_are_not_left_running_beside_a_new_one(tmp_path: Path) -> None:

@@ -18,11 +18,13 @@ from orchestrator.drills.grading import contains, same_answer
 from orchestrator.drills.words import say
 from orchestrator.errors import Problem, ProviderError, SpecError, VerifyError
 from orchestrator.events import Emit, Note, Step, phase
-from orchestrator.lab import access
 from orchestrator.lab import node_status as glance
-from orchestrator.lab import state as labs
+from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import check_only, prove, verify_lab
+from orchestrator.paths import write_private
 from orchestrator.verbs import power
 from orchestrator.verbs.drill import nodes
 
@@ -101,7 +103,7 @@ def _file(lab: Lab) -> Path:
 
 
 def _write(lab: Lab, progress: Progress) -> Progress:
-    labs.write_private(_file(lab), progress.as_json())
+    write_private(_file(lab), progress.as_json())
     return progress
 
 
@@ -135,7 +137,7 @@ def intent(lab: Lab, slug: str, given: Path | None) -> list[str]:
 def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, language: str, emit: Emit) -> Drill:
     """Break the lab. Raises SpecError, ProviderError or VerifyError, the lab untouched, when that cannot be."""
     drill = _allowed(lab, slug, given)
-    with labs.exclusive(lab.directory, "drill start"):
+    with exclusive_lock(lab.directory, "drill start"):
         progress = read(lab).begin(slug, str(drill.directory), time.time())
         again = read(lab).current is not None
         _refuse_stopped(lab, drill if again else None)
@@ -158,7 +160,7 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, language: str,
 
 def hint(lab: Lab, given: Path | None = None) -> tuple[Drill, int]:
     """One hint more: the drill and how many hints are shown now."""
-    with labs.exclusive(lab.directory, "drill hint"):
+    with exclusive_lock(lab.directory, "drill hint"):
         drill, progress = opened(lab, given)
         fresh = _write(lab, progress.hinted())
     return drill, fresh.needed().hints
@@ -166,7 +168,7 @@ def hint(lab: Lab, given: Path | None = None) -> tuple[Drill, int]:
 
 def check(lab: Lab, *, emit: Emit, given: Path | None = None) -> Verdict:
     """Grade the student's repair. Raises SpecError when no drill is open, ProviderError when the lab is halted."""
-    with labs.exclusive(lab.directory, "drill check"):
+    with exclusive_lock(lab.directory, "drill check"):
         drill, progress = opened(lab, given)
         _refuse_stopped(lab, drill)
         findings = _grade(lab, drill, emit)
@@ -177,7 +179,7 @@ def check(lab: Lab, *, emit: Emit, given: Path | None = None) -> Verdict:
 
 def observe(lab: Lab, answers: Mapping[int, str], *, given: Path | None = None) -> dict[int, bool]:
     """Compare answers, by the number of their question, with what can be seen. Raises SpecError for a wrong number."""
-    with labs.exclusive(lab.directory, "drill observe"):
+    with exclusive_lock(lab.directory, "drill observe"):
         drill, progress = opened(lab, given)
         if strange := [number for number in answers if not 1 <= number <= len(drill.questions)]:
             count = len(drill.questions)
@@ -193,7 +195,7 @@ def observe(lab: Lab, answers: Mapping[int, str], *, given: Path | None = None) 
 
 def solve(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "en") -> Verdict:
     """Repair the lab with the drill's own solution and grade it."""
-    with labs.exclusive(lab.directory, "drill solve"):
+    with exclusive_lock(lab.directory, "drill solve"):
         drill, progress = opened(lab, given)
         _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("solving"))
@@ -215,14 +217,14 @@ def solve(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "e
 
 def repair_wrongly(lab: Lab, *, emit: Emit) -> None:
     """Do the drill's wrong repair, which its proof needs: grading must not be content with it."""
-    with labs.exclusive(lab.directory, "drill wrong"):
+    with exclusive_lock(lab.directory, "drill wrong"):
         drill, _ = opened(lab)
         nodes.play(lab, drill, "wrong", emit)
 
 
 def reset(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "en") -> str:
     """Put everything back and prove the lab; the drill's name. Raises VerifyError when the lab is not as before."""
-    with labs.exclusive(lab.directory, "drill reset"):
+    with exclusive_lock(lab.directory, "drill reset"):
         drill, progress = opened(lab, given)
         _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("resetting"))
@@ -253,7 +255,7 @@ def _allowed(lab: Lab, slug: str, given: Path | None) -> Drill:
 def _refuse_stopped(lab: Lab, drill: Drill | None = None) -> None:
     """Raise ProviderError unless every machine runs, but for the one that the drill has switched off."""
     off = names(lab.plan)["worker"] if drill and drill.power_off else ""
-    reported = {node.name: node.state for node in access.reported(lab)}
+    reported = {node.name: node.state for node in reported_nodes(lab)}
     down = [f"{node.name} is {reported.get(node.name, 'missing')}" for node in lab.plan.nodes if node.name != off]
     down = [text for text in down if not text.endswith(" is running")]
     if down:
@@ -313,9 +315,9 @@ def _right(lab: Lab, drill: Drill, number: int, given: str) -> bool:
 
 def _kubectl(lab: Lab, arguments: str) -> str:
     """What the lab's kubectl prints, its error output included: a refused connection is a symptom too."""
-    argv = [*access.kubectl_argv(lab), "--request-timeout=5s", *shlex.split(arguments)]
+    argv = [*kubectl_argv(lab), "--request-timeout=5s", *shlex.split(arguments)]
     try:
-        done = proc.run(argv, check=False, timeout=15, env={"KUBECONFIG": str(access.kubeconfig_path(lab))})
+        done = proc.run(argv, check=False, timeout=15, env={"KUBECONFIG": str(kubeconfig_path(lab))})
     except proc.ProcessFailed as problem:
         return str(problem)
     return f"{done.stdout}{done.stderr}".strip()

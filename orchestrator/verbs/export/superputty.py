@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from orchestrator import host, proc
 from orchestrator.errors import HostError
-from orchestrator.lab import access
+from orchestrator.lab.node_access import reported_nodes
 from orchestrator.lab.state import Lab
 
 _PACKAGES = {"apt": "putty-tools", "dnf": "putty", "zypper": "putty", "pacman": "putty"}
@@ -50,7 +50,7 @@ def export(lab: Lab, to: Path) -> Sessions:
 def document(lab: Lab, key: Path) -> str:
     """SuperPuTTY's XML: one folder, one session per node over its forwarded port, no password."""
     root = ElementTree.Element("ArrayOfSessionData")
-    for node in access.reported(lab):
+    for node in reported_nodes(lab):
         ElementTree.SubElement(
             root,
             "SessionData",

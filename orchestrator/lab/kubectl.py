@@ -1,58 +1,20 @@
-"""Reaching a lab: pinned host keys, shells on nodes, the kubeconfig and kubectl."""
+"""kubectl on a lab's cluster: its program, its kubeconfig, and where the API server is reached."""
 
 from __future__ import annotations
 
 import io
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator import proc
 from orchestrator.errors import LabError, ProviderError, SpecError
-from orchestrator.events import Emit, discard
-from orchestrator.lab import state as labs
 from orchestrator.lab.package_source import planned_bundle
 from orchestrator.lab.state import Lab
-from orchestrator.model import Node, Plan, ProviderName
-from orchestrator.paths import LabDir
-from orchestrator.providers import registry, ssh_access
-from orchestrator.providers.base import Provider
-
-
-@contextmanager
-def opened(name: ProviderName, emit: Emit = discard) -> Iterator[Provider]:
-    """The provider of this name, let go of at the end of the block."""
-    provider = registry.provider(name)
-    try:
-        yield provider
-    finally:
-        provider.close(emit, "close")
-
-
-def reported(lab: Lab) -> tuple[Node, ...]:
-    """The lab's nodes as its provider reports them now."""
-    with opened(lab.plan.provider) as provider:
-        return tuple(provider.nodes(lab.plan))
-
-
-def reach(lab: Lab, name: str) -> Node:
-    """The node of this name, running. Raises SpecError with the names that exist, ProviderError when it is down."""
-    names = [node.name for node in lab.plan.nodes]
-    if name not in names:
-        raise SpecError(f"the lab {lab.plan.name} has no node {name}", fix=f"one of: {', '.join(names)}")
-    node = next((node for node in reported(lab) if node.name == name), Node(name, "missing"))
-    if node.state != "running":
-        raise ProviderError(
-            f"{name} is {node.state}{f': {node.detail}' if node.detail else ''}", fix="labctl provision"
-        )
-    return node
-
-
-def become_ssh(lab: Lab, name: str, command: Sequence[str]) -> None:
-    """Replace this process by ssh to the node: the terminal and the exit code are ssh's own."""
-    proc.replace(ssh_access.ssh_argv(lab.directory, reach(lab, name), command=tuple(command)))
+from orchestrator.model import Node, Plan
+from orchestrator.paths import LabDir, write_private
+from orchestrator.providers import ssh_access
 
 
 def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> None:
@@ -74,16 +36,16 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
     document = yaml.load(text)
     assert plan.kubernetes is not None
     for entry in document["clusters"]:
-        entry["cluster"]["server"] = api_server(plan, node)
+        entry["cluster"]["server"] = api_server_url(plan, node)
     out = io.StringIO()
     yaml.default_flow_style = False
     # kubectl writes keys on one line, and so do we: people search and cut them.
     yaml.width = 1_000_000
     yaml.dump(document, out)
-    labs.write_private(directory.kubeconfig, out.getvalue())
+    write_private(directory.kubeconfig, out.getvalue())
 
 
-def api_server(plan: Plan, control_plane: Node) -> str:
+def api_server_url(plan: Plan, control_plane: Node) -> str:
     """Where this host reaches the API server: the forward on 127.0.0.1, or the node where it is reached directly.
 
     A machine that is reached at its own address needs no forward (libvirt's would be an ssh process that ends
@@ -135,7 +97,7 @@ def kubectl_argv(lab: Lab) -> tuple[str, ...]:
     return (kubectl_program(lab), f"--cache-dir={lab.directory.root / 'kubectl-cache'}")
 
 
-def become_kubectl(lab: Lab, arguments: Sequence[str]) -> None:
+def exec_kubectl(lab: Lab, arguments: Sequence[str]) -> None:
     """Replace this process by kubectl on this lab's cluster."""
     argv = (*kubectl_argv(lab), *arguments)
     proc.replace(argv, env={"KUBECONFIG": str(kubeconfig_path(lab)), "PATH": os.environ.get("PATH", os.defpath)})

@@ -1,0 +1,60 @@
+"""The lock of a lab: one command changes it at a time, and a refused one says who holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import LockedError
+from orchestrator.paths import LabDir, write_private
+
+# How long a refused command waits for the holder to have noted who it is.
+HOLDER_SECONDS = 0.15
+
+
+@contextmanager
+def exclusive_lock(directory: LabDir, verb: str) -> Iterator[None]:
+    """Be the one command that changes this lab. Raises LockedError naming the holder.
+
+    The kernel drops the lock with its holder's life, so a dead holder needs no clean-up; who holds it is
+    noted beside the lock for the message only.
+    """
+    from filelock import FileLock, Timeout
+
+    directory.create()
+    lock = FileLock(directory.lock, timeout=0, mode=0o600)
+    note = directory.lock.with_suffix(".holder")
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(_holder(note), fix="wait for it to end, or end it; then run this again") from None
+    try:
+        holder = {"verb": verb, "pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        write_private(note, json.dumps(holder) + "\n")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(note: Path) -> str:
+    """Who holds the lock, in words; a holder that took it this very moment gets a little time to say so."""
+    deadline = time.monotonic() + HOLDER_SECONDS
+    while True:
+        try:
+            held = json.loads(note.read_text(encoding="utf-8"))
+            since = time.strftime("%H:%M:%S", time.localtime(held["since"]))
+            by = f"process {held['pid']} on {held['host']}, since {since}"
+            # A note whose writer is gone is that of a killed holder, not of the one that holds the lock now.
+            if held["host"] != socket.gethostname() or Path("/proc", str(held["pid"])).exists():
+                return f"`labctl {held['verb']}` is working on this lab: {by}"
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            pass
+        if time.monotonic() > deadline:
+            return "another labctl command is working on this lab"
+        time.sleep(0.01)
