@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.model import Capabilities, KubernetesPlan, Node, NodePlan, Plan, SourceAccess
+from orchestrator.ssh_options import for_ansible
 
 
 def build(
@@ -68,11 +69,7 @@ def variables_of(inventory: Mapping[str, Any], node: str) -> dict[str, Any]:
 def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict[str, Any]:
     return {
         "ansible_ssh_private_key_file": str(private_key),
-        "ansible_ssh_common_args": (
-            # The user's own ssh configuration must not reach into a lab.
-            f"-F /dev/null -o UserKnownHostsFile={known_hosts} -o GlobalKnownHostsFile=/dev/null "
-            "-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o IdentityAgent=none -o PasswordAuthentication=no"
-        ),
+        "ansible_ssh_common_args": for_ansible(private_key, known_hosts),
         "ansible_control_path_dir": str(control_dir),
         "ansible_python_interpreter": "/usr/bin/python3",
     }

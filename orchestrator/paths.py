@@ -1,10 +1,13 @@
-"""Where everything lies: labctl's own data files, a lab's state directory, the cache shared by all labs."""
+"""Where files are and how they are replaced: labctl's data, a lab's state directory, the cache shared by all labs."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -12,21 +15,21 @@ _PACKAGE = Path(__file__).resolve().parent
 def data(*parts: str) -> Path:
     """The path of a data file or directory that ships with labctl (`roles`, `playbooks/site.yml`, ...).
 
-    A wheel carries them under orchestrator/_data; in a checkout they lie beside the package. Raises
-    FileNotFoundError naming both places when neither has it.
+    A wheel has them under orchestrator/_data, a checkout beside the package. Raises FileNotFoundError for a file that
+    is in neither.
     """
     installed = _PACKAGE / "_data"
     root = installed if installed.is_dir() else _PACKAGE.parent
     path = root.joinpath(*parts)
     if not path.exists():
         raise FileNotFoundError(
-            f"labctl's data file {'/'.join(parts)} is not in {root}: this installation is incomplete"
+            f"labctl's data file {'/'.join(parts)} is not in {root}: the installation is incomplete"
         )
     return path
 
 
 def cache_dir() -> Path:
-    """The cache for node images, bundles and boxes, made with mode 0700.
+    """The cache for node images, bundles and boxes, created with mode 0700.
 
     LABCTL_CACHE names it; otherwise it is `labctl` under XDG_CACHE_HOME or ~/.cache.
     """
@@ -47,11 +50,41 @@ def runtime_dir() -> Path:
     return base
 
 
+class _Part:
+    """A path below the root of a LabDir."""
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, lab: LabDir, owner: type[LabDir]) -> Path:
+        return lab.root.joinpath(*self._parts)
+
+
 @dataclass(frozen=True)
 class LabDir:
     """The state directory of one lab: `.labctl/<name>/` beside lab.yml. Only `create` touches the disk."""
 
     root: Path
+
+    plan = _Part("plan.json")
+    # A lab whose plan.json is lost would be planned, and created, again.
+    plan_copy = _Part("plan.copy.json")
+    identity = _Part("identity.json")
+    source_access = _Part("source.json")
+    calico_manifest = _Part("calico.yaml")
+    journal = _Part("journal.jsonl")
+    lock = _Part("lock")
+    ssh = _Part("ssh")
+    private_key = _Part("ssh", "id_ed25519")
+    public_key = _Part("ssh", "id_ed25519.pub")
+    # For SSH from one node to another; the nodes refuse it from anywhere else.
+    node_key = _Part("ssh", "nodes_ed25519")
+    known_hosts = _Part("ssh", "known_hosts")
+    kubeconfig = _Part("kubeconfig")
+    runs = _Part("runs")
+    reports = _Part("reports")
+    bin = _Part("bin")
+    log = _Part("labctl.log")
 
     @classmethod
     def beside(cls, lab_file: Path, name: str) -> LabDir:
@@ -59,88 +92,28 @@ class LabDir:
         return cls(lab_file.resolve().parent / ".labctl" / name)
 
     def create(self) -> None:
-        """Make the directory and its parts, all mode 0700."""
+        """Create the directory and its parts, all mode 0700."""
         for path in (self.root.parent, self.root, self.ssh, self.runs, self.reports, self.bin):
             path.mkdir(exist_ok=True, mode=0o700)
 
-    @property
-    def plan(self) -> Path:
-        return self.root / "plan.json"
 
-    @property
-    def plan_copy(self) -> Path:
-        """A second copy of the plan: without it, a lab whose plan.json was lost would be planned, and made, anew."""
-        return self.root / "plan.copy.json"
-
-    @property
-    def identity(self) -> Path:
-        return self.root / "identity.json"
-
-    @property
-    def source_access(self) -> Path:
-        return self.root / "source.json"
-
-    @property
-    def calico_manifest(self) -> Path:
-        return self.root / "calico.yaml"
-
-    @property
-    def journal(self) -> Path:
-        return self.root / "journal.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "lock"
-
-    @property
-    def ssh(self) -> Path:
-        return self.root / "ssh"
-
-    @property
-    def private_key(self) -> Path:
-        return self.ssh / "id_ed25519"
-
-    @property
-    def public_key(self) -> Path:
-        return self.ssh / "id_ed25519.pub"
-
-    @property
-    def node_key(self) -> Path:
-        """The private key that leads from one node to the others; it does not open them from anywhere else."""
-        return self.ssh / "nodes_ed25519"
-
-    @property
-    def known_hosts(self) -> Path:
-        return self.ssh / "known_hosts"
-
-    @property
-    def kubeconfig(self) -> Path:
-        return self.root / "kubeconfig"
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
-
-    @property
-    def reports(self) -> Path:
-        return self.root / "reports"
-
-    @property
-    def bin(self) -> Path:
-        return self.root / "bin"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "labctl.log"
+@contextmanager
+def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
+    """A stream whose content replaces the file in one step when the block ends, and never when it raises."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode), "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            yield stream
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file by one of mode 0600 in one step."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    fresh.replace(path)
+    with replacing(path) as stream:
+        stream.write(text.encode())
 
 
 def write_private_copy(source: Path, target: Path) -> Path:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.output import show, show_dry_run
+
+if TYPE_CHECKING:
+    from orchestrator.lab.state import Lab
 
 
 @click.group()
@@ -15,41 +20,32 @@ def export() -> None:
 
 
 @export.command("ssh-config")
-@options.lab_option
+@options.existing_lab
 @options.output_option
-def ssh_config(lab: Path | None, output: str) -> None:
+def ssh_config(lab: Lab, output: str) -> int:
     """Print an ssh_config: save it and use it as `ssh -F FILE m-k8s`."""
-    from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import cp as copying
+    from orchestrator.verbs.export.ssh_config import export_ssh_config
 
-    found = open_lab(lab)
-    text = copying.ssh_config(found)
-    if output == "json":
-        names = [node.name for node in found.plan.nodes]
-        options.print_json({"schema": "labctl/ssh-config/v1", "hosts": names, "config": text})
-    else:
-        click.echo(text, nl=False)
+    return show(export_ssh_config(lab), output, text=lambda exported: exported.config.splitlines())
 
 
 @export.command()
-@options.lab_option
+@options.existing_lab
 @click.option(
-    "--to", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True,
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default=True,
     help="The directory to write NAME.xml and NAME.ppk to.",
-)  # fmt: skip
-@options.dry_run_option
-@options.output_option
-def superputty(lab: Path | None, to: Path, dry_run: bool, output: str) -> int:
+)
+@options.preview_options
+def superputty(lab: Lab, to: Path, dry_run: bool, output: str) -> int:
     """Write a sessions file for SuperPuTTY (File > Import Sessions) and the lab's key for PuTTY."""
-    from orchestrator.lab.state import open_lab
-    from orchestrator.verbs.export import superputty as workflow
+    from orchestrator.verbs.export.superputty import export_superputty, files_of
 
-    found = open_lab(lab)
     if dry_run:
-        return options.preview([f"write {to / found.plan.name}.xml and .ppk"], output)
-    made = workflow.export(found, to)
-    if output == "json":
-        options.print_json({"schema": "labctl/superputty/v1", "sessions": str(made.sessions), "key": str(made.key)})
-    else:
-        click.echo(f"wrote {made.sessions} and {made.key}; in SuperPuTTY: File > Import Sessions > From File")
-    return 0
+        return show_dry_run([f"write {path}" for path in files_of(lab, to).as_dict().values()], output)
+    imported = "in SuperPuTTY: File > Import Sessions > From File"
+    return show(
+        export_superputty(lab, to), output, text=lambda made: [f"wrote {made.sessions} and {made.key}; {imported}"]
+    )

@@ -1,4 +1,4 @@
-"""The `labctl` command, and the one place where an exception becomes words and an exit code."""
+"""The `labctl` command, and the one place where an exception becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator import __version__
-from orchestrator.errors import ExitCode, LabError, Problem
+from orchestrator.errors import ExitCode, HostError, LabError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 MAX_LINES = 12
 
-# Verb -> module that holds its click command, under the verb's own name or as `command`; a module is imported
-# when its verb is used, so that `labctl --help` loads neither Ansible nor Docker.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "provision": ("provision", "Build the lab, or bring it back to what lab.yml says, and prove it"),
-    "plan": ("plan", "Show every decision and its reason; start nothing"),
-    "verify": ("verify", "Prove the health of the lab, node by node"),
-    "status": ("status", "Machines, nodes and versions at a glance"),
-    "kubeconfig": ("kubeconfig", "Print the path of the lab's kubeconfig, or merge it into yours"),
-    "kubectl": ("access", "Run kubectl on the lab"),
-    "ssh": ("access", "Open a shell on a node, or run one command there"),
-    "exec": ("exec", "Run one command on all nodes at once"),
-    "cp": ("cp", "Copy files between this host and nodes"),
-    "halt": ("power", "Stop the machines, keeping them"),
-    "start": ("power", "Start the machines and wait until the lab is verified"),
-    "scale": ("scale", "Add workers, or take the last ones out"),
-    "snapshot": ("snapshot", "All machines as one point in time: save, list, restore, delete"),
-    "upgrade": ("upgrade", "Bring the cluster to the next Kubernetes version, node by node"),
-    "reset": ("reset", "Take the cluster off the machines, which stay"),
-    "drill": ("drill", "Learn by breaking and repairing: list, start, hint, check, solve, reset"),
-    "console": ("console", "All nodes side by side in tmux, typing in all of them at once"),
-    "export": ("export", "The nodes for OpenSSH and for SuperPuTTY"),
-    "logs": ("logs", "Pack a support archive without secrets"),
-    "completion": ("completion", "Print the completion script for bash, zsh or fish"),
-    "inventory": ("inventory", "Print the Ansible inventory of the lab"),
-    "bundle": ("bundle", "Build, import, show and check the offline bundle"),
-    "catalog": ("plan", "What can be combined, and what was tested"),
-    "render": ("render", "Write Vagrantfile, inventory and plan; start nothing"),
-    "box": ("box", "Vagrant boxes: list, import, build"),
-    "doctor": ("doctor", "Is this host ready, and the fix for each problem"),
-    "destroy": ("destroy", "Remove the lab and everything it made"),
+# Every command and its line in `labctl --help`. The command is in the module of its name and imported when it is used:
+# `labctl --help` loads neither Ansible nor Docker.
+COMMANDS: dict[str, str] = {
+    "provision": "Create the lab, or converge it to lab.yml, and verify it",
+    "plan": "Show every decision and its reason; start nothing",
+    "verify": "Check the health of the lab, node by node",
+    "status": "Show machines, nodes and versions",
+    "kubeconfig": "Print the path of the lab's kubeconfig, or merge it into yours",
+    "kubectl": "Run kubectl on the lab",
+    "ssh": "Open a shell on a node, or run one command there",
+    "exec": "Run one command on all nodes at once",
+    "cp": "Copy files between this host and nodes",
+    "halt": "Stop the machines and keep them",
+    "start": "Start the machines and wait until the lab is verified",
+    "scale": "Add workers, or remove the last ones",
+    "snapshot": "Save, list, restore and delete snapshots of all machines",
+    "upgrade": "Upgrade the cluster to the next Kubernetes version, node by node",
+    "reset": "Remove the cluster and keep the machines",
+    "drill": "Learn by breaking and repairing: list, start, hint, check, solve, reset",
+    "console": "Open all nodes side by side in tmux and type in all of them at once",
+    "export": "Export the nodes for OpenSSH and for SuperPuTTY",
+    "logs": "Collect a support archive without secrets",
+    "completion": "Print the completion script for bash, zsh or fish",
+    "inventory": "Print the Ansible inventory of the lab",
+    "bundle": "Build, import, show and verify the offline bundle",
+    "catalog": "Show what can be combined, and what was tested",
+    "render": "Write Vagrantfile, inventory and plan; start nothing",
+    "box": "List, import and build Vagrant boxes",
+    "doctor": "Check whether this host is ready, with the fix for each problem",
+    "destroy": "Remove the lab and everything it created",
 }
+# Commands that share a module.
+_SHARED_MODULES = {"halt": "power", "start": "power"}
 
 
-class Verbs(click.Group):
-    """A click group that imports a verb's module only when the verb is used."""
+class LazyGroup(click.Group):
+    """A click group that imports the module of a command only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -62,18 +64,16 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"orchestrator.cli.{COMMANDS[name][0]}")
+        module = importlib.import_module(f"orchestrator.cli.{_SHARED_MODULES.get(name, name)}")
         command: click.Command = getattr(module, name, None) or module.command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        # click would import every verb only to ask whether it is hidden: too slow for a key press.
-        verbs = [CompletionItem(name, help=words) for name, (_, words) in COMMANDS.items()]
-        return [item for item in verbs if item.value.startswith(incomplete)] or click.Command.shell_complete(
-            self, ctx, incomplete
-        )
+        # click would import every command only to ask whether it is hidden: too slow for a key press.
+        items = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return items or click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -83,20 +83,20 @@ class Verbs(click.Group):
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"did you mean `labctl {near[0]}`?" if near else "`labctl --help` lists the commands"
-            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
+            raise click.UsageError(f"unknown command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="labctl")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.option("--offline", is_flag=True, help="Never look outside this host (same as LABCTL_OFFLINE=1).")
 def labctl(debug: bool, offline: bool) -> None:
-    """A real multi-node Kubernetes lab on this machine: built, proved, made to be broken and repaired."""
+    """A real multi-node Kubernetes lab on this machine: create it, verify it, break and repair it."""
     if offline:
         os.environ["LABCTL_OFFLINE"] = "1"
 
@@ -108,81 +108,67 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 
 def invoke(args: list[str]) -> int:
-    """Run one command line and return its exit code; whatever goes wrong is printed to stderr."""
+    """Run one command line and return its exit code; every failure is printed on stderr."""
     debug = "--debug" in args or bool(os.environ.get("LABCTL_DEBUG"))
     try:
         outcome: Any = labctl.main(args=args, prog_name="labctl", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted; what was begun can be continued: run the same command again")
-        return ExitCode.INTERRUPTED
+        return _fail("interrupted; run the same command again to continue", code=ExitCode.INTERRUPTED)
     except click.ClickException as problem:
-        _say(problem.format_message())
-        if isinstance(problem, click.UsageError) and problem.ctx is not None:
-            _say(f"  fix: {problem.ctx.command_path} --help", prefix="")
-        return ExitCode.USAGE
-    except LabError as problem:
-        if debug:
-            traceback.print_exc()
-        _say("\n".join(describe(problem)))
-        return problem.exit_code
+        usage = problem.ctx if isinstance(problem, click.UsageError) else None
+        fix = [f"  fix: {usage.command_path} --help"] if usage else []
+        return _fail(problem.format_message(), *fix, code=ExitCode.USAGE)
     except BrokenPipeError:
-        # The reader of our output went away (`labctl plan | head`), which is its right.
+        # The reader of the output ended (`labctl plan | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
-    except Exception as bug:
+    except Exception as problem:
         if debug:
             traceback.print_exc()
-        if isinstance(bug, OSError) and (words := _of_the_host(bug)):
-            _say("\n".join(words))
-            return ExitCode.HOST
-        _say(f"this is a bug in labctl: {type(bug).__name__}: {bug}")
-        _say("  fix: report it with the output of the same command and --debug", prefix="")
-        return ExitCode.BUG
+        error = _host_error(problem) if isinstance(problem, OSError) else problem
+        if isinstance(error, LabError):
+            return _fail(*describe(error), code=error.exit_code)
+        report = "  fix: report it with the output of the same command and --debug"
+        return _fail(f"this is a bug in labctl: {type(problem).__name__}: {problem}", report, code=ExitCode.BUG)
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
 
 
-def _of_the_host(problem: OSError) -> list[str]:
-    """What the host's file system refused, in words, with what helps; nothing when the failure is labctl's own."""
+def _fail(*lines: str, code: ExitCode) -> int:
+    click.echo("labctl: " + "\n".join(lines), err=True)
+    return code
+
+
+def _host_error(problem: OSError) -> HostError | None:
+    """What the host's file system refused, with the fix; None when the failure is labctl's own."""
     file = str(problem.filename or "")
     place = file or "a file of the lab or of the cache"
-    why = problem.strerror or str(problem)
+    refused = f"{place} cannot be written: {problem.strerror or problem}"
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = file.rpartition("/")[0] or "."
-        return [
-            f"{place} cannot be written: {why}",
-            f"  fix: free space (df -h {where} shows the disk), then run this again",
-        ]
+        disk = file.rpartition("/")[0] or "."
+        return HostError(refused, fix=f"free space (df -h {disk} shows the disk), then run this again")
     if problem.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-        fix = f"make it writable (findmnt -T {place} shows its file system, ls -ld its owner), then run this again"
-        return [f"{place} cannot be written: {why}", f"  fix: {fix}"]
+        look = f"findmnt -T {place} shows its file system, ls -ld {place} its owner"
+        return HostError(refused, fix=f"make it writable ({look}), then run this again")
     if "/.labctl/" in file and problem.errno in (errno.EEXIST, errno.ENOTDIR):
-        return [f"{file} is in the way: it is no directory of labctl's", f"  fix: rm {file}"]
+        return HostError(f"{file} is in the way: labctl needs a directory there", fix=f"rm {file}")
     if "/.labctl/" in file and problem.errno == errno.ENOENT:
         fix = "labctl provision   (or labctl destroy, which finds the machines by their labels)"
-        return [f"{file} has vanished while labctl was at work", f"  fix: {fix}"]
-    return []
+        return HostError(f"{file} was removed while labctl was running", fix=fix)
+    return None
 
 
-def describe(problem: LabError) -> list[str]:
-    """The lines that tell a person what failed, where, why, what fixes it, and where the log is: at most 12."""
-    tail = [f"  fix: {problem.fix}"] if problem.fix else []
-    tail += [f"  log: {problem.log}"] if problem.log else []
-    head = problem.message.splitlines() or [type(problem).__name__]
+def describe(error: LabError) -> list[str]:
+    """What failed, where, why, the fix and the log, in at most 12 lines."""
+    tail = [f"  fix: {error.fix}"] if error.fix else []
+    tail += [f"  log: {error.log}"] if error.log else []
+    lines = error.message.splitlines() or [type(error).__name__]
+    for problem in error.problems:
+        lines.append(f"  {problem.where}: {problem.what}" if problem.where else f"  {problem.what}")
+        lines += [f"      fix: {problem.fix}"] if problem.fix else []
     room = MAX_LINES - len(tail)
-    listed = [line for each in problem.problems for line in _lines(each)]
-    body = [*head, *listed]
-    if len(body) > room:
-        hidden = len(body) - room + 1
-        body = [*body[: room - 1], f"  ... and {hidden} more lines: add --output json to see all"]
-    return [*body, *tail]
-
-
-def _lines(problem: Problem) -> list[str]:
-    where = f"{problem.where}: " if problem.where else ""
-    return [f"  {where}{problem.what}", *([f"      fix: {problem.fix}"] if problem.fix else [])]
-
-
-def _say(text: str, prefix: str = "labctl: ") -> None:
-    click.echo(f"{prefix}{text}", err=True)
+    if len(lines) > room:
+        hidden = len(lines) - room + 1
+        lines = [*lines[: room - 1], f"  ... and {hidden} more lines; fix these first"]
+    return [*lines, *tail]

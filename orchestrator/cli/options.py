@@ -1,90 +1,125 @@
-"""Options that many commands share, and how questions are asked and results printed."""
+"""Options that many commands share: one at a time, and composed for commands that read or change a lab."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import click
 
-from orchestrator.spec import Override
+from orchestrator.cli.output import print_json as print_json
+from orchestrator.cli.output import show_dry_run
+
+if TYPE_CHECKING:
+    from orchestrator.spec import Override, Spec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def lab_option(command: Command) -> Command:
-    """--lab FILE: the lab.yml that describes the lab."""
-    return click.option(
-        "--lab",
-        "lab",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="The lab.yml to use (default: ./lab.yml; without a file, the defaults).",
-    )(command)
+class Decorator(Protocol):
+    """Adds options to a command."""
+
+    def __call__(self, command: Command, /) -> Command: ...
 
 
-def output_option(command: Command) -> Command:
-    """--output text|json: what is printed on stdout."""
-    return click.option(
-        "--output",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
-        help="json prints one document on stdout; progress goes to stderr.",
-    )(command)
+lab_option = click.option(
+    "--lab",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The lab.yml to use (default: ./lab.yml; without a file, the defaults).",
+)
+output_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json prints one document on stdout; progress goes to stderr.",
+)
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "jsonl", "none"]),
+    default="auto",
+    show_default=True,
+    help="auto is a live view on a terminal and plain lines elsewhere.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Answer yes to every question.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
 
-
-def progress_option(command: Command) -> Command:
-    """--progress: how a running command shows what it does."""
-    return click.option(
-        "--progress",
-        type=click.Choice(["auto", "plain", "jsonl", "none"]),
-        default="auto",
-        show_default=True,
-        help="auto is a live view on a terminal and plain lines elsewhere.",
-    )(command)
-
-
-def yes_option(command: Command) -> Command:
-    """--yes: do not ask."""
-    return click.option("--yes", is_flag=True, help="Agree to everything that would be asked.")(command)
-
-
-def dry_run_option(command: Command) -> Command:
-    """--dry-run: say what would be done."""
-    return click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")(command)
-
-
+# Option -> the lab.yml field that it overrides.
 _OVERRIDES = {
     "provider": "provider",
     "workers": "workers.count",
     "kubernetes": "kubernetes.version",
     "profile": "profile",
 }
+_SPEC_OPTIONS = (
+    click.option("--provider", metavar="NAME", help="virtualbox, libvirt, container, static or auto."),
+    click.option("--workers", type=int, metavar="N", help="Number of workers; 0 is a single-node lab."),
+    click.option("--kubernetes", metavar="VERSION", help="Kubernetes version, such as 1.20.2, or auto."),
+    click.option("--profile", metavar="NAME", help="book, bare, modern or offline."),
+)
 
 
-def spec_options(command: Command) -> Command:
-    """The options that override lab.yml: --provider, --workers, --kubernetes, --profile."""
-    for option in (
-        click.option("--profile", metavar="NAME", help="book, bare, modern or offline."),
-        click.option("--kubernetes", metavar="VERSION", help="Kubernetes version, such as 1.20.2, or auto."),
-        click.option("--workers", type=int, metavar="N", help="Number of workers; 0 is a single-node lab."),
-        click.option("--provider", metavar="NAME", help="virtualbox, libvirt, container, static or auto."),
-    ):
-        command = option(command)
-    return command
+def compose(*decorators: Decorator) -> Decorator:
+    """One decorator of several, applied as if they stood one above the other."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
-def overrides(**given: Any) -> tuple[Override, ...]:
-    """The given ones of those options as overrides of the lab.yml fields they stand for."""
-    return tuple(Override(_OVERRIDES[name], value, f"--{name}") for name, value in given.items() if value is not None)
+def existing_lab(command: Command) -> Command:
+    """--lab FILE, handed to the command as the opened lab."""
+
+    @functools.wraps(command)
+    def with_lab(*args: Any, lab: Path | None, **others: Any) -> Any:
+        from orchestrator.lab.state import open_lab
+
+        return command(*args, lab=open_lab(lab), **others)
+
+    return cast("Command", lab_option(with_lab))
+
+
+def lab_spec(command: Command) -> Command:
+    """--lab and the options that override lab.yml, handed to the command as the loaded `spec`."""
+
+    @functools.wraps(command)
+    def with_spec(*args: Any, lab: Path | None, **others: Any) -> Any:
+        overridden = {name: others.pop(name) for name in _OVERRIDES}
+        return command(*args, spec=load_spec(lab, **overridden), **others)
+
+    return cast("Command", compose(lab_option, *_SPEC_OPTIONS)(with_spec))
+
+
+spec_options = compose(*_SPEC_OPTIONS)
+preview_options = compose(dry_run_option, output_option)
+change_options = compose(yes_option, dry_run_option, output_option, progress_option)
+PASS_THROUGH: dict[str, Any] = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def load_spec(lab: Path | None, **overridden: Any) -> Spec:
+    """The Spec of a lab.yml with the values that options override."""
+    from orchestrator.lab import planning
+
+    return planning.load(lab, overrides(**overridden))
+
+
+def overrides(**values: Any) -> tuple[Override, ...]:
+    """The options that were given, as overrides of the lab.yml fields that they name."""
+    from orchestrator.spec import Override
+
+    return tuple(Override(_OVERRIDES[name], value, f"--{name}") for name, value in values.items() if value is not None)
 
 
 def agreement(yes: bool) -> Callable[[str], bool]:
-    """How a workflow asks: --yes agrees, a person at a terminal is asked, a program without --yes declines."""
+    """The function that answers a verb's questions: yes with --yes, the user at a terminal, no otherwise."""
 
     def agree(question: str) -> bool:
         if yes:
@@ -106,16 +141,14 @@ def complete_nodes(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def preview(intent: Sequence[str], output: str) -> int:
-    """Print what --dry-run found out; returns the exit code of a dry run."""
-    if output == "json":
-        print_json({"schema": "labctl/dry-run/v1", "would": list(intent)})
-    else:
-        click.echo("\n".join(["would:", *(f"  {line}" for line in intent), "Nothing was changed."]))
-    return 0
+node_pattern = click.option(
+    "--on",
+    "pattern",
+    default="all",
+    metavar="PATTERN",
+    shell_complete=complete_nodes,
+    help="Nodes: names, patterns such as w1*, workers, all; several with commas.",
+)
 
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON document on stdout."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, default=str)
-    sys.stdout.write("\n")
+# For commands that do not print through `output.show` yet.
+preview = show_dry_run

@@ -1,4 +1,4 @@
-"""The one place that prints what a verb returned: as text, as one JSON document, or as what --dry-run found out."""
+"""The one place that prints what a verb returned: as text, as one JSON document, or as the steps of --dry-run."""
 
 from __future__ import annotations
 
@@ -48,6 +48,11 @@ def show_dry_run(steps: Sequence[str], output: str) -> int:
     else:
         click.echo("\n".join(["would:", *(f"  {line}" for line in steps), "Nothing was changed."]))
     return int(ExitCode.OK)
+
+
+def is_text(output: str) -> bool:
+    """Whether stdout is for people, who may see results as they come."""
+    return output == "text"
 
 
 def print_json(document: Mapping[str, Any]) -> None:

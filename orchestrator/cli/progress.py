@@ -1,4 +1,4 @@
-"""How a running verb looks: a live view on a terminal, plain lines elsewhere, JSON lines with `--progress jsonl`."""
+"""What a running command shows: a live view on a terminal, plain lines elsewhere, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -8,147 +8,151 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from orchestrator.events import Emit, Event, Note, PhaseEnded, PhaseStarted, Step
+from orchestrator.events import Emit, Event, Note, PhaseEnded, PhaseStarted, Step, discard
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
 HEARTBEAT_SECONDS = 15.0
-_MARK = {"ok": "✓", "failed": "✗", "interrupted": "!"}
+# A step that takes longer than this is printed before it has a result.
+SLOW_STEP_SECONDS = 1.0
+_FAILED = ("failed", "unreachable")
 
 
-class View(Protocol):
-    """Something that shows events while a verb runs; `show` is called from any thread, one at a time."""
-
-    def start(self) -> None: ...
-
-    def show(self, event: Event) -> None: ...
-
-    def stop(self) -> None: ...
+@contextmanager
+def show_progress(mode: str, stream: TextIO | None = None) -> Iterator[Emit]:
+    """An `Emit` whose events are shown on stderr, as `--progress auto|plain|jsonl|none` says, while the block runs."""
+    with showing(choose_view(mode, stream=stream or sys.stderr)) as emit:
+        yield emit
 
 
-class JsonLines:
+class View:
+    """Shows events while a command runs; `show` is called from any thread, one at a time."""
+
+    def start(self) -> None:
+        """Begin, before the first event."""
+
+    def stop(self) -> None:
+        """End, after the last event."""
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        raise NotImplementedError
+
+
+class JsonLines(View):
     """One JSON object per event, for programs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def start(self) -> None:
-        return
-
     def show(self, event: Event) -> None:
         self._stream.write(json.dumps(event.as_dict(), ensure_ascii=False) + "\n")
         self._stream.flush()
 
-    def stop(self) -> None:
-        return
 
+class PlainLines(View):
+    """One line per phase and per step that did something, and a heartbeat during silence.
 
-class PlainLines:
-    """One line per phase and per step that did something; a sign of life when nothing was said for a while.
-
-    A step is told when it has a result, or after a second when it takes longer: most of Ansible's tasks begin only
-    to be skipped, and a line for each would bury the others.
+    A step is printed with its result, or before it when it is slow: most of Ansible's tasks start only to be
+    skipped, and a line for each would bury the others.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._began = time.monotonic()
-        self._said = time.monotonic()
-        self._current = ""
+        self._started = self._written = time.monotonic()
+        self._current = "working"
         self._last = ""
         self._pending = ""
         self._pending_since = 0.0
-        self._done = threading.Event()
+        self._stopped = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def start(self) -> None:
         self._ticker.start()
 
     def stop(self) -> None:
-        self._done.set()
+        self._stopped.set()
         self._ticker.join()
 
     def show(self, event: Event) -> None:
-        self._current = _current(event) or self._current
-        if isinstance(event, Step) and event.status not in ("failed", "unreachable"):
-            self._step(event)
-            return
-        line = _plain(event)
-        if line:
-            self._tell(line)
+        if isinstance(event, PhaseStarted):
+            self._current = event.title
+            self._write_new(f"== {event.title}")
+        elif isinstance(event, PhaseEnded):
+            detail = f": {event.detail}" if event.detail else ""
+            self._write_new(f"   {event.result}, {event.seconds:.1f} s{detail}")
+        elif isinstance(event, Note):
+            self._write_new(f"   {event.text}")
+        elif isinstance(event, Step):
+            self._current = f"{event.node}: {_step_text(event)}" if event.node else _step_text(event)
+            self._show_step(event)
 
-    def _step(self, event: Step) -> None:
+    def _show_step(self, event: Step) -> None:
         line = f"   {event.name}"
-        if event.status in ("ok", "changed"):
+        if event.status in _FAILED:
+            self._write_new(f"   FAILED {event.node} {event.name}: {event.detail}")
+        elif event.status in ("ok", "changed"):
             self._pending = ""
-            self._tell(line)
+            self._write_new(line)
         elif event.status == "running" and line not in (self._pending, self._last):
             self._pending, self._pending_since = line, time.monotonic()
         elif event.status == "skipped" and line == self._pending:
             self._pending = ""
 
-    def _tell(self, line: str) -> None:
+    def _write_new(self, line: str) -> None:
+        """Write a line, once when many nodes report the same."""
         if line != self._last:
             self._last = line
-            self._say(line)
+            self._write(line)
 
-    def _say(self, line: str) -> None:
-        self._said = time.monotonic()
-        self._stream.write(f"{_clock(time.monotonic() - self._began)} {line}\n")
+    def _write(self, line: str) -> None:
+        self._written = time.monotonic()
+        self._stream.write(f"{_clock(self._written - self._started)} {line}\n")
         self._stream.flush()
 
     def _tick(self) -> None:
-        while not self._done.wait(0.5):
-            if self._pending and time.monotonic() - self._pending_since > 1.0:
+        while not self._stopped.wait(0.5):
+            if self._pending and time.monotonic() - self._pending_since > SLOW_STEP_SECONDS:
                 line, self._pending = self._pending, ""
-                self._tell(line)
-            if time.monotonic() - self._said > HEARTBEAT_SECONDS:
-                self._say(f"   ... {self._current or 'working'}")
+                self._write_new(line)
+            if time.monotonic() - self._written > HEARTBEAT_SECONDS:
+                self._write(f"   ... {self._current}")
 
 
-class Live:
-    """The current phase with elapsed time and, below it, what every node does now; finished phases scroll up."""
+class Live(View):
+    """The current phase with elapsed time and, below it, the step of every node; finished phases scroll up."""
 
     def __init__(self, console: Console) -> None:
         from rich.live import Live as RichLive
 
         self._console = console
         self._title = ""
-        self._phase_began = self._began = time.monotonic()
+        self._phase_started = self._started = time.monotonic()
         self._steps: dict[str, str] = {}
-        self._live = RichLive(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
-
-    def start(self) -> None:
-        self._live.start()
-
-    def stop(self) -> None:
-        self._live.stop()
+        live = RichLive(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
+        self.start, self.stop = live.start, live.stop  # type: ignore[method-assign]
 
     def show(self, event: Event) -> None:
         if isinstance(event, PhaseStarted):
-            self._title, self._phase_began = event.title, time.monotonic()
+            self._title, self._phase_started = event.title, time.monotonic()
             self._steps.clear()
         elif isinstance(event, PhaseEnded):
-            colour = "green" if event.result == "ok" else "red"
-            title = self._title or event.phase
-            self._console.print(
-                f"[{colour}]{_MARK.get(event.result, '·')}[/] {title} [dim]{event.seconds:.1f} s[/]", highlight=False
-            )
-            self._steps.clear()
+            mark = {"ok": "[green]✓[/]", "interrupted": "[red]![/]"}.get(event.result, "[red]✗[/]")
+            self._print(f"{mark} {self._title or event.phase} [dim]{event.seconds:.1f} s[/]")
             self._title = ""
+            self._steps.clear()
         elif isinstance(event, Note):
-            self._console.print(f"  [dim]{event.text}[/]", highlight=False)
+            self._print(f"  [dim]{event.text}[/]")
         elif isinstance(event, Step):
-            self._step(event)
+            if event.status in _FAILED:
+                self._print(f"[red]✗ {event.node} {event.name}[/] {event.detail}")
+            self._steps[event.node] = _step_text(event)
 
-    def _step(self, event: Step) -> None:
-        if event.status in ("failed", "unreachable"):
-            self._console.print(f"[red]✗ {event.node} {event.name}[/] {event.detail}", highlight=False)
-        remaining = f" (about {event.remaining:.0f} s left)" if event.remaining else ""
-        self._steps[event.node] = f"{event.name}{remaining}"
+    def _print(self, markup: str) -> None:
+        self._console.print(markup, highlight=False)
 
     def _render(self) -> Group:
         from rich.console import Group as RichGroup
@@ -156,10 +160,15 @@ class Live:
         from rich.text import Text
 
         now = time.monotonic()
-        head = f"{self._title or 'working'}  {_clock(now - self._phase_began)}  (all {_clock(now - self._began)})"
-        rows = [Text(f"    {node:<10} {step}" if node else f"    {step}", overflow="ellipsis", no_wrap=True)
-                for node, step in sorted(self._steps.items())]  # fmt: skip
-        return RichGroup(Spinner("dots", text=Text(head)), *rows)
+        phase, total = _clock(now - self._phase_started), _clock(now - self._started)
+        head = Spinner("dots", text=Text(f"{self._title or 'working'}  {phase}  (total {total})"))
+        lines = [f"    {node:<10} {step}" if node else f"    {step}" for node, step in sorted(self._steps.items())]
+        return RichGroup(head, *(Text(line, overflow="ellipsis", no_wrap=True) for line in lines))
+
+
+def _step_text(step: Step) -> str:
+    remaining = f" (about {step.remaining:.0f} s left)" if step.remaining else ""
+    return f"{step.name}{remaining}"
 
 
 def _clock(seconds: float) -> str:
@@ -167,47 +176,25 @@ def _clock(seconds: float) -> str:
     return f"{minutes:02d}:{rest:02d}"
 
 
-def _current(event: Event) -> str:
-    if isinstance(event, PhaseStarted):
-        return event.title
-    if isinstance(event, Step):
-        remaining = f" (about {event.remaining:.0f} s left)" if event.remaining else ""
-        return f"{event.node}: {event.name}{remaining}" if event.node else f"{event.name}{remaining}"
-    return ""
-
-
-def _plain(event: Event) -> str:
-    """The line an event is worth, empty when it is worth none."""
-    if isinstance(event, PhaseStarted):
-        return f"== {event.title}"
-    if isinstance(event, PhaseEnded):
-        detail = f": {event.detail}" if event.detail else ""
-        return f"   {event.result}, {event.seconds:.1f} s{detail}"
-    if isinstance(event, Note):
-        return f"   {event.text}"
-    if isinstance(event, Step):
-        return f"   FAILED {event.node} {event.name}: {event.detail}"
-    return ""
-
-
-def choose_view(mode: str, quiet: bool) -> View | None:
-    """The view for `--progress auto|plain|jsonl|none`; auto is live on a terminal and plain lines elsewhere."""
+def choose_view(mode: str, quiet: bool = False, stream: TextIO | None = None) -> View | None:
+    """The view of a mode; `auto` is live on a terminal and plain lines elsewhere."""
+    stream = stream or sys.stderr
     if quiet or mode == "none":
         return None
     if mode == "jsonl":
-        return JsonLines(sys.stderr)
-    if mode == "plain" or not sys.stderr.isatty():
-        return PlainLines(sys.stderr)
+        return JsonLines(stream)
+    if mode == "plain" or not stream.isatty():
+        return PlainLines(stream)
     from rich.console import Console
 
-    return Live(Console(stderr=True))
+    return Live(Console(file=stream))
 
 
 @contextmanager
 def showing(view: View | None) -> Iterator[Emit]:
-    """An `Emit` that feeds the view for as long as the block runs."""
+    """An `Emit` that feeds the view while the block runs."""
     if view is None:
-        yield lambda event: None
+        yield discard
         return
     lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""`labctl kubeconfig --merge`: the lab as a context of the user's own kubeconfig, and out of it again."""
+"""The lab as a context of the user's own kubeconfig: merged into it, updated, and removed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,120 +19,125 @@ from orchestrator.lab.kubectl import kubeconfig_path
 from orchestrator.lab.state import Lab
 from orchestrator.paths import LabDir, write_private
 
-# The mark by which an entry is known as that of a lab: kubectl keeps extensions that it does not know.
+# Marks the entries of a lab: kubectl keeps extensions that it does not know.
 EXTENSION = "labctl"
-LISTS = {"clusters": "cluster", "contexts": "context", "users": "user"}
+SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
 LOCK_SECONDS = 3.0
+OTHER_FILE = "kubeconfig --merge --into FILE"
 
 
 @dataclass(frozen=True)
-class Merged:
-    """A change of the user's kubeconfig: the file, the context, the copy of what was there before (None: no file)."""
+class ContextChange:
+    """A change of the user's kubeconfig; `context` is None when the file has nothing of the lab.
+
+    `backup` is the copy of the file before the lab was merged into it.
+    """
 
     file: Path
-    context: str
-    backup: Path | None
+    context: str | None
     changed: bool
+    backup: Path | None = None
+    schema: str = "labctl/kubeconfig/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        backup = str(self.backup) if self.backup else None
+        return {"path": str(self.file), "context": self.context, "changed": self.changed, "backup": backup}
 
 
-def user_file() -> Path:
+def user_kubeconfig() -> Path:
     """The user's own kubeconfig."""
     return Path.home() / ".kube" / "config"
 
 
-def merge(lab: Lab, file: Path, *, context: str = "") -> Merged:
-    """Put the lab into `file` as a context named after it and make that the current one.
+def merge_context(lab: Lab, file: Path, *, context: str = "") -> ContextChange:
+    """Add the lab to `file` as a context named after it and make that the current one.
 
-    Raises SpecError, the file untouched, when it is no kubeconfig, not the user's own, or has an entry of that
+    Raises SpecError, the file untouched, when it is no kubeconfig, belongs to another user, or has an entry of that
     name which is not this lab's.
     """
     name = context or lab.plan.name
-    own = _read(kubeconfig_path(lab))
+    lab_document = _read(kubeconfig_path(lab))
     target = file.resolve()
     with _locked(target):
-        document = _read(target)
+        document, exists = _read(target), target.exists()
         _refuse_foreign(document, name, lab.plan.uuid, file)
         before = _text(document)
-        previous = document.get("current-context") or ""
-        kept = _marks(document, lab.plan.uuid)
-        mark = {"uuid": lab.plan.uuid, "previous": kept.get("previous", previous), "made": not target.exists()}
-        mark["made"] = kept.get("made", mark["made"])
-        _remove(document, lab.plan.uuid)
-        _add(document, own, name, mark)
+        merged_mark = _mark(document, lab.plan.uuid)
+        mark = {"uuid": lab.plan.uuid, "previous": document.get("current-context") or "", "made": not exists}
+        _remove_entries(document, lab.plan.uuid)
+        _add_entries(document, lab_document, name, mark | merged_mark)
         document["current-context"] = name
-        changed = _text(document) != before or not target.exists()
+        changed = not exists or _text(document) != before
         # One copy, of the file as it was without the lab.
-        backup = _keep(target) if changed and not kept else None
+        backup = _back_up(target) if exists and changed and not merged_mark else None
         if changed:
             write_private(target, _text(document))
-    write_private(_note(lab.directory), json.dumps({"file": str(file.absolute()), "context": name}) + "\n")
-    return Merged(file, name, backup, changed)
+    write_private(_record(lab.directory), json.dumps({"file": str(file.absolute()), "context": name}) + "\n")
+    return ContextChange(file, name, changed, backup)
 
 
-def unmerge(uuid: str, file: Path) -> Merged | None:
-    """Take everything of the lab with this id out of `file`; None when nothing of it is there. Raises as `merge`."""
-    target = file.resolve()
-    if not target.exists():
-        return None
-    with _locked(target):
-        document = _read(target)
-        mark = _marks(document, uuid)
-        names = _remove(document, uuid)
-        if not names:
-            return None
-        if document.get("current-context") in names:
-            there = {item["name"] for item in document["contexts"]}
-            document["current-context"] = mark["previous"] if mark.get("previous") in there else ""
-        if mark.get("made") and not any(document.get(key) for key in LISTS):
-            target.unlink()
-            return Merged(file, names[0], None, changed=True)
-        write_private(target, _text(document))
-        return Merged(file, names[0], None, changed=True)
-
-
-def leave(lab: Lab, file: Path) -> Merged | None:
-    """`unmerge` on the user's wish: later clusters of this lab stay out as well."""
-    done = unmerge(lab.plan.uuid, file)
-    if merged_file(lab.directory) == file.absolute():
-        _note(lab.directory).unlink()
-    return done
-
-
-def merged_file(directory: LabDir) -> Path | None:
-    """The file that this lab was merged into, as its state remembers it."""
-    try:
-        return Path(json.loads(_note(directory).read_text(encoding="utf-8"))["file"])
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return None
+def unmerge_context(lab: Lab, file: Path) -> ContextChange:
+    """Remove the lab from `file`; clusters that it creates later are not merged either. Raises as `merge_context`."""
+    change = _remove_lab(lab.plan.uuid, file)
+    if _merged_file(lab.directory)[0] == file.absolute():
+        _record(lab.directory).unlink()
+    return change
 
 
 def refresh(lab: Lab, emit: Emit, phase: str) -> None:
-    """Bring a merged context up to date: a cluster that was made anew has new keys."""
-    if (file := merged_file(lab.directory)) is None:
+    """Update a merged context: a cluster that was created again has new keys."""
+    file, context = _merged_file(lab.directory)
+    if file is None:
         return
     try:
-        context = str(json.loads(_note(lab.directory).read_text(encoding="utf-8")).get("context", ""))
-        if merge(lab, file, context=context).changed:
+        if merge_context(lab, file, context=context).changed:
             emit(Note(phase=phase, text=f"updated the context {context} in {file}"))
     except LabError as problem:
         emit(Note(phase=phase, text=f"the lab's context was not updated: {problem.message}"))
 
 
-def forget(uuid: str, directory: LabDir, emit: Emit, phase: str) -> None:
-    """Take a lab that goes out of the user's kubeconfig; what cannot be done is said and stops nothing."""
-    file = merged_file(directory) or user_file()
+def remove_context(uuid: str, directory: LabDir, emit: Emit, phase: str) -> None:
+    """Remove a lab that is destroyed from the user's kubeconfig; a failure is emitted as a note."""
+    file = _merged_file(directory)[0] or user_kubeconfig()
     try:
-        if done := unmerge(uuid, file):
-            emit(Note(phase=phase, text=f"removed the context {done.context} from {file}"))
+        if (change := _remove_lab(uuid, file)).changed:
+            emit(Note(phase=phase, text=f"removed the context {change.context} from {file}"))
     except LabError as problem:
         emit(Note(phase=phase, text=f"the lab's context was not removed: {problem.message}"))
 
 
-# Inside.
-
-
-def _note(directory: LabDir) -> Path:
+def _record(directory: LabDir) -> Path:
     return directory.root / "merged.json"
+
+
+def _merged_file(directory: LabDir) -> tuple[Path | None, str]:
+    """The file and context that this lab was merged into, as its state has them."""
+    try:
+        record = json.loads(_record(directory).read_text(encoding="utf-8"))
+        return Path(record["file"]), str(record.get("context", ""))
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return None, ""
+
+
+def _remove_lab(uuid: str, file: Path) -> ContextChange:
+    target = file.resolve()
+    if not target.exists():
+        return ContextChange(file, None, changed=False)
+    with _locked(target):
+        document = _read(target)
+        mark = _mark(document, uuid)
+        names = _remove_entries(document, uuid)
+        if not names:
+            return ContextChange(file, None, changed=False)
+        if document.get("current-context") in names:
+            existing = {item["name"] for item in document["contexts"]}
+            document["current-context"] = mark["previous"] if mark.get("previous") in existing else ""
+        if mark.get("made") and not any(document[section] for section in SECTIONS):
+            target.unlink()
+        else:
+            write_private(target, _text(document))
+        return ContextChange(file, names[0], changed=True)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -141,37 +146,30 @@ def _read(file: Path) -> dict[str, Any]:
 
     try:
         if file.exists() and file.stat().st_uid != os.getuid():
-            raise SpecError(f"{file} belongs to another user; it was not touched", fix="kubeconfig --merge --into FILE")
-        text = file.read_text(encoding="utf-8")
-        document = _yaml().load(text)
-    except FileNotFoundError:
-        document = None
+            raise SpecError(f"{file} belongs to another user; it was not changed", fix=OTHER_FILE)
+        document = _yaml().load(file.read_text(encoding="utf-8")) if file.exists() else None
     except (YAMLError, UnicodeDecodeError) as problem:
-        what = str(problem).replace("\n", " ")[:120]
-        raise SpecError(f"{file} is not valid YAML; it was not touched: {what}", fix=f"repair {file}") from None
+        reason = str(problem).replace("\n", " ")[:120]
+        raise SpecError(f"{file} is not valid YAML; it was not changed: {reason}", fix=f"repair {file}") from None
     except OSError as problem:
         raise SpecError(f"{file} cannot be read: {problem.strerror}", fix=f"ls -l {file}") from None
     if document is None:
         document = _yaml().load("apiVersion: v1\nkind: Config\npreferences: {}\n")
-    lists = isinstance(document, dict) and all(_is_list(document.get(key), part) for key, part in LISTS.items())
-    if not lists or document.get("kind", "Config") != "Config":
-        raise SpecError(f"{file} is not a kubeconfig; it was not touched", fix="kubeconfig --merge --into FILE")
-    return dict_of(document)
+    if not _is_kubeconfig(document):
+        raise SpecError(f"{file} is not a kubeconfig; it was not changed", fix=OTHER_FILE)
+    for section in SECTIONS:
+        document[section] = document.get(section) or []
+    kubeconfig: dict[str, Any] = document
+    return kubeconfig
 
 
-def dict_of(document: Any) -> dict[str, Any]:
-    """The document with its three lists in place."""
-    for key in LISTS:
-        if document.get(key) is None:
-            document[key] = []
-    made: dict[str, Any] = document
-    return made
-
-
-def _is_list(items: Any, part: str) -> bool:
-    return items is None or (
-        isinstance(items, list)
+def _is_kubeconfig(document: Any) -> bool:
+    if not isinstance(document, dict) or document.get("kind", "Config") != "Config":
+        return False
+    return all(
+        isinstance(items := document.get(section) or [], list)
         and all(isinstance(item, dict) and "name" in item and isinstance(item.get(part), dict) for item in items)
+        for section, part in SECTIONS.items()
     )
 
 
@@ -191,52 +189,47 @@ def _text(document: Any) -> str:
 
 
 def _mark_of(item: dict[str, Any], part: str) -> dict[str, Any]:
-    for extension in item[part].get("extensions") or []:
-        if extension.get("name") == EXTENSION and isinstance(extension.get("extension"), dict):
-            found: dict[str, Any] = extension["extension"]
-            return found
-    return {}
+    extensions = item[part].get("extensions") or []
+    bodies = [one.get("extension") for one in extensions if one.get("name") == EXTENSION]
+    return next((dict(body) for body in bodies if isinstance(body, dict)), {})
 
 
-def _marks(document: dict[str, Any], uuid: str) -> dict[str, Any]:
+def _mark(document: dict[str, Any], uuid: str) -> dict[str, Any]:
+    """The mark of the lab's context; empty when the file has none."""
     marks = (_mark_of(item, "context") for item in document["contexts"])
-    return next((dict(mark) for mark in marks if mark.get("uuid") == uuid), {})
+    return next((mark for mark in marks if mark.get("uuid") == uuid), {})
 
 
 def _refuse_foreign(document: dict[str, Any], name: str, uuid: str, file: Path) -> None:
-    for key, part in LISTS.items():
-        for item in document[key]:
+    for section, part in SECTIONS.items():
+        for item in document[section]:
             if item["name"] == name and _mark_of(item, part).get("uuid") != uuid:
                 raise SpecError(
-                    f"{file} has a {part} {name} that is not this lab's; it was not touched",
+                    f"{file} has a {part} {name} that is not this lab's; it was not changed",
                     fix="labctl kubeconfig --merge --context ANOTHER-NAME",
                 )
 
 
-def _remove(document: dict[str, Any], uuid: str) -> list[str]:
-    """Take the lab's entries out; the names of its contexts, or of what was left of it."""
-    gone: list[str] = []
-    for key, part in LISTS.items():
-        mine = [item for item in document[key] if _mark_of(item, part).get("uuid") == uuid]
-        for item in mine:
-            document[key].remove(item)
-            gone.append(item["name"])
-    return gone
+def _remove_entries(document: dict[str, Any], uuid: str) -> list[str]:
+    """Remove the lab's entries; returns their names, the context's among them."""
+    removed: list[str] = []
+    for section, part in SECTIONS.items():
+        for item in [item for item in document[section] if _mark_of(item, part).get("uuid") == uuid]:
+            document[section].remove(item)
+            removed.append(item["name"])
+    return removed
 
 
-def _add(document: dict[str, Any], own: dict[str, Any], name: str, mark: dict[str, Any]) -> None:
-    for key, part in LISTS.items():
-        body = dict(own[key][0][part])
+def _add_entries(document: dict[str, Any], lab: dict[str, Any], name: str, mark: dict[str, Any]) -> None:
+    for section, part in SECTIONS.items():
+        body = dict(lab[section][0][part])
         if part == "context":
             body |= {"cluster": name, "user": name}
         body["extensions"] = [{"name": EXTENSION, "extension": dict(mark)}]
-        document[key].append({"name": name, part: body})
+        document[section].append({"name": name, part: body})
 
 
-def _keep(target: Path) -> Path | None:
-    """Keep the file as it is beside itself; None when there is none."""
-    if not target.exists():
-        return None
+def _back_up(target: Path) -> Path:
     backup = target.with_name(f"{target.name}.labctl-{time.strftime('%Y%m%d-%H%M%S')}")
     shutil.copy2(target, backup)
     backup.chmod(0o600)
@@ -246,24 +239,20 @@ def _keep(target: Path) -> Path | None:
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
     """Hold the lock file that kubectl takes for its own changes."""
-    lock = target.with_name(f"{target.name}.lock")
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL, 0o600))
-            break
-        except FileExistsError:
-            if time.monotonic() > deadline:
-                raise SpecError(
-                    f"{target} is being changed by another program: {lock} is there",
-                    fix=f"wait for kubectl to end; if none runs: rm {lock}",
-                ) from None
-            time.sleep(0.05)
-        except OSError as problem:
-            raise SpecError(f"{target.parent} cannot be written: {problem.strerror}", fix="--into FILE") from None
+    from filelock import SoftFileLock, Timeout
+
+    lock = SoftFileLock(f"{target}.lock", timeout=LOCK_SECONDS, mode=0o600)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire()
+    except Timeout:
+        raise SpecError(
+            f"another program is changing {target}: {lock.lock_file} exists",
+            fix=f"wait for kubectl to end; if none runs: rm {lock.lock_file}",
+        ) from None
+    except OSError as problem:
+        raise SpecError(f"{target.parent} cannot be written: {problem.strerror}", fix="--into FILE") from None
     try:
         yield
     finally:
-        with suppress(FileNotFoundError):
-            lock.unlink()
+        lock.release()

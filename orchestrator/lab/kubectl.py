@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator import proc
-from orchestrator.errors import LabError, ProviderError, SpecError
+from orchestrator.errors import HostError, ProviderError, SpecError
 from orchestrator.lab.package_source import planned_bundle
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node, Plan
-from orchestrator.paths import LabDir, write_private
+from orchestrator.paths import LabDir, replacing, write_private
 from orchestrator.providers import ssh_access
 
 
 def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> None:
     """Copy the administrator's kubeconfig from the control plane, pointed at where this host reaches it; mode 0600.
 
-    The API server's certificate names 127.0.0.1 from the start, so TLS is checked as ever.
+    The API server's certificate names 127.0.0.1, so that TLS is verified.
     """
     from ruamel.yaml import YAML
 
@@ -39,17 +38,17 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
         entry["cluster"]["server"] = api_server_url(plan, node)
     out = io.StringIO()
     yaml.default_flow_style = False
-    # kubectl writes keys on one line, and so do we: people search and cut them.
+    # Keys stay on one line, as kubectl writes them.
     yaml.width = 1_000_000
     yaml.dump(document, out)
     write_private(directory.kubeconfig, out.getvalue())
 
 
 def api_server_url(plan: Plan, control_plane: Node) -> str:
-    """Where this host reaches the API server: the forward on 127.0.0.1, or the node where it is reached directly.
+    """The URL of the API server: the forward on 127.0.0.1, or the node that this host reaches directly.
 
-    A machine that is reached at its own address needs no forward (libvirt's would be an ssh process that ends
-    with the machine's first reboot); the certificate names both.
+    A machine that is reached at its own address needs no forward: libvirt's would be an ssh process that ends with
+    the machine's first reboot. The certificate names both.
     """
     assert plan.kubernetes is not None
     if control_plane.ssh_host == plan.control_plane.address:
@@ -64,10 +63,8 @@ def install_kubectl(plan: Plan, directory: LabDir) -> None:
     source = planned_bundle(plan).kubectl
     target = directory.bin / "kubectl"
     if source.exists() and not (target.exists() and target.stat().st_size == source.stat().st_size):
-        fresh = target.with_suffix(".new")
-        shutil.copyfile(source, fresh)
-        fresh.chmod(0o755)
-        fresh.replace(target)
+        with source.open("rb") as program, replacing(target, 0o755) as stream:
+            shutil.copyfileobj(program, stream)
 
 
 def kubeconfig_path(lab: Lab) -> Path:
@@ -79,25 +76,26 @@ def kubeconfig_path(lab: Lab) -> Path:
     return lab.directory.kubeconfig
 
 
-def kubectl_program(lab: Lab) -> str:
-    """The kubectl to use: the lab's own, else the one on PATH."""
-    own = lab.directory.bin / "kubectl"
-    if own.exists():
-        return str(own)
-    found = shutil.which("kubectl")
-    if found is None:
-        raise LabError(
-            "there is no kubectl on this host", fix="install kubectl, or: labctl ssh m-k8s -- kubectl get nodes"
-        )
-    return found
+def run_kubectl(lab: Lab, *arguments: str, timeout: float = 20.0, check: bool = True) -> proc.Result:
+    """The result of kubectl on the lab's cluster; a request ends after 5 s unless an argument says otherwise.
+
+    Raises SpecError for a lab without a cluster, ProcessFailed after `timeout` seconds and, when `check`, for an exit
+    code other than 0.
+    """
+    argv = [*kubectl_argv(lab), "--request-timeout=5s", *arguments]
+    return proc.run(argv, check=check, timeout=timeout, env=kubectl_environment(lab))
 
 
 def kubectl_argv(lab: Lab) -> tuple[str, ...]:
-    """kubectl with its discovery cache in the lab's state, where it goes with the lab and not into ~/.kube."""
-    return (kubectl_program(lab), f"--cache-dir={lab.directory.root / 'kubectl-cache'}")
+    """The lab's own kubectl, else the one on PATH, with its discovery cache in the lab's state instead of ~/.kube."""
+    own = lab.directory.bin / "kubectl"
+    program = str(own) if own.exists() else shutil.which("kubectl")
+    if program is None:
+        fix = f"install kubectl, or: labctl ssh {lab.plan.control_plane.name} -- kubectl get nodes"
+        raise HostError("this host has no kubectl", fix=fix)
+    return (program, f"--cache-dir={lab.directory.root / 'kubectl-cache'}")
 
 
-def exec_kubectl(lab: Lab, arguments: Sequence[str]) -> None:
-    """Replace this process by kubectl on this lab's cluster."""
-    argv = (*kubectl_argv(lab), *arguments)
-    proc.replace(argv, env={"KUBECONFIG": str(kubeconfig_path(lab)), "PATH": os.environ.get("PATH", os.defpath)})
+def kubectl_environment(lab: Lab) -> dict[str, str]:
+    """What kubectl needs in its environment to reach the lab's cluster."""
+    return {"KUBECONFIG": str(kubeconfig_path(lab))}

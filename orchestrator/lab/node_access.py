@@ -1,22 +1,22 @@
-"""Reaching a lab's nodes: its provider, the nodes as they are now, a shell on one of them."""
+"""Access to a lab's nodes: its provider, and the nodes as the provider reports them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator import proc
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, discard
+from orchestrator.lab.node_selection import select_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node, ProviderName
-from orchestrator.providers import registry, ssh_access
+from orchestrator.providers import registry
 from orchestrator.providers.base import Provider
 
 
 @contextmanager
 def open_provider(name: ProviderName, emit: Emit = discard) -> Iterator[Provider]:
-    """The provider of this name, let go of at the end of the block."""
+    """The provider of this name, closed at the end of the block."""
     provider = registry.provider(name)
     try:
         yield provider
@@ -43,6 +43,14 @@ def running_node(lab: Lab, name: str) -> Node:
     return node
 
 
-def exec_ssh(lab: Lab, name: str, command: Sequence[str]) -> None:
-    """Replace this process by ssh to the node: the terminal and the exit code are ssh's own."""
-    proc.replace(ssh_access.ssh_argv(lab.directory, running_node(lab, name), command=tuple(command)))
+def running_nodes(lab: Lab, pattern: str) -> tuple[Node, ...]:
+    """The nodes that a pattern selects, in the plan's order.
+
+    Raises SpecError for a pattern that selects nothing, ProviderError when one of them does not run.
+    """
+    names = [node.name for node in select_nodes(lab.plan, pattern)]
+    reported = {node.name: node for node in reported_nodes(lab)}
+    nodes = tuple(reported.get(name, Node(name, "missing")) for name in names)
+    if down := [f"{node.name} is {node.state}" for node in nodes if node.state != "running"]:
+        raise ProviderError(", ".join(down), fix="labctl start")
+    return nodes

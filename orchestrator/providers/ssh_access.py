@@ -3,50 +3,54 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator import paths, proc
 from orchestrator.model import Node
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private
+from orchestrator.ssh_options import NO_USER_CONFIG, as_arguments, as_config, session_options
 
 
 def ensure_key(lab: LabDir) -> str:
-    """The lab's public key; the pair is made if it is not there, is damaged, or does not belong together."""
+    """The lab's public key; the pair is created when it is missing, damaged or does not match."""
     return _ensure_pair(lab.private_key, f"labctl {lab.root.name}")
 
 
 def ensure_node_key(lab: LabDir) -> str:
-    """The public key with which the nodes let each other in, the pair made like the lab's own."""
+    """The public key with which the nodes log in to each other, created like the lab's own."""
     return _ensure_pair(lab.node_key, f"nodes of {lab.root.name}")
 
 
 def _ensure_pair(private: Path, comment: str) -> str:
     public = private.with_suffix(".pub")
-    if not _whole(private, public):
+    if not _is_pair(private, public):
         private.unlink(missing_ok=True)
         public.unlink(missing_ok=True)
-        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(private)])
+        _create_key(private, comment)
     return public.read_text(encoding="ascii").strip()
 
 
-def _whole(private: Path, public: Path) -> bool:
-    """Whether the private key can be used and the public one is its other half."""
+def _create_key(file: Path, comment: str) -> None:
+    proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(file)])
+
+
+def _is_pair(private: Path, public: Path) -> bool:
+    """Whether the private key can be used and the public key belongs to it."""
     if not (private.exists() and public.exists()):
         return False
     private.chmod(0o600)
-    told = proc.run(["ssh-keygen", "-y", "-P", "", "-f", str(private)], check=False)
-    there = public.read_text(encoding="ascii", errors="replace").split()
-    return told.ok and told.stdout.split()[:2] == there[:2]
+    derived = proc.run(["ssh-keygen", "-y", "-P", "", "-f", str(private)], check=False)
+    existing = public.read_text(encoding="ascii", errors="replace").split()
+    return derived.ok and derived.stdout.split()[:2] == existing[:2]
 
 
 def new_host_key() -> tuple[bytes, str]:
-    """A fresh host key for a machine that its provider makes: the private key file, the public key."""
+    """A new host key for a machine: the content of the private key file, and the public key."""
     with tempfile.TemporaryDirectory(prefix="labctl-", dir=paths.runtime_dir()) as directory:
         file = Path(directory, "key")
-        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file)])
+        _create_key(file, "")
         public = file.with_suffix(".pub").read_text(encoding="ascii").split()
         return file.read_bytes(), " ".join(public[:2])
 
@@ -61,11 +65,8 @@ def known_hosts(nodes: Iterable[Node]) -> str:
 
 
 def write_known_hosts(lab: LabDir, nodes: Iterable[Node]) -> None:
-    """Replace the lab's known_hosts by what the provider says now; the file is new or old, never half."""
-    fresh = lab.known_hosts.with_name(f".known_hosts.{os.getpid()}")
-    fresh.write_text(known_hosts(nodes), encoding="ascii")
-    fresh.chmod(0o600)
-    fresh.replace(lab.known_hosts)
+    """Replace the lab's known_hosts by the host keys of these nodes."""
+    write_private(lab.known_hosts, known_hosts(nodes))
 
 
 def control_path() -> Path:
@@ -79,55 +80,49 @@ def end_shared(user: str, port: int, address: str = "127.0.0.1") -> None:
     """End the shared connection to a node, if there is one, so that no ssh process outlives its machine."""
     directory = paths.runtime_dir() / "ssh"
     if directory.is_dir() and any(directory.iterdir()):
-        argv = ["ssh", "-F", "/dev/null", "-O", "exit", "-o", f"ControlPath={control_path()}", "-p", str(port)]
-        proc.run([*argv, f"{user}@{address}"], check=False, timeout=10)
+        _end(control_path(), "-p", str(port), f"{user}@{address}")
 
 
 def end_connections(uuid: str) -> None:
     """End the shared connections that Ansible holds to the nodes of a lab, and remove their directory."""
     directory = paths.runtime_dir() / uuid[:8]
     for path in directory.glob("*") if directory.is_dir() else ():
-        proc.run(["ssh", "-F", "/dev/null", "-O", "exit", "-o", f"ControlPath={path}", "node"], check=False, timeout=10)
+        _end(path, "node")
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         directory.rmdir()
 
 
-def options(lab: LabDir, *, shared: bool = True) -> list[str]:
-    """The ssh options of this lab: only its key, only its known_hosts, no agent; `shared` reuses connections."""
-    chosen = {
-        "IdentityFile": str(lab.private_key),
-        "IdentitiesOnly": "yes",
-        "IdentityAgent": "none",
-        "UserKnownHostsFile": str(lab.known_hosts),
-        "GlobalKnownHostsFile": "/dev/null",
-        "StrictHostKeyChecking": "yes",
-        "UpdateHostKeys": "no",
-        "PasswordAuthentication": "no",
-        "ConnectTimeout": "10",
-        "ServerAliveInterval": "15",
-        "ServerAliveCountMax": "4",
-        "LogLevel": "ERROR",
-    }
+def _end(control: Path, *place: str) -> None:
+    argv = ["ssh", *NO_USER_CONFIG, "-O", "exit", *as_arguments({"ControlPath": str(control)}), *place]
+    proc.run(argv, check=False, timeout=10)
+
+
+def options(lab: LabDir, *, shared: bool = True) -> dict[str, str]:
+    """The SSH options of this lab; `shared` reuses one connection for many commands."""
     if shared:
-        chosen |= {"ControlMaster": "auto", "ControlPersist": "60s", "ControlPath": str(control_path())}
+        control = {"ControlMaster": "auto", "ControlPersist": "60s", "ControlPath": str(control_path())}
     else:
-        chosen |= {"ControlMaster": "no", "ControlPath": "none"}
-    return [word for key, value in chosen.items() for word in ("-o", f"{key}={value}")]
+        control = {"ControlMaster": "no", "ControlPath": "none"}
+    return {**session_options(lab.private_key, lab.known_hosts), **control}
 
 
 def ssh_argv(
     lab: LabDir, node: Node, *, command: Sequence[str] = (), tty: bool = False, shared: bool = True
 ) -> list[str]:
-    """The ssh command line for a node; -F /dev/null keeps the user's own configuration out of it."""
-    return [
-        "ssh",
-        "-F",
-        "/dev/null",
-        *options(lab, shared=shared),
-        *(["-t"] if tty else []),
-        "-p",
-        str(node.ssh_port),
-        f"{node.ssh_user}@{node.ssh_host}",
-        *command,
-    ]
+    """The ssh command line for a node."""
+    arguments = [*as_arguments(options(lab, shared=shared)), *(["-t"] if tty else [])]
+    return ["ssh", *NO_USER_CONFIG, *arguments, *destination(node), *command]
+
+
+def destination(node: Node) -> list[str]:
+    """The arguments of ssh that name a node."""
+    return ["-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}"]
+
+
+def ssh_config(lab: LabDir, nodes: Iterable[Node]) -> str:
+    """An ssh_config with one Host per node: `ssh -F FILE m-k8s` logs in with the lab's key, host key pinned."""
+    chosen = options(lab, shared=False)
+    del chosen["LogLevel"]
+    head = f"# The nodes of {lab.root.name} ({lab.root}), written by labctl."
+    return "\n\n".join([head, *as_config(chosen, nodes)]) + "\n"

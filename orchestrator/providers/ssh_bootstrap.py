@@ -12,6 +12,7 @@ from orchestrator import proc
 from orchestrator.errors import ProviderError
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
+from orchestrator.ssh_options import NO_USER_CONFIG, as_arguments, session_options
 
 # Adds the lab's key once, and says which addresses the machine has.
 _SCRIPT = (
@@ -58,18 +59,9 @@ def _with(node: Node, keys: Sequence[str]) -> Node:
 
 
 def _argv(node: Node, key: Path, known: Path, *, strict: bool, script: str) -> list[str]:
-    chosen = {
-        "IdentityFile": str(key),
-        "IdentitiesOnly": "yes",
-        "IdentityAgent": "none",
-        "UserKnownHostsFile": str(known),
-        "GlobalKnownHostsFile": "/dev/null",
+    options = {
+        **session_options(key, known),
         "StrictHostKeyChecking": "yes" if strict else "accept-new",
         "HashKnownHosts": "no",
-        "UpdateHostKeys": "no",
-        "PasswordAuthentication": "no",
-        "ConnectTimeout": "10",
-        "LogLevel": "ERROR",
     }
-    options = [word for name, value in chosen.items() for word in ("-o", f"{name}={value}")]
-    return ["ssh", "-F", "/dev/null", *options, "-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}", script]
+    return ["ssh", *NO_USER_CONFIG, *as_arguments(options), *ssh_access.destination(node), script]

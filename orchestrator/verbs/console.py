@@ -2,76 +2,73 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from orchestrator import host, proc
-from orchestrator.errors import HostError, ProviderError
-from orchestrator.lab import node_selection as selection
-from orchestrator.lab.node_access import reported_nodes
+from orchestrator.errors import HostError
+from orchestrator.lab.node_access import running_nodes
 from orchestrator.lab.state import Lab
+from orchestrator.lab.tmux import tmux_argv
 from orchestrator.model import Node
-from orchestrator.providers import ssh_access
+from orchestrator.providers.ssh_access import ssh_argv
 
-# With tmux's prefix key (Ctrl-b) before it: typing goes to all panes, or to the one pane.
-SWITCH_KEY = "S"
-
-
-def socket_name(uuid: str) -> str:
-    """The name of the lab's own tmux server: the user's sessions and settings are left alone."""
-    return f"labctl-{uuid[:8]}"
+SESSION = "=lab"
+WINDOW = "=lab:"
+# After tmux's prefix key (Ctrl-b): typing goes to all panes, or to one.
+SYNCHRONIZE_KEY = "S"
 
 
-def open_panes(lab: Lab, pattern: str) -> list[str]:
-    """Make the window with one pane per selected node, or find it again; returns the command that shows it.
+@dataclass(frozen=True)
+class Console:
+    """A console that was opened: the command that shows it."""
 
-    Raises HostError without tmux, SpecError for a pattern without a node, ProviderError for a node that is down.
+    attach: tuple[str, ...]
+    schema: str = "labctl/console/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"attach": list(self.attach)}
+
+
+def open_console(lab: Lab, pattern: str) -> Console:
+    """Open the window with one pane per selected node; one that is open already is replaced.
+
+    Raises HostError without tmux, SpecError for a pattern without a node, ProviderError for a node that does not run.
     """
     if shutil.which("tmux") is None:
-        manager = host.package_manager()
-        raise HostError("console needs tmux", fix=host.install_command(manager, ["tmux"]))
-    names = [node.name for node in selection.chosen(lab.plan, pattern)]
-    nodes = [node for node in reported_nodes(lab) if node.name in names]
-    if down := [f"{node.name} is {node.state}" for node in nodes if node.state != "running"]:
-        raise ProviderError(f"no shell there: {', '.join(down)}", fix="labctl start")
-    tmux = ["tmux", "-L", socket_name(lab.plan.uuid), "-f", os.devnull]
-    # A console that was left with other nodes in it is made anew: the panes are what was asked for.
-    proc.run([*tmux, "kill-session", "-t", "=lab"], check=False, timeout=10)
-    proc.run([*tmux, *commands(lab, nodes)], timeout=30)
-    return [*tmux, "attach-session", "-t", "=lab"]
+        raise HostError("console needs tmux", fix=host.install_command(host.package_manager(), ["tmux"]))
+    nodes = running_nodes(lab, pattern)
+    tmux = tmux_argv(lab.plan.uuid)
+    proc.run([*tmux, "kill-session", "-t", SESSION], check=False, timeout=10)
+    proc.run([*tmux, *_window_commands(lab, nodes)], timeout=30)
+    return Console((*tmux, "attach-session", "-t", SESSION))
 
 
-def commands(lab: Lab, nodes: Sequence[Node]) -> list[str]:
-    """tmux's commands, in one line of arguments, that make the window with typing synchronised."""
-    shells = [shlex.join(ssh_access.ssh_argv(lab.directory, node, tty=True, shared=False)) for node in nodes]
-    title = f"{lab.plan.name}: typing goes to all; Ctrl-b {SWITCH_KEY} switches, Ctrl-b d leaves"
-    steps = [["new-session", "-d", "-s", "lab", "-n", lab.plan.name, "-x", "200", "-y", "50", shells[0]]]
+def exec_console(console: Console) -> None:
+    """Replace this process by tmux."""
+    proc.replace(console.attach)
+
+
+def _window_commands(lab: Lab, nodes: Sequence[Node]) -> list[str]:
+    """tmux's commands, as one list of arguments, that create the window with synchronized panes."""
+    shells = [shlex.join(ssh_argv(lab.directory, node, tty=True, shared=False)) for node in nodes]
+    title = f"{lab.plan.name}: typing goes to all; Ctrl-b {SYNCHRONIZE_KEY} switches, Ctrl-b d leaves"
+    commands = [["new-session", "-d", "-s", "lab", "-n", lab.plan.name, "-x", "200", "-y", "50", shells[0]]]
     for shell in shells[1:]:
-        # Laid out after each: a window that is split again and again has no room for the last ones.
-        steps += [["split-window", "-t", "=lab:", shell], ["select-layout", "-t", "=lab:", "tiled"]]
-    steps += [
-        ["set-option", "-w", "-t", "=lab:", "synchronize-panes", "on"],
-        ["set-option", "-w", "-t", "=lab:", "pane-border-status", "top"],
+        # Laid out after each: a window that is only split has no room for the last panes.
+        commands += [["split-window", "-t", WINDOW, shell], ["select-layout", "-t", WINDOW, "tiled"]]
+    commands += [
+        ["set-option", "-w", "-t", WINDOW, "synchronize-panes", "on"],
+        ["set-option", "-w", "-t", WINDOW, "pane-border-status", "top"],
         ["set-option", "-g", "mouse", "on"],
         ["set-option", "-g", "status-right", title],
         ["set-option", "-g", "status-right-length", str(len(title))],
-        ["bind-key", SWITCH_KEY, "set-option", "-w", "synchronize-panes"],
+        ["bind-key", SYNCHRONIZE_KEY, "set-option", "-w", "synchronize-panes"],
     ]
-    steps += [["select-pane", "-t", f"=lab:.{index}", "-T", node.name] for index, node in enumerate(nodes)]
-    line: list[str] = []
-    for step in steps:
-        line += [*([";"] if line else []), *step]
-    return line
-
-
-def become(argv: Sequence[str]) -> None:
-    """Replace this process by tmux."""
-    proc.replace(argv)
-
-
-def close(uuid: str) -> None:
-    """End the console's tmux server, when there is one."""
-    if shutil.which("tmux"):
-        proc.run(["tmux", "-L", socket_name(uuid), "kill-server"], check=False, timeout=10)
+    commands += [["select-pane", "-t", f"{WINDOW}.{index}", "-T", node.name] for index, node in enumerate(nodes)]
+    first, *others = commands
+    return [*first, *(word for command in others for word in (";", *command))]

@@ -13,11 +13,11 @@ from orchestrator.lab import kubeconfigs
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.state import lab_file, open_lab
+from orchestrator.lab.tmux import stop_tmux
 from orchestrator.model import Plan, ProviderName
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry, ssh_access
 from orchestrator.providers.base import LabIdentity
-from orchestrator.verbs import console
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def destroy(doomed: list[Doomed], emit: Emit) -> None:
         had_state = each.directory.root.exists()
         with exclusive_lock(each.directory, "destroy") if had_state else nullcontext():
             with open_provider(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
-                console.close(each.identity.uuid)
+                stop_tmux(each.identity.uuid)
                 _hang_up(each)
                 provider.destroy(each.identity, emit, "destroy")
-                kubeconfigs.forget(each.identity.uuid, each.directory, emit, "destroy")
+                kubeconfigs.remove_context(each.identity.uuid, each.directory, emit, "destroy")
             if had_state:
                 shutil.rmtree(each.directory.root)
         if had_state:

@@ -10,8 +10,8 @@ from typing import Any
 
 from orchestrator import proc
 from orchestrator.errors import ProviderError, SpecError
-from orchestrator.lab import node_selection as selection
 from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.node_selection import select_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
@@ -64,7 +64,7 @@ def run_everywhere(
     Raises SpecError for a pattern that selects nothing, ProviderError when none of the nodes runs.
     """
     command = command_line(words)
-    names = [node.name for node in selection.chosen(lab.plan, pattern)]
+    names = [node.name for node in select_nodes(lab.plan, pattern)]
     reported = {node.name: node for node in reported_nodes(lab)}
     nodes = [reported.get(name, Node(name, "missing")) for name in names]
     if all(node.state != "running" for node in nodes):

@@ -11,8 +11,8 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, Step, phase
 from orchestrator.lab import host_setup as prepare
 from orchestrator.lab import journal
-from orchestrator.lab import lab_yml_edit as planned_count
 from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
+from orchestrator.lab.lab_yml_edit import write_worker_count
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.state import Lab, save_plan
@@ -67,7 +67,7 @@ def scale(lab: Lab, asked: Spec, wanted: Change, *, agree: prepare.Agree, emit: 
     """Bring the lab to the number of workers that is asked for, and prove it. Raises as `provision` does."""
     with exclusive_lock(lab.directory, "scale"), journal.recorded(lab.directory, "scale", emit) as told:
         if wanted.file:
-            planned_count.write(wanted.file, asked.lab.workers.count)
+            write_worker_count(wanted.file, asked.lab.workers.count)
         if wanted.goes:
             with phase(told, "remove", f"Take {', '.join(node.name for node in wanted.goes)} out of the lab"):
                 _remove(lab, wanted.goes, told)

@@ -16,7 +16,7 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab import cluster_recovery as revival
 from orchestrator.lab import journal
-from orchestrator.lab import lab_yml_edit as planned_count
+from orchestrator.lab.lab_yml_edit import write_worker_count
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider, reported_nodes
 from orchestrator.lab.pending import begin_operation, finish_operation
@@ -224,7 +224,7 @@ def _close_connections(lab: Lab) -> None:
 def _follow(plan: Plan, asked: Spec, emit: Emit) -> None:
     """Write the restored number of workers into a lab.yml that names another one, as scale does."""
     if asked.file and asked.is_explicit("workers.count") and asked.lab.workers.count != len(plan.workers):
-        planned_count.write(asked.file, len(plan.workers))
+        write_worker_count(asked.file, len(plan.workers))
         emit(Note(phase="restore", text=f"wrote workers.count: {len(plan.workers)} into {asked.file}, as it was"))
 
 

@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.lab import kubeconfigs, planning
-from orchestrator.lab import lab_yml_edit as planned_count
+from orchestrator.lab.lab_yml_edit import write_worker_count
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.state import Lab, save_plan
 from orchestrator.model import Plan
@@ -75,7 +75,7 @@ def merged(lab: Lab) -> Path:
     return Path(lab.plan.owner) / ".kube" / "config"
 
 
-def given(lab: Lab, text: str) -> Path:
+def write_user_kubeconfig(lab: Lab, text: str) -> Path:
     merged(lab).parent.mkdir()
     merged(lab).write_text(text)
     return merged(lab)
@@ -126,7 +126,7 @@ def test_cp_says_what_it_would_copy(lab: Lab) -> None:
 
 
 def test_merging_keeps_everything_of_the_users_and_unmerging_leaves_it_as_it_was(lab: Lab) -> None:
-    file = given(lab, THEIRS)
+    file = write_user_kubeconfig(lab, THEIRS)
     done = labctl(lab, "kubeconfig", "--merge", "--output", "json")
     assert done.returncode == 0, done.stderr
     backup = Path(json.loads(done.stdout)["backup"])
@@ -164,7 +164,7 @@ def test_a_file_that_merging_made_goes_with_unmerging(lab: Lab) -> None:
     ids=["broken YAML", "a list", "another kind", "no clusters", "a context of that name"],
 )
 def test_a_kubeconfig_that_cannot_be_merged_into_stays_untouched(lab: Lab, text: str, words: str) -> None:
-    file = given(lab, text)
+    file = write_user_kubeconfig(lab, text)
     done = labctl(lab, "kubeconfig", "--merge")
     assert done.returncode == 2
     assert words in done.stderr
@@ -174,7 +174,7 @@ def test_a_kubeconfig_that_cannot_be_merged_into_stays_untouched(lab: Lab, text:
 
 
 def test_a_kubeconfig_that_another_program_is_changing_is_left_to_it(lab: Lab) -> None:
-    lock = given(lab, THEIRS).with_name("config.lock")
+    lock = write_user_kubeconfig(lab, THEIRS).with_name("config.lock")
     lock.touch()
     done = labctl(lab, "kubeconfig", "--merge")
     assert done.returncode == 2
@@ -183,12 +183,12 @@ def test_a_kubeconfig_that_another_program_is_changing_is_left_to_it(lab: Lab) -
 
 
 def test_a_lab_that_goes_is_forgotten_and_a_new_cluster_is_followed(lab: Lab) -> None:
-    file = given(lab, THEIRS)
-    kubeconfigs.merge(lab, file)
+    file = write_user_kubeconfig(lab, THEIRS)
+    kubeconfigs.merge_context(lab, file)
     write_private(lab.directory.kubeconfig, OWN.replace("S0VZ", "TkVX"))
     kubeconfigs.refresh(lab, lambda event: None, "kubeconfig")
     assert "TkVX" in file.read_text()
-    kubeconfigs.forget(lab.plan.uuid, lab.directory, lambda event: None, "destroy")
+    kubeconfigs.remove_context(lab.plan.uuid, lab.directory, lambda event: None, "destroy")
     assert YAML(typ="safe").load(file) == YAML(typ="safe").load(THEIRS)
 
 
@@ -269,7 +269,7 @@ def test_a_number_of_workers_that_nobody_wrote_is_the_one_the_lab_has(lab: Lab) 
 def test_the_number_in_lab_yml_changes_in_place(tmp_path: Path, before: str, after: str) -> None:
     file = tmp_path / "lab.yml"
     file.write_text(before)
-    planned_count.write(file, 12)
+    write_worker_count(file, 12)
     assert file.read_text() == after
 
 

@@ -28,6 +28,7 @@ LAYERS = {
     "catalog": 1,
     "host": 1,
     "debian_mirror": 1,
+    "ssh_options": 1,
     "model": 0,
     "events": 0,
     "errors": 0,

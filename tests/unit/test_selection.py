@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.lab.node_selection import chosen
+from orchestrator.lab.node_selection import select_nodes
 from orchestrator.verbs.exec import command_line
 from tests.unit.test_container_spec import PLAN
 
@@ -22,13 +22,13 @@ from tests.unit.test_container_spec import PLAN
     ],
 )
 def test_a_pattern_selects_in_the_order_of_the_plan(pattern: str, names: list[str]) -> None:
-    assert [node.name for node in chosen(PLAN, pattern)] == names
+    assert [node.name for node in select_nodes(PLAN, pattern)] == names
 
 
 @pytest.mark.parametrize("pattern", ["", "w9", "m-k8s,w9*", "m-k8s,"])
 def test_a_part_that_selects_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(SpecError) as refused:
-        chosen(PLAN, pattern)
+        select_nodes(PLAN, pattern)
     assert "m-k8s, w1-k8s" in refused.value.fix
 
 

@@ -19,6 +19,7 @@ from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName,
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity, of_containers
+from orchestrator.ssh_options import as_arguments, session_options
 
 SCAN_SECONDS = 10
 RESET_SECONDS = 300
@@ -205,17 +206,10 @@ class StaticProvider:
 
     def _as_owner(self, node: Node, lab: LabDir, script: str, key: str | None) -> str:
         """What a script prints that runs with the user's own key. Raises ProviderError when that is not let in."""
-        options = {
-            "UserKnownHostsFile": str(lab.known_hosts),
-            "GlobalKnownHostsFile": "/dev/null",
-            "StrictHostKeyChecking": "yes",
-            "BatchMode": "yes",
-            "ConnectTimeout": "10",
-            "LogLevel": "ERROR",
-            **({"IdentityFile": str(Path(key).expanduser()), "IdentitiesOnly": "yes"} if key else {}),
-        }
-        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        argv = ["ssh", *words, "-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}", script]
+        # The user's own ssh configuration and agent apply: this is his login, not the lab's.
+        options = session_options(None, lab.known_hosts) | {"BatchMode": "yes"}
+        options |= {"IdentityFile": str(Path(key).expanduser()), "IdentitiesOnly": "yes"} if key else {}
+        argv = ["ssh", *as_arguments(options), *ssh_access.destination(node), script]
         result = proc.run(argv, check=False, timeout=60)
         if not result.ok:
             raise ProviderError(

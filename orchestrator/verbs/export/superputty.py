@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from orchestrator import host, proc
@@ -22,32 +24,42 @@ class Sessions:
 
     sessions: Path
     key: Path
+    schema: str = "labctl/superputty/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"sessions": str(self.sessions), "key": str(self.key)}
 
 
-def export(lab: Lab, to: Path) -> Sessions:
+def files_of(lab: Lab, to: Path) -> Sessions:
+    """The files that an export into the directory `to` writes."""
+    return Sessions(to / f"{lab.plan.name}.xml", to / f"{lab.plan.name}.ppk")
+
+
+def export_superputty(lab: Lab, to: Path) -> Sessions:
     """Write both files into `to`. Raises HostError without puttygen, and when they cannot be written."""
     if shutil.which("puttygen") is None:
         manager = host.package_manager()
         fix = host.install_command(manager, [_PACKAGES.get(manager, "putty")])
-        raise HostError("PuTTY reads no OpenSSH key, and puttygen, which converts it, is not here", fix=fix)
-    made = Sessions(to / f"{lab.plan.name}.xml", to / f"{lab.plan.name}.ppk")
+        raise HostError("puttygen, which converts the lab's key for PuTTY, is not installed", fix=fix)
+    files = files_of(lab, to)
     try:
         to.mkdir(parents=True, exist_ok=True)
-        # Made empty with its mode first: puttygen writes the key into a file that only the owner can read.
-        os.close(os.open(made.key, os.O_CREAT | os.O_WRONLY, 0o600))
-        made.key.chmod(0o600)
-        proc.run(["puttygen", str(lab.directory.private_key), "-O", "private", "-o", str(made.key)], timeout=30)
-        made.key.chmod(0o600)
-        made.sessions.write_text(document(lab, made.key), encoding="utf-8")
+        # Created with its mode first: puttygen writes the key into a file that only the owner can read.
+        os.close(os.open(files.key, os.O_CREAT | os.O_WRONLY, 0o600))
+        files.key.chmod(0o600)
+        proc.run(["puttygen", str(lab.directory.private_key), "-O", "private", "-o", str(files.key)], timeout=30)
+        files.key.chmod(0o600)
+        files.sessions.write_text(_document(lab, files.key), encoding="utf-8")
     except OSError as problem:
         raise HostError(f"{to} cannot be written: {problem.strerror}", fix="--to ANOTHER-DIRECTORY") from None
     except proc.ProcessFailed as problem:
         why = problem.result.tail
         raise HostError(f"puttygen cannot convert the lab's key: {why}", fix="labctl provision") from None
-    return made
+    return files
 
 
-def document(lab: Lab, key: Path) -> str:
+def _document(lab: Lab, key: Path) -> str:
     """SuperPuTTY's XML: one folder, one session per node over its forwarded port, no password."""
     root = ElementTree.Element("ArrayOfSessionData")
     for node in reported_nodes(lab):
