@@ -10,7 +10,7 @@ import click
 from orchestrator.cli import options
 
 if TYPE_CHECKING:
-    from orchestrator.verbs.exec import NodeAnswer
+    from orchestrator.lab.node_commands import NodeAnswer
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -27,12 +27,13 @@ def command(lab: Path | None, pattern: str, timeout: float, output: str, words: 
 
     One word is a line for the node's shell ('ps aux | grep kubelet'); several are a program and its arguments.
     """
+    from orchestrator.lab.node_commands import run_on_nodes
     from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import exec as workflow
+    from orchestrator.verbs.exec import command_line
 
     found = open_lab(lab)
     show = _ignore if output == "json" else _show
-    answers = workflow.run_everywhere(found, pattern, words, timeout=timeout, on_answer=show)
+    answers = run_on_nodes(found, pattern, command_line(words), timeout=timeout, on_answer=show)
     if output == "json":
         options.print_json(answers.as_dict())
     return answers.worst

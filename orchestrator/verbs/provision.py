@@ -8,27 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator import runner
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab import calico_manifest as calico
 from orchestrator.lab import host_setup as prepare
-from orchestrator.lab import journal, kubeconfigs, phases, planning
+from orchestrator.lab import journal, planning
 from orchestrator.lab import package_source as sources
-from orchestrator.lab.kubectl import fetch_kubeconfig, install_kubectl
+from orchestrator.lab.converge import converge, hand_over
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.phases import PHASES, WHOLE, Span
-from orchestrator.lab.state import Lab, save_plan, save_source_access
+from orchestrator.lab.state import Lab, save_plan
 from orchestrator.lab.verification import prove
 from orchestrator.model import Node, Plan
 from orchestrator.paths import LabDir
-from orchestrator.providers import ssh_access
 from orchestrator.spec import Spec
 from orchestrator.verify import Report
-
-# Generous bounds: what takes longer than this on a slow machine is stuck, not slow.
-CONVERGE_DEADLINE = 1800.0
 
 
 @dataclass(frozen=True)
@@ -130,15 +125,6 @@ def build(asked: Spec, directory: LabDir, *, agree: prepare.Agree, emit: Emit, s
     return Provisioned(directory, plan, changed, report, time.monotonic() - began, span)
 
 
-def converge(plan: Plan, directory: LabDir, emit: Emit, span: Span = WHOLE) -> Mapping[str, int]:
-    """Apply the roles while the package source is open to the nodes; the changed tasks per node."""
-    with sources.serving(plan, directory, emit) as reached:
-        save_source_access(directory, reached)
-        ssh_access.ensure_node_key(directory)
-        roles = phases.playbook(span, directory)
-        return runner.run_playbook(roles, lab=directory, emit=emit, deadline=CONVERGE_DEADLINE).changed
-
-
 def _running(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """The nodes, all of which must run. Raises ProviderError naming those that do not."""
     if down := [f"{node.name} is {node.state}" for node in nodes if node.state != "running"]:
@@ -157,15 +143,6 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         "kubernetes": plan.kubernetes.version if plan.kubernetes else "",
         "source": plan.source.bundle_id or plan.source.url or plan.source.kind,
     }
-
-
-def hand_over(plan: Plan, directory: LabDir, nodes: tuple[Node, ...], agree: prepare.Agree, emit: Emit) -> None:
-    """Bring the cluster's kubeconfig to the host, and kubectl with it."""
-    with phase(emit, "kubeconfig", "Hand over kubeconfig and kubectl"):
-        fetch_kubeconfig(plan, directory, nodes)
-        install_kubectl(plan, directory)
-        kubeconfigs.refresh(Lab(directory, plan), emit, "kubeconfig")
-        prepare.offer_kubectl(plan, agree, emit)
 
 
 def _announce(plan: Plan, emit: Emit) -> None:

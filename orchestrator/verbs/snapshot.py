@@ -16,7 +16,8 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab import cluster_recovery as revival
 from orchestrator.lab import journal
-from orchestrator.lab.lab_yml_edit import write_worker_count
+from orchestrator.lab import lab_yml_edit as planned_count
+from orchestrator.lab.converge import hand_over
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider, reported_nodes
 from orchestrator.lab.pending import begin_operation, finish_operation
@@ -26,7 +27,6 @@ from orchestrator.model import Node, Plan
 from orchestrator.paths import LabDir, write_private
 from orchestrator.providers import ssh_access
 from orchestrator.spec import Spec
-from orchestrator.verbs.provision import hand_over
 from orchestrator.verify import Report
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -224,7 +224,7 @@ def _close_connections(lab: Lab) -> None:
 def _follow(plan: Plan, asked: Spec, emit: Emit) -> None:
     """Write the restored number of workers into a lab.yml that names another one, as scale does."""
     if asked.file and asked.is_explicit("workers.count") and asked.lab.workers.count != len(plan.workers):
-        write_worker_count(asked.file, len(plan.workers))
+        planned_count.write(asked.file, len(plan.workers))
         emit(Note(phase="restore", text=f"wrote workers.count: {len(plan.workers)} into {asked.file}, as it was"))
 
 

@@ -14,6 +14,7 @@ from orchestrator.events import Emit
 from orchestrator.lab import calico_manifest as calico
 from orchestrator.lab import journal, planning
 from orchestrator.lab import package_source as sources
+from orchestrator.lab.converge import converge, hand_over
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observe import observe
@@ -22,7 +23,7 @@ from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import prove
 from orchestrator.model import KubernetesPlan, Observed, Plan
 from orchestrator.spec import Spec
-from orchestrator.verbs.provision import Provisioned, converge, hand_over
+from orchestrator.verbs.provision import Provisioned
 
 VERSION = re.compile(r"v?(\d+\.\d+(\.\d+)?)")
 DEADLINE = 3600.0

@@ -14,8 +14,8 @@ from orchestrator import paths
 from orchestrator.drills import Catalogue, Drill, load_all
 from orchestrator.drills.catalogue import impossible
 from orchestrator.events import Event, Note, PhaseEnded, Step, discard
+from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.state import Lab, open_lab
-from orchestrator.verbs import exec as everywhere
 from orchestrator.verbs.drill import session as drills
 from orchestrator.verbs.drill.nodes import ADMIN, BENCH, NAMESPACE, SAVED
 from tests.drills.table import Row, write
@@ -91,7 +91,7 @@ def left_behind(lab: Lab) -> list[str]:
     namespaces = f"KUBECONFIG={ADMIN} kubectl get namespace {NAMESPACE} --ignore-not-found -o name"
     files = f"ls -d {SAVED} {BENCH} 2>/dev/null"
     look = f"sudo sh -c '{files}; [ ! -e {ADMIN} ] || {namespaces}'"
-    answers = everywhere.run_everywhere(lab, "all", [look], timeout=60, on_answer=lambda answer: None)
+    answers = run_on_nodes(lab, "all", look, timeout=60)
     return [f"{one.node}: {one.stdout}{one.error}" for one in answers.nodes if one.stdout.strip() or one.error]
 
 

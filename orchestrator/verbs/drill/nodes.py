@@ -12,8 +12,8 @@ from orchestrator.drills import Drill
 from orchestrator.drills.catalogue import names
 from orchestrator.errors import ConvergeError, ProviderError
 from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted, Step
+from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.state import Lab
-from orchestrator.verbs import exec as everywhere
 
 # Where a drill's objects live, and where it keeps what it takes away from a node.
 NAMESPACE = "drill"
@@ -114,7 +114,7 @@ def _as_one_phase(emit: Emit, told_as: str) -> Emit:
 
 def _on_every_node(lab: Lab, script: str, what: str) -> None:
     command = f"sudo -H sh -c {shlex.quote(script)}"
-    answers = everywhere.run_everywhere(lab, "all", [command], timeout=120, on_answer=lambda answer: None)
+    answers = run_on_nodes(lab, "all", command, timeout=120)
     bad = [answer for answer in answers.nodes if answer.code != 0]
     if bad:
         words = (bad[0].error or bad[0].stderr or bad[0].stdout).strip().splitlines()

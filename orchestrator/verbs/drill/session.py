@@ -22,10 +22,10 @@ from orchestrator.lab import node_status as glance
 from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.power import power_off, power_on
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import check_only, prove, verify_lab
 from orchestrator.paths import write_private
-from orchestrator.verbs import power
 from orchestrator.verbs.drill import nodes
 
 POLL_SECONDS = 1.0
@@ -151,7 +151,7 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, language: str,
             nodes.prepare(lab)
             nodes.play(lab, drill, "inject", emit, told_as=title)
         if drill.power_off:
-            power.cut(lab, names(lab.plan)["worker"], emit)
+            power_off(lab, names(lab.plan)["worker"], emit)
         _write(lab, progress.opened(time.time()))
         if wait and drill.symptom:
             _await_symptom(lab, drill, language, emit)
@@ -200,7 +200,7 @@ def solve(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "e
         _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("solving"))
         if drill.power_off:
-            power.bring_back(lab, emit)
+            power_on(lab, emit)
         with phase(emit, "drill", say(language, "repairing", drill.slug)):
             nodes.play(lab, drill, "solution", emit)
         deadline = time.monotonic() + drill.proof.recovery
@@ -228,8 +228,8 @@ def reset(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "e
         drill, progress = opened(lab, given)
         _refuse_stopped(lab, drill)
         progress = _write(lab, progress.working("resetting"))
-        if drill.power_off and power.stopped(lab):
-            power.bring_back(lab, emit)
+        if drill.power_off and any(node.state != "running" for node in reported_nodes(lab)):
+            power_on(lab, emit)
         title = say(language, "putting_back", drill.slug)
         with phase(emit, "drill", title):
             nodes.put_back(lab, drill, emit, told_as=title)
