@@ -121,14 +121,11 @@ def round_trip(target: Target, times: int = 200) -> float:
 
 def of_lab(directory: Path) -> list[Target]:
     """The nodes of a running lab, as verify addresses them."""
-    from orchestrator.lab import verification as workflow
-    from orchestrator.lab.inventory import inventory_of
-    from orchestrator.lab.node_access import reported
+    from orchestrator.lab.observed_lab import observe_lab
     from orchestrator.lab.state import open_lab
+    from orchestrator.lab.verification import targets
 
-    lab = open_lab(directory / "lab.yml")
-    document = inventory_of(lab)
-    found = [workflow._target(lab, node.name, node, document) for node in reported(lab)]
+    found = targets(observe_lab(open_lab(directory / "lab.yml")))
     return [replace(one, ssh_argv=(one.ssh_argv[0], *OWN, *one.ssh_argv[1:])) for one in found]
 
 

@@ -54,6 +54,17 @@ def build(
     }
 
 
+def as_file(inventory: Mapping[str, Any]) -> dict[str, Any]:
+    """The same inventory in the form of an inventory file."""
+    variables = inventory["_meta"]["hostvars"]
+    groups: dict[str, dict[str, Any]] = {}
+    for group in ("control_plane", "workers"):
+        groups[group] = {"hosts": {name: variables[name] for name in inventory[group]["hosts"]}}
+        if shared := inventory[group].get("vars"):
+            groups[group]["vars"] = shared
+    return {"all": {"children": {"cluster": {"children": groups, "vars": inventory["cluster"]["vars"]}}}}
+
+
 def variables_of(inventory: Mapping[str, Any], node: str) -> dict[str, Any]:
     """All variables of one node as Ansible would merge them, `group_names` included."""
     groups = [name for name in ("control_plane", "workers") if node in inventory[name]["hosts"]]

@@ -1,4 +1,4 @@
-"""The only user of ansible_runner: run a playbook over a lab, turn raw events into typed ones, name what failed."""
+"""The only user of ansible_runner: runs a playbook over an inventory and turns raw events into typed ones."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ _TASK_STATUS = {
     "runner_on_unreachable": "unreachable",
     "runner_retry": "running",
 }
+
+# Files of a run's directory that hold secrets: the arguments of modules, the user's whole environment, and the
+# variables of every node with a proxy's password among them.
+EVENTS = "artifacts/*/job_events/*"
+ENVIRONMENT = "artifacts/*/command"
+INVENTORY = "inventory/hosts.json"
 
 
 @dataclass(frozen=True)
@@ -123,13 +129,12 @@ def run_playbook(
     playbook: str | Path,
     *,
     lab: paths.LabDir,
+    inventory: Mapping[str, Any],
     emit: Emit,
     deadline: float,
     extra_vars: Mapping[str, Any] | None = None,
-    limit: str = "",
-    tags: str = "",
 ) -> RunSummary:
-    """Run `playbooks/<playbook>`, or the playbook at a Path, over the lab's inventory.
+    """Run `playbooks/<playbook>`, or the playbook at a Path, over an inventory; return what changed.
 
     `deadline` in seconds bounds the whole run. Every run has a directory of its own under runs/, mode 0700:
     an old one would lend its extravars to the next run. Raises ConvergeError naming node, role, task and
@@ -144,13 +149,11 @@ def run_playbook(
     thread, result = ansible_runner.run_async(
         private_data_dir=str(directory),
         playbook=str(playbook if isinstance(playbook, Path) else paths.data("playbooks", playbook)),
-        inventory=str(paths.data("inventory", "lab.py")),
+        inventory=dict(inventory),
         extravars=dict(extra_vars or {}),
-        limit=limit or None,
-        tags=tags or None,
-        envvars=_environment(lab, directory),
+        envvars=_environment(directory),
         event_handler=listener.handle,
-        status_handler=lambda status, runner_config: _forget_environment(directory),
+        status_handler=lambda status, runner_config: _remove_files(directory, ENVIRONMENT),
         cancel_callback=lambda: cancelled.is_set() or time.monotonic() > ends_at,
         quiet=True,
         # The environment names paths only, but whoever adds to it later must not end up in a file.
@@ -165,6 +168,8 @@ def run_playbook(
         _outlast(thread, 30)
         listener.end_play("interrupted")
         raise
+    finally:
+        _remove_files(directory, INVENTORY)
     listener.end_play("ok" if result.rc == 0 else "failed")
     if result.rc != 0:
         raise _failure(listener, directory, timed_out=time.monotonic() > ends_at, deadline=deadline)
@@ -179,30 +184,27 @@ def _outlast(thread: threading.Thread, seconds: float) -> None:
             thread.join(0.2)
 
 
-def _forget_environment(directory: Path) -> None:
-    """Remove the file in which ansible-runner keeps the command with the user's whole environment, secrets too."""
-    for file in directory.glob("artifacts/*/command"):
+def _remove_files(directory: Path, pattern: str) -> None:
+    for file in directory.glob(pattern):
         file.unlink(missing_ok=True)
 
 
 def _next_run_directory(runs: Path) -> Path:
-    for pattern in ("*/artifacts/*/job_events/*", "*/artifacts/*/command"):
-        for left in runs.glob(pattern):
-            left.unlink(missing_ok=True)  # of a run that was killed before it could
+    for pattern in (EVENTS, ENVIRONMENT, INVENTORY):
+        _remove_files(runs, f"*/{pattern}")  # of a run that was killed before it could
     numbers = [int(path.name) for path in runs.iterdir() if path.name.isdigit()]
     directory = runs / str(max(numbers, default=0) + 1)
     directory.mkdir(mode=0o700)
     return directory
 
 
-def _environment(lab: paths.LabDir, directory: Path) -> dict[str, str]:
+def _environment(directory: Path) -> dict[str, str]:
     return {
         "ANSIBLE_CONFIG": str(paths.data("ansible.cfg")),
         "ANSIBLE_ROLES_PATH": str(paths.data("roles")),
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
         "ANSIBLE_HOME": str(directory / "home"),
         "ANSIBLE_NOCOLOR": "1",
-        "LABCTL_LAB_DIR": str(lab.root),
         "LC_ALL": "C.UTF-8",
         # Ansible lives beside the Python that runs labctl, which need not be on the user's PATH.
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",

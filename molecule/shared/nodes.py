@@ -22,10 +22,10 @@ from filelock import FileLock
 from orchestrator import inventory, paths, spec
 from orchestrator.errors import LabError
 from orchestrator.events import Event, Note, Step
-from orchestrator.lab import host_setup as prepare
-from orchestrator.lab import package_source as sources
 from orchestrator.lab import planning
+from orchestrator.lab.host_setup import refuse_problems
 from orchestrator.lab.observe import observe
+from orchestrator.lab.package_source import serve_source
 from orchestrator.lab.state import open_lab, save_plan
 from orchestrator.model import NodePlan, Plan
 from orchestrator.paths import LabDir
@@ -84,7 +84,7 @@ def create() -> None:
         plan = planned(configuration)
         machines = provider(configuration["platforms"])
         try:
-            prepare.refuse(machines.preflight(plan))
+            refuse_problems(machines.preflight(plan))
             save_plan(DIRECTORY, plan)
             ssh_access.ensure_node_key(DIRECTORY)
             machines.create(plan, DIRECTORY, say, "create")
@@ -97,7 +97,7 @@ def serve() -> None:
     plan = open_lab(EPHEMERAL / "lab.yml").plan
     machines = provider(scenario()["platforms"])
     with ExitStack() as stack:
-        access = stack.enter_context(sources.serving(plan, DIRECTORY, say))
+        access = stack.enter_context(serve_source(plan, DIRECTORY, say))
         try:
             nodes = machines.nodes(plan)
             capabilities = machines.capabilities()

@@ -16,10 +16,11 @@ from orchestrator.cli import options
 @click.option("--host", metavar="NODE", help="The variables of one node.")
 def inventory(lab: Path | None, whole: bool, host: str | None) -> None:
     """Print the lab's Ansible inventory as JSON."""
-    from orchestrator.lab import inventory as workflow
+    from orchestrator.lab.inventory import host_variables, inventory_document
+    from orchestrator.lab.observed_lab import observe_lab
     from orchestrator.lab.state import open_lab
 
-    document = workflow.inventory_of(open_lab(lab))
+    document = inventory_document(observe_lab(open_lab(lab)))
     if host is not None and not whole:
-        document = workflow.host_variables(document, host)
+        document = host_variables(document, host)
     click.echo(json.dumps(document, indent=2))

@@ -51,8 +51,6 @@ COMMANDS: dict[str, str] = {
     "doctor": "Check whether this host is ready, with the fix for each problem",
     "destroy": "Remove the lab and everything it created",
 }
-# Commands that share a module.
-_SHARED_MODULES = {"halt": "power", "start": "power"}
 
 
 class LazyGroup(click.Group):
@@ -64,7 +62,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"orchestrator.cli.{_SHARED_MODULES.get(name, name)}")
+        module = importlib.import_module(f"orchestrator.cli.{name}")
         command: click.Command = getattr(module, name, None) or module.command
         return command
 

@@ -131,6 +131,12 @@ def agreement(yes: bool) -> Callable[[str], bool]:
     return agree
 
 
+def require_agreement(yes: bool, question: str, refusal: str) -> None:
+    """Ask for what cannot be undone. Raises UsageError, with what is lost, when the user does not agree."""
+    if not agreement(yes)(question):
+        raise click.UsageError(f"{refusal}, which needs your agreement; add --yes")
+
+
 def complete_nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion of a node: the names in the lab's saved plan, none when there is no lab."""
     base = (ctx.params.get("lab") or Path("lab.yml")).resolve().parent / ".labctl"

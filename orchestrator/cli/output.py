@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from orchestrator.errors import ExitCode
+
+if TYPE_CHECKING:
+    from orchestrator.verify import Report
 
 
 class Result(Protocol):
@@ -23,7 +26,16 @@ class Result(Protocol):
         """The body of the document, without its schema."""
 
 
+class VerifiedResult(Result, Protocol):
+    """What a verb returns that ends with a verification."""
+
+    @property
+    def report(self) -> Report | None:
+        """The report of the checks; None when they were not run."""
+
+
 AnyResult = TypeVar("AnyResult", bound=Result)
+AnyVerifiedResult = TypeVar("AnyVerifiedResult", bound=VerifiedResult)
 
 
 def show(
@@ -39,6 +51,21 @@ def show(
         for line in text(result):
             click.echo(line)
     return int(exit_code)
+
+
+def show_verified(result: AnyVerifiedResult, output: str, text: Callable[[AnyVerifiedResult], Iterable[str]]) -> int:
+    """Print a result after its report, if it has one; returns exit code 6 when a check failed."""
+
+    def lines(result: AnyVerifiedResult) -> Iterator[str]:
+        from orchestrator.verify import render_text
+
+        if result.report:
+            yield render_text(result.report, terminal=sys.stdout.isatty())
+            yield ""
+        yield from text(result)
+
+    failed = result.report is not None and not result.report.ok
+    return show(result, output, lines, ExitCode.VERIFY if failed else ExitCode.OK)
 
 
 def show_dry_run(steps: Sequence[str], output: str) -> int:

@@ -7,40 +7,27 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import options
-from orchestrator.errors import ExitCode
+from orchestrator.cli.output import show_dry_run, show_verified
+from orchestrator.cli.progress import show_progress
 
 
 @click.command()
 @options.lab_option
 @click.option("--workers", type=int, required=True, metavar="N", help="The number of workers to have.")
-@options.yes_option
-@options.dry_run_option
-@options.output_option
-@options.progress_option
+@options.change_options
 def scale(lab: Path | None, workers: int, yes: bool, dry_run: bool, output: str, progress: str) -> int:
-    """Add workers to the lab or take the last ones out; the others go on working."""
-    from orchestrator.cli import progress as views
-    from orchestrator.lab import planning
+    """Add workers to the lab, or remove the last ones; the others keep running."""
     from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import provision
-    from orchestrator.verbs import scale as workflow
+    from orchestrator.verbs import scale as verb
 
-    found = open_lab(lab)
-    asked = planning.load(lab, options.overrides(workers=workers))
-    wanted = workflow.change(found, asked, written=planning.load(lab))
-    lines = wanted.lines(workers)
+    opened = open_lab(lab)
+    spec = options.load_spec(lab, workers=workers)
+    scaling = verb.plan_scaling(opened, spec, written=options.load_spec(lab))
     if dry_run:
-        return options.preview(lines, output)
-    if wanted.goes and not options.agreement(yes)("; ".join(lines) + "?"):
-        raise click.UsageError("not scaled: what is on those machines is lost, which needs your agreement; add --yes")
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        done = workflow.scale(found, asked, wanted, agree=options.agreement(yes), emit=emit)
-    if output == "json":
-        options.print_json({**provision.document(done), "schema": "labctl/scale/v1", "workers": workers})
-    else:
-        from orchestrator.verify.render import render_text
-
-        if done.report:
-            click.echo(render_text(done.report))
-        click.echo(f"\n{done.plan.name}: {workers} workers, {done.seconds:.0f} s")
-    return ExitCode.OK if done.ok else ExitCode.VERIFY
+        return show_dry_run(scaling.steps(), output)
+    if scaling.removed:
+        question = "; ".join(scaling.steps()) + "?"
+        options.require_agreement(yes, question, "not scaled: what is on those machines is lost")
+    with show_progress(progress) as emit:
+        done = verb.scale(opened, spec, scaling, agree=options.agreement(yes), emit=emit)
+    return show_verified(done, output, lambda _: [f"{done.lab.plan.name}: {workers} workers, {done.seconds:.0f} s"])

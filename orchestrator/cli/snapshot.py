@@ -2,138 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import options
-from orchestrator.errors import ExitCode
+from orchestrator.cli.output import show, show_dry_run, show_verified, table
+from orchestrator.cli.progress import show_progress
+
+if TYPE_CHECKING:
+    from orchestrator.lab.state import Lab
+    from orchestrator.verbs.snapshot import ListResult
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of a snapshot: the names in the lab's state."""
+def _complete_snapshots(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     base = (ctx.params.get("lab") or Path("lab.yml")).resolve().parent / ".labctl"
     return sorted(path.stem for path in base.glob("*/snapshots/*.json") if path.stem.startswith(incomplete))
 
 
+existing_name = click.argument("name", shell_complete=_complete_snapshots)
+
+
 @click.group()
 def snapshot() -> None:
-    """Keep all machines as they are at one moment, with their disks and volumes, and go back to it."""
+    """Save all machines, with their disks and volumes, as one point in time, and go back to it."""
 
 
 @snapshot.command()
 @click.argument("name")
-@options.lab_option
-@options.dry_run_option
-@options.output_option
+@options.existing_lab
+@options.preview_options
 @options.progress_option
-def save(name: str, lab: Path | None, dry_run: bool, output: str, progress: str) -> int:
-    """Save all machines as NAME; they stand still for some seconds."""
-    from orchestrator.cli import progress as views
-    from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import snapshot as snapshots
+def save(name: str, lab: Lab, dry_run: bool, output: str, progress: str) -> int:
+    """Save all machines as NAME; they pause for some seconds."""
+    from orchestrator.verbs import snapshot as verb
 
-    found = open_lab(lab)
     if dry_run:
-        snapshots.check_new(found, name)
-        return options.preview([f"save {node.name} as {name}" for node in found.plan.nodes], output)
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        made = snapshots.save(found, name, emit)
-    if output == "json":
-        options.print_json({"schema": "labctl/snapshot-save/v1", "lab": found.plan.name, "snapshot": made.as_dict()})
-    else:
-        taken = f", {made.size // 2**20} MB" if made.size else ""
-        click.echo(f"saved {found.plan.name} as {name}: {len(made.plan.nodes)} machines{taken}")
-        click.echo(f"go back to it: labctl snapshot restore {name}")
-    return ExitCode.OK
+        verb.check_new(lab, name)
+        return show_dry_run([f"save {node.name} as {name}" for node in lab.plan.nodes], output)
+    with show_progress(progress) as emit:
+        done = verb.save(lab, name, emit)
+    size = f", {_megabytes(done.snapshot.size)}" if done.snapshot.size else ""
+    saved = f"saved {done.lab} as {name}: {len(lab.plan.nodes)} machines{size}"
+    return show(done, output, lambda _: [saved, f"go back to it: labctl snapshot restore {name}"])
 
 
 @snapshot.command("list")
-@options.lab_option
+@options.existing_lab
 @options.output_option
-def list_(lab: Path | None, output: str) -> int:
-    """The snapshots of the lab, oldest first."""
-    from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import snapshot as snapshots
+def list_(lab: Lab, output: str) -> int:
+    """List the snapshots of the lab, oldest first."""
+    from orchestrator.verbs import snapshot as verb
 
-    found = open_lab(lab)
-    there = snapshots.known(found.directory)
-    if output == "json":
-        listed = [each.as_dict() for each in there]
-        options.print_json({"schema": "labctl/snapshot-list/v1", "lab": found.plan.name, "snapshots": listed})
-    elif not there:
-        click.echo(f"{found.plan.name} has no snapshot; make one: labctl snapshot save NAME")
-    else:
-        width = max(len(each.name) for each in there)
-        for each in there:
-            cluster = each.plan.kubernetes.version if each.plan.kubernetes and each.cluster else "no cluster"
-            taken = f"{each.size // 2**20} MB" if each.size else ""
-            click.echo(
-                f"{each.name:{width}}  {each.time}  {len(each.plan.nodes)} machines  {cluster}  {taken}".rstrip()
-            )
-    return ExitCode.OK
+    return show(verb.list_all(lab), output, _listing)
+
+
+def _listing(result: ListResult) -> Iterator[str]:
+    if not result.snapshots:
+        yield f"{result.lab} has no snapshot; save one: labctl snapshot save NAME"
+        return
+    rows = [("snapshot", "saved", "machines", "cluster", "size")]
+    for one in result.snapshots:
+        size = _megabytes(one.size) if one.size else ""
+        rows.append((one.name, one.time, str(len(one.plan.nodes)), one.kubernetes or "no cluster", size))
+    yield from table(rows)
 
 
 @snapshot.command()
-@click.argument("name", shell_complete=_complete)
+@existing_name
 @options.lab_option
-@options.yes_option
-@options.dry_run_option
-@options.output_option
-@options.progress_option
+@options.change_options
 def restore(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
-    """Make the lab what it was when NAME was saved, and prove it; what came later is lost."""
-    from orchestrator.cli import progress as views
-    from orchestrator.lab import planning
+    """Restore the lab to the moment when NAME was saved, and verify it; later changes are lost."""
+    from orchestrator.lab.snapshots import find_snapshot
     from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import snapshot as snapshots
-    from orchestrator.verify.render import render_text
+    from orchestrator.verbs import snapshot as verb
 
-    found = open_lab(lab)
-    chosen = snapshots.find(found, name)
+    opened = open_lab(lab)
+    saved = find_snapshot(opened, name)
     if dry_run:
-        return options.preview(snapshots.lines_of_restore(found, chosen), output)
-    if not options.agreement(yes)(f"bring {found.plan.name} back to {chosen.time}; what came later is lost?"):
-        raise click.UsageError(
-            "not restored: what came after the snapshot is lost, which needs your agreement; add --yes"
-        )
-    asked = planning.load(lab)
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        done = snapshots.restore(found, chosen, emit, asked=asked)
-    if output == "json":
-        options.print_json(done.as_dict())
-    else:
-        if done.report:
-            click.echo(render_text(done.report))
-        click.echo(f"\n{found.plan.name} is what it was at {chosen.time}, {done.seconds:.0f} s")
-    return ExitCode.VERIFY if done.report and not done.report.ok else ExitCode.OK
+        return show_dry_run(verb.preview_restore(opened, saved), output)
+    question = f"restore {opened.plan.name} to {saved.time}; later changes are lost?"
+    options.require_agreement(yes, question, "not restored: what came after the snapshot is lost")
+    spec = options.load_spec(lab)
+    with show_progress(progress) as emit:
+        done = verb.restore(opened, saved, emit, spec=spec)
+    return show_verified(done, output, lambda _: [f"restored {opened.plan.name} to {saved.time}, {done.seconds:.0f} s"])
 
 
 @snapshot.command()
-@click.argument("name", shell_complete=_complete)
-@options.lab_option
-@options.yes_option
-@options.dry_run_option
-@options.output_option
-@options.progress_option
-def delete(name: str, lab: Path | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
+@existing_name
+@options.existing_lab
+@options.change_options
+def delete(name: str, lab: Lab, yes: bool, dry_run: bool, output: str, progress: str) -> int:
     """Delete the snapshot NAME; the lab itself is not touched."""
-    from orchestrator.cli import progress as views
-    from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import snapshot as snapshots
+    from orchestrator.lab.snapshots import find_snapshot
+    from orchestrator.verbs import snapshot as verb
 
-    found = open_lab(lab)
-    chosen = snapshots.find(found, name)
+    saved = find_snapshot(lab, name)
+    step = f"delete the snapshot {name} of {saved.time}"
     if dry_run:
-        return options.preview([f"delete the snapshot {name} of {chosen.time}"], output)
-    if not options.agreement(yes)(f"delete the snapshot {name} of {chosen.time}?"):
-        raise click.UsageError(
-            "not deleted: a deleted snapshot cannot be had back, which needs your agreement; add --yes"
-        )
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        snapshots.delete(found, chosen, emit)
-    if output == "json":
-        options.print_json({"schema": "labctl/snapshot-delete/v1", "lab": found.plan.name, "deleted": name})
-    else:
-        click.echo(f"deleted the snapshot {name}")
-    return ExitCode.OK
+        return show_dry_run([step], output)
+    options.require_agreement(yes, f"{step}?", "not deleted: a deleted snapshot cannot be brought back")
+    with show_progress(progress) as emit:
+        done = verb.delete(lab, saved, emit)
+    return show(done, output, lambda _: [f"deleted the snapshot {name}"])
+
+
+def _megabytes(size: int) -> str:
+    return f"{size // 2**20} MB"

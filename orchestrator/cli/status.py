@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.output import show, table
+
+if TYPE_CHECKING:
+    from orchestrator.lab.state import Lab
+    from orchestrator.verbs.status import StatusResult
 
 
 @click.command()
-@options.lab_option
+@options.existing_lab
 @options.output_option
-def status(lab: Path | None, output: str) -> None:
+def status(lab: Lab, output: str) -> int:
     """Show machines, nodes, versions, days left on certificates, and what changed since the last verify."""
-    from orchestrator.lab.state import open_lab
-    from orchestrator.verbs.status import status_of
+    from orchestrator.verbs import status as verb
 
-    now = status_of(open_lab(lab))
-    if output == "json":
-        options.print_json(now.as_dict())
-        return
-    click.echo(f"{now.name}: {now.provider}, {now.kubernetes or 'no Kubernetes'}")
+    return show(verb.status(lab), output, _text)
+
+
+def _text(status: StatusResult) -> Iterator[str]:
+    yield f"{status.name}: {status.provider}, {status.kubernetes or 'no Kubernetes'}"
     rows = [("machine", "role", "address", "state", "ssh", "node", "version")]
-    rows += [(m.name, m.role, m.address, m.state, m.ssh, m.node, m.version) for m in now.machines]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    click.echo("\n".join(now.lines()))
+    rows += [(m.name, m.role, m.address, m.state, m.ssh, m.node, m.version) for m in status.machines]
+    yield from table(rows)
+    yield from status.lines()

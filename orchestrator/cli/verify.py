@@ -11,6 +11,7 @@ import click
 
 from orchestrator.cli import options
 from orchestrator.errors import ExitCode, SpecError
+from orchestrator.events import discard
 
 if TYPE_CHECKING:
     from orchestrator.verify import Report
@@ -36,21 +37,21 @@ def verify(
     output: str,
     progress: str,
 ) -> int:
-    """Prove the health of the lab: every role's checks on every node, then the cluster's."""
-    from orchestrator.cli import progress as views
+    """Verify the health of the lab: every role's checks on every node, then the cluster's."""
+    from orchestrator.cli.progress import show_progress
     from orchestrator.lab.state import open_lab
-    from orchestrator.lab.verification import verify_lab
+    from orchestrator.verbs import verify as verb
 
     files = [_report_file(text) for text in reports]
     if watch and output == "json":
-        raise SpecError("--watch tells changes as they come, which is not one document", fix="labctl verify --watch")
+        raise SpecError("--watch prints changes as they come, which is not one document", fix="labctl verify --watch")
     found = open_lab(lab)
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        report = verify_lab(found, emit=emit, only=only, direct=direct)
+    with show_progress(progress) as emit:
+        report = verb.verify(found, emit=emit, only=only, direct=direct)
     _show(report, files, output)
     while watch:
         time.sleep(WATCH_SECONDS)
-        before, report = report, verify_lab(found, emit=lambda event: None, only=only, direct=direct)
+        before, report = report, verb.verify(found, emit=discard, only=only, direct=direct)
         _show_changes(before, report, files)
     return ExitCode.OK if report.ok else ExitCode.VERIFY
 

@@ -28,28 +28,28 @@ class Manifest:
     sha256: str
 
 
-def place(plan: Plan, directory: LabDir, agree: Agree, emit: Emit) -> None:
+def place_manifest(plan: Plan, directory: LabDir, agree: Agree, emit: Emit) -> None:
     """Put the confirmed manifest into the lab's state, where the roles find it; nothing for a lab without Calico."""
     kubernetes = plan.kubernetes
     if kubernetes is None or kubernetes.cni != "calico":
         return
-    held = plan.source.bundle_id and bundle.find(paths.cache_dir(), plan.source.bundle_id)
-    manifest = (held and bundled(held)) or fetched(kubernetes, agree, emit)
+    existing = plan.source.bundle_id and bundle.find(paths.cache_dir(), plan.source.bundle_id)
+    manifest = (existing and bundled_manifest(existing)) or fetch_manifest(kubernetes, agree, emit)
     shutil.copyfile(manifest.path, directory.calico_manifest)
 
 
-def bundled(found: BundleInfo) -> Manifest | None:
+def bundled_manifest(content: BundleInfo) -> Manifest | None:
     """The manifest that a bundle carries, its sum being that of the bundle's own manifest."""
-    for file in found.files:
+    for file in content.files:
         if file.path == BUNDLED:
-            return Manifest(found.path / file.path, file.sha256)
+            return Manifest(content.path / file.path, file.sha256)
     return None
 
 
-def fetched(kubernetes: KubernetesPlan, agree: Agree, emit: Emit) -> Manifest:
+def fetch_manifest(kubernetes: KubernetesPlan, agree: Agree, emit: Emit) -> Manifest:
     """The manifest from the cache or from its project. Raises HostError when its sum is wrong or stays unconfirmed.
 
-    A sum that the catalogue or lab.yml has must match. Where nobody computed one, the user is asked once, the
+    A sum that the catalog or lab.yml has must match. Where nobody computed one, the user is asked once, the
     answer is kept beside the file, and a file that changed later is refused.
     """
     name = f"calico-{kubernetes.cni_version}"
@@ -58,19 +58,19 @@ def fetched(kubernetes: KubernetesPlan, agree: Agree, emit: Emit) -> Manifest:
     expected = kubernetes.cni_manifest_sha256 or (confirmed.read_text().strip() if confirmed.exists() else "")
     if not file.exists():
         _fetch(kubernetes.cni_manifest_url or "", file)
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    confirm = f"packages: {{checksums: {{{name}: {found}}}}} in lab.yml, if that is the manifest you expect"
-    if expected and found != expected:
+    actual = hashlib.sha256(file.read_bytes()).hexdigest()
+    confirm = f"packages: {{checksums: {{{name}: {actual}}}}} in lab.yml, if that is the manifest you expect"
+    if expected and actual != expected:
         file.unlink()
         raise HostError(
-            f"{kubernetes.cni_manifest_url} has the sha256 {found}, not {expected}; it is not used", fix=confirm
+            f"{kubernetes.cni_manifest_url} has the sha256 {actual}, not {expected}; it is not used", fix=confirm
         )
     if not expected:
-        if not agree(f"Nobody has confirmed a checksum of {name}; what was fetched has the sha256 {found}. Use it?"):
-            raise HostError(f"the checksum of {name} is not confirmed: what was fetched has {found}", fix=confirm)
-        emit(Note(phase="calico", text=f"{name}: sha256 {found}, confirmed by you alone"))
-    confirmed.write_text(found + "\n")
-    return Manifest(file, found)
+        if not agree(f"Nobody has confirmed a checksum of {name}; what was fetched has the sha256 {actual}. Use it?"):
+            raise HostError(f"the checksum of {name} is not confirmed: what was fetched has {actual}", fix=confirm)
+        emit(Note(phase="calico", text=f"{name}: sha256 {actual}, confirmed by you alone"))
+    confirmed.write_text(actual + "\n")
+    return Manifest(file, actual)
 
 
 def _fetch(url: str, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes the host ready: what is missing is installed after the user has agreed; what cannot be is said at once."""
+"""Prepares the host: installs what is missing after the user has agreed, and refuses a host that is not ready."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from orchestrator.spec import Spec
 
 Agree = Callable[[str], bool]
 
+
+def decline(question: str) -> bool:
+    """An `Agree` that answers no, so that nothing is installed on the host."""
+    return False
+
+
 # Program -> package, by package manager; the programs labctl itself calls on the host.
 _PROGRAMS = {
     "ssh": {"apt": "openssh-client", "dnf": "openssh-clients", "zypper": "openssh-clients", "pacman": "openssh"},
@@ -24,29 +30,29 @@ _PROGRAMS = {
 _KUBECTL_PACKAGE, _KUBECTL_MINOR = "kubernetes-client", "1.20."
 
 
-def missing_packages(asked: Spec) -> tuple[str, ...]:
-    """Packages of this host's package manager that a lab like this needs and that are not there."""
+def missing_packages(spec: Spec) -> tuple[str, ...]:
+    """Packages of this host's package manager that the lab needs and that are not installed."""
     manager = host.package_manager()
     names = [by[manager] for program, by in _PROGRAMS.items() if manager in by and shutil.which(program) is None]
-    if wants_containers(asked):
-        found = shutil.which("dockerd", path=private_engine.SYSTEM_PATH)
-        names += [] if found or engine.running() else list(engine.docker_packages())
+    if wants_containers(spec):
+        if not (shutil.which("dockerd", path=private_engine.SYSTEM_PATH) or engine.running()):
+            names += engine.docker_packages()
         names += [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
-    if asked.lab.provider == "libvirt" and manager == "apt":
-        names += vagrant_preflight.missing_packages(asked.lab.guest)
+    if spec.lab.provider == "libvirt" and manager == "apt":
+        names += vagrant_preflight.missing_packages(spec.lab.guest)
     return tuple(dict.fromkeys(names))
 
 
-def wants_containers(asked: Spec) -> bool:
+def wants_containers(spec: Spec) -> bool:
     """Whether the lab's machines would be containers on this host."""
-    return asked.lab.provider == "container" or (
-        asked.lab.provider == "auto" and not (shutil.which("vagrant") and shutil.which("VBoxManage"))
+    return spec.lab.provider == "container" or (
+        spec.lab.provider == "auto" and not (shutil.which("vagrant") and shutil.which("VBoxManage"))
     )
 
 
-def install_missing(asked: Spec, agree: Agree, emit: Emit) -> None:
-    """Install what is missing on the host. Raises HostError with the command when the user does not agree."""
-    names = missing_packages(asked)
+def install_missing_packages(spec: Spec, agree: Agree, emit: Emit) -> None:
+    """Install the missing packages. Raises HostError with the command when the user does not agree."""
+    names = missing_packages(spec)
     if not names:
         return
     command = host.install_command(host.package_manager(), names)
@@ -65,7 +71,7 @@ def agree_to_start(plan: Plan, agree: Agree) -> None:
         return
     if not agree("No Docker engine runs here. Start one for the lab? It ends with the last lab."):
         raise HostError(
-            "no Docker engine runs here, and none was to be started",
+            "no Docker engine runs here, and you did not agree to start one",
             fix="start Docker yourself, or: labctl provision --yes, which starts one for the lab",
         )
 
@@ -87,13 +93,9 @@ def offer_kubectl(plan: Plan, agree: Agree, emit: Emit) -> None:
         )
 
 
-def refuse(problems: list[Problem]) -> None:
+def refuse_problems(problems: list[Problem]) -> None:
     """Raise HostError naming every problem of a preflight; return when there is none."""
-    if not problems:
-        return
-    first = problems[0]
-    raise HostError(
-        "this host is not ready for the lab" if len(problems) > 1 else str(first.what),
-        problems=problems if len(problems) > 1 else (),
-        fix=first.fix if len(problems) == 1 else "",
-    )
+    if len(problems) == 1:
+        raise HostError(problems[0].what, fix=problems[0].fix)
+    if problems:
+        raise HostError("this host is not ready for the lab", problems=problems)

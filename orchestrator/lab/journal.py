@@ -19,92 +19,90 @@ from orchestrator.paths import LabDir
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """A run that never came to its end: its verb, when it began, and the phase it was in."""
-
-    verb: str
-    began: str
-    phase: str
-
-
-def unfinished(directory: LabDir) -> Unfinished | None:
-    """The last run of the journal when it was killed; None when it ended by itself, well or not."""
-    run: Unfinished | None = None
-    for entry in _journal(directory):
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            if entry["event"] == "RunStarted":
-                run = Unfinished(entry["verb"], time.strftime("%H:%M:%S", time.localtime(entry["at"])), "")
-            elif entry["event"] == "RunEnded":
-                run = None
-            elif entry["event"] == "PhaseStarted" and run is not None:
-                run = Unfinished(run.verb, run.began, entry["title"] or entry["phase"])
-    return run
-
-
-@contextmanager
-def recorded(directory: LabDir, verb: str, emit: Emit, inputs: Mapping[str, Any] | None = None) -> Iterator[Emit]:
-    """An `Emit` that also keeps a run in the lab's journal: its inputs, begin and end, and those of every phase.
-
-    Says first which killed run is continued. Raises ProviderError when another verb has to be finished first;
-    restoring a snapshot is always possible, because it replaces everything.
-    """
-    half = pending_operation(directory)
-    if half and verb not in (half.verb, "snapshot restore"):
-        raise ProviderError(f"`{half.command}` was interrupted and has to be finished first", fix=half.command)
-    if before := unfinished(directory):
-        where = f" in: {before.phase}" if before.phase else ""
-        emit(Note(phase=verb, text=f"continuing `labctl {before.verb}` of {before.began}, which was killed{where}"))
-    begun = {"event": "RunStarted", "verb": verb, "pid": os.getpid(), "at": time.time()}
-    _append(directory, {**begun, "inputs": dict(inputs)} if inputs else begun)
-    result, detail = "failed", ""
-    try:
-        yield journaled(directory, verb, emit)
-        result = "ok"
-    except KeyboardInterrupt:
-        result = "interrupted"
-        raise
-    except LabError as problem:
-        detail = problem.message.splitlines()[0] if problem.message else ""
-        raise
-    finally:
-        ended = {"event": "RunEnded", "verb": verb, "result": result, "at": time.time()}
-        _append(directory, {**ended, "detail": detail} if detail else ended)
-
-
-def note_inputs(directory: LabDir, phase: str, inputs: Mapping[str, Any]) -> None:
-    """Keep in the journal what the phases from here on work with."""
-    _append(directory, {"event": "PhaseInputs", "phase": phase, "at": time.time(), "inputs": inputs})
-
-
-def note_result(directory: LabDir, phase: str, result: Mapping[str, Any]) -> None:
-    """Keep in the journal what a phase came to."""
-    _append(directory, {"event": "PhaseResult", "phase": phase, "at": time.time(), "result": result})
-
-
-@dataclass(frozen=True)
 class Run:
-    """A run of the journal: its verb, when it began and ended (0: it did not), its result, the phases it ended."""
+    """A run of the journal: its verb, begin and end (0: none), its result, the phases it ended, the last it began."""
 
     verb: str
     began: float
     ended: float = 0.0
     result: str = "killed"
     phases: tuple[str, ...] = ()
+    last_phase: str = ""
+
+    def __str__(self) -> str:
+        return f"`labctl {self.verb}` of {time.strftime('%H:%M:%S', time.localtime(self.began))}"
+
+    @property
+    def where(self) -> str:
+        """The phase that a killed run was in, as the end of a sentence."""
+        return f" in: {self.last_phase}" if self.last_phase else ""
 
 
 def last_run(directory: LabDir) -> Run | None:
-    """The newest run of the journal; one that neither ended nor goes on is `killed`."""
+    """The newest run of the journal; its result is `killed` when it neither ended nor still holds the lab."""
     run: Run | None = None
-    for entry in _journal(directory):
+    for entry in _entries(directory):
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if entry["event"] == "RunStarted":
                 going = _holds(directory.lock, int(entry["pid"]))
-                run = Run(entry["verb"], entry["at"], result="running" if going else "killed")
+                run = Run(entry["verb"], float(entry["at"]), result="running" if going else "killed")
             elif run and entry["event"] == "RunEnded":
                 run = replace(run, ended=entry["at"], result=entry["result"])
+            elif run and entry["event"] == "PhaseStarted":
+                run = replace(run, last_phase=entry["title"] or entry["phase"])
             elif run and entry["event"] == "PhaseEnded":
                 run = replace(run, phases=(*run.phases, entry["phase"]))
     return run
+
+
+def unfinished(directory: LabDir) -> Run | None:
+    """The last run when it never came to its end; None when it ended by itself, well or not."""
+    run = last_run(directory)
+    return run if run and not run.ended else None
+
+
+@contextmanager
+def recorded(directory: LabDir, verb: str, emit: Emit, inputs: Mapping[str, Any] | None = None) -> Iterator[Emit]:
+    """An `Emit` that also keeps a run in the lab's journal: its inputs, begin and end, and those of every phase.
+
+    Notes which killed run is continued. Raises ProviderError when another verb has to be finished first;
+    restoring a snapshot is always possible, because it replaces everything.
+    """
+    pending = pending_operation(directory)
+    if pending and verb not in (pending.verb, "snapshot restore"):
+        raise ProviderError(f"`{pending.command}` was interrupted and has to be finished first", fix=pending.command)
+    if before := unfinished(directory):
+        emit(Note(phase=verb, text=f"continuing {before}, which was killed{before.where}"))
+    _append(directory, "RunStarted", verb=verb, pid=os.getpid(), **({"inputs": dict(inputs)} if inputs else {}))
+
+    def record(event: Event) -> None:
+        if isinstance(event, PhaseStarted | PhaseEnded):
+            _append(directory, **{"verb": verb, **event.as_dict()})
+        emit(event)
+
+    end: dict[str, Any] = {"verb": verb, "result": "failed"}
+    try:
+        yield record
+        end["result"] = "ok"
+    except KeyboardInterrupt:
+        end["result"] = "interrupted"
+        raise
+    except LabError as problem:
+        if problem.message:
+            end["detail"] = problem.message.splitlines()[0]
+        raise
+    finally:
+        _append(directory, "RunEnded", **end)
+
+
+def record_inputs(directory: LabDir, phase: str, inputs: Mapping[str, Any]) -> None:
+    """Keep in the journal what the phases from here on work with."""
+    _append(directory, "PhaseInputs", phase=phase, inputs=inputs)
+
+
+def record_result(directory: LabDir, phase: str, result: Mapping[str, Any]) -> None:
+    """Keep in the journal what a phase came to."""
+    _append(directory, "PhaseResult", phase=phase, result=result)
 
 
 def _holds(lock: Path, pid: int) -> bool:
@@ -113,44 +111,30 @@ def _holds(lock: Path, pid: int) -> bool:
     The device is left out of the comparison: some file systems show another one there than to whoever opens the file.
     """
     try:
-        inode, held = lock.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
+        inode, locks = lock.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
     except OSError:
         return False
-    rows = [line.split() for line in held.splitlines()]
+    rows = [line.split() for line in locks.splitlines()]
     return any(row[1] == "FLOCK" and row[4] == str(pid) and row[5].endswith(f":{inode}") for row in rows)
 
 
-def _journal(directory: LabDir) -> Iterator[dict[str, Any]]:
-    """The entries of the journal; a line that a killed run left half is passed over."""
-    try:
-        lines = directory.journal.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, dict):
-                yield entry
+def _entries(directory: LabDir) -> Iterator[dict[str, Any]]:
+    """The entries of the journal without lines that a killed run left incomplete."""
+    with contextlib.suppress(FileNotFoundError):
+        for line in directory.journal.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if isinstance(entry, dict):
+                    yield entry
 
 
-def journaled(directory: LabDir, verb: str, emit: Emit) -> Emit:
-    """An `Emit` that also appends the begin and end of every phase to the lab's journal."""
-
-    def record(event: Event) -> None:
-        if isinstance(event, PhaseStarted | PhaseEnded):
-            _append(directory, {"verb": verb, **event.as_dict()})
-        emit(event)
-
-    return record
-
-
-def _append(directory: LabDir, entry: Mapping[str, Any]) -> None:
+def _append(directory: LabDir, event: str, **fields: Any) -> None:
     descriptor = os.open(directory.journal, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
     with os.fdopen(descriptor, "a+b") as stream:
         stream.seek(0, os.SEEK_END)
-        half = False
+        incomplete = False
         if stream.tell():
             stream.seek(-1, os.SEEK_END)
-            half = stream.read(1) != b"\n"  # a run was killed while it wrote
-        text = json.dumps(entry, ensure_ascii=False) + "\n"
-        stream.write((b"\n" if half else b"") + text.encode())
+            incomplete = stream.read(1) != b"\n"  # a run was killed while it wrote
+        text = json.dumps({"event": event, "at": time.time(), **fields}, ensure_ascii=False) + "\n"
+        stream.write((b"\n" if incomplete else b"") + text.encode())

@@ -9,8 +9,8 @@ from typing import Any
 
 from orchestrator import proc
 from orchestrator.errors import ProviderError
-from orchestrator.lab.node_selection import select_nodes
 from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.node_selection import select_nodes
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
 from orchestrator.providers import ssh_access
@@ -72,8 +72,7 @@ def run_on_nodes(
         for future in as_completed(futures):
             answer = future.result()
             answers[answer.node] = answer
-            if on_answer:
-                on_answer(answer)
+            on_answer(answer)
     return Answers(command, tuple(answers[name] for name in names))
 
 

@@ -1,15 +1,15 @@
-"""A quick look into every node for `labctl status`: how long certificates last, what changed since the last verify."""
+"""The state of every node for `labctl status`: days left on certificates, changes since the last verify."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from orchestrator import proc
-from orchestrator.lab.state import Lab
+from orchestrator.lab.observed_lab import ObservedLab
 from orchestrator.model import Node
 from orchestrator.paths import LabDir, write_private
 from orchestrator.providers import ssh_access
@@ -46,7 +46,7 @@ done
 
 
 @dataclass(frozen=True)
-class Verified:
+class LastVerify:
     """The last verify of the whole lab: when it ended (seconds since the epoch), its verdict, what failed."""
 
     at: float
@@ -55,8 +55,8 @@ class Verified:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look into one node showed: certificates by the time they end, and what changed, in words."""
+class NodeStatus:
+    """What one node reports: certificates by the time they end, what changed, and why it does not answer."""
 
     node: str
     certificates: dict[str, float] = field(default_factory=dict)
@@ -64,42 +64,42 @@ class Look:
     trouble: str = ""
 
 
-def remember(directory: LabDir, report: Report) -> None:
-    """Keep the verdict of a verify that looked at everything."""
+def save_last_verify(directory: LabDir, report: Report) -> None:
+    """Keep the verdict of a verify of the whole lab."""
     failed = [f"{result.id} on {result.node or 'the cluster'}" for result in report.results if result.bad]
     kept = {"at": report.at + report.seconds, "ok": report.ok, "failed": failed}
     write_private(directory.reports / "last.json", json.dumps(kept) + "\n")
 
 
-def last_verify(directory: LabDir) -> Verified | None:
+def last_verify(directory: LabDir) -> LastVerify | None:
     """The last verify of the whole lab; None before the first."""
     try:
         kept = json.loads((directory.reports / "last.json").read_text(encoding="utf-8"))
-        return Verified(float(kept["at"]), bool(kept["ok"]), tuple(map(str, kept["failed"])))
+        return LastVerify(float(kept["at"]), bool(kept["ok"]), tuple(map(str, kept["failed"])))
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
 
 
-def into(lab: Lab, nodes: Sequence[Node], since: float) -> list[Look]:
-    """Look into all running nodes at once; one that does not answer within seconds says so."""
-    running = [node for node in nodes if node.state == "running"]
-    if not running:
+def node_statuses(observed: ObservedLab, since: float) -> list[NodeStatus]:
+    """The status of all running nodes, asked at once; a node that does not answer within seconds says so."""
+    if not observed.running:
         return []
-    with ThreadPoolExecutor(len(running)) as pool:
-        return list(pool.map(lambda node: _look(lab, node, since), running))
+    with ThreadPoolExecutor(len(observed.running)) as pool:
+        return list(pool.map(lambda node: _node_status(observed, node, since), observed.running))
 
 
-def _look(lab: Lab, node: Node, since: float) -> Look:
-    argv = ssh_access.ssh_argv(lab.directory, node, command=("sudo", "sh", "-s", "--", str(int(since))))
+def _node_status(observed: ObservedLab, node: Node, since: float) -> NodeStatus:
+    plan, directory = observed.lab.plan, observed.lab.directory
+    argv = ssh_access.ssh_argv(directory, node, command=("sudo", "sh", "-s", "--", str(int(since))))
     try:
         answer = proc.run(argv, timeout=SECONDS, stdin=_SCRIPT)
     except proc.ProcessFailed as problem:
-        return Look(node.name, trouble=f"{node.name} does not answer: {problem.result.tail or 'no answer'}")
-    return read(node.name, answer.stdout.splitlines(), since, kubernetes=lab.plan.kubernetes is not None)
+        return NodeStatus(node.name, trouble=f"{node.name} does not answer: {problem.result.tail or 'no answer'}")
+    return parse_status(node.name, answer.stdout.splitlines(), since, kubernetes=plan.kubernetes is not None)
 
 
-def read(node: str, lines: Iterable[str], since: float, *, kubernetes: bool) -> Look:
-    """What the script's lines mean; `since` 0 means that nothing is known to have been verified."""
+def parse_status(node: str, lines: Iterable[str], since: float, *, kubernetes: bool) -> NodeStatus:
+    """The status that the script's lines stand for; `since` 0 means that the lab was never verified."""
     certificates: dict[str, float] = {}
     changes: list[str] = []
     for line in lines:
@@ -116,12 +116,12 @@ def read(node: str, lines: Iterable[str], since: float, *, kubernetes: bool) -> 
             changes.append(f"{words[0]} is {words[1]}")
         elif kind == "cert" and len(words) == 2:
             certificates[words[0]] = float(words[1])
-    return Look(node, certificates, tuple(changes))
+    return NodeStatus(node, certificates, tuple(changes))
 
 
-def days_left(looks: Iterable[Look], now: float | None = None) -> tuple[float, str] | None:
-    """Days until the first certificate of the lab ends, and which that is; None when none was seen."""
-    ends = [(end, f"{look.node}: {path}") for look in looks for path, end in look.certificates.items()]
+def first_expiry(statuses: Iterable[NodeStatus], now: float | None = None) -> tuple[float, str] | None:
+    """Days until the first certificate of the lab ends, and which that is; None when there is none."""
+    ends = [(end, f"{status.node}: {path}") for status in statuses for path, end in status.certificates.items()]
     if not ends:
         return None
     first, where = min(ends)

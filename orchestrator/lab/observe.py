@@ -21,16 +21,16 @@ PROBE_SECONDS = 3.0
 MIRROR_SECONDS = 20.0
 
 
-def observe(asked: Spec, directory: LabDir) -> Observed:
-    """Look at everything once. Starts nothing; looks outside only when that is allowed, for 3 seconds at most."""
+def observe(spec: Spec, directory: LabDir) -> Observed:
+    """All facts that planning depends on. Starts nothing; probes the internet only when allowed, for 3 seconds."""
     facts = host.facts(directory.root)
-    known = lab_identity(directory, asked.lab.name)
+    identity = lab_identity(directory, spec.lab.name)
     existing = existing_plan(directory)
-    reachable, reason = _community(asked)
-    mirror, mirror_reason = _mirror(asked)
+    reachable, reason = _community(spec)
+    mirror, mirror_reason = _mirror(spec)
     return Observed(
-        uuid=known.uuid,
-        owner=known.owner,
+        uuid=identity.uuid,
+        owner=identity.owner,
         cpus=facts.cpus,
         memory=facts.memory_total,
         disk_free=min(facts.disk_free_cache, facts.disk_free_lab),
@@ -40,7 +40,7 @@ def observe(asked: Spec, directory: LabDir) -> Observed:
         providers=registry.states(facts),
         busy_ports=_busy_ports(existing),
         networks=_networks(facts, existing),
-        bundles=tuple(content_of(found) for found in bundle.list_bundles(paths.cache_dir())),
+        bundles=tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir())),
         buildable=_buildable(facts),
         community_reachable=reachable,
         community_reason=reason,
@@ -59,16 +59,16 @@ def existing_plan(directory: LabDir) -> Plan | None:
 
 
 def offline() -> bool:
-    """Whether looking outside is forbidden (LABCTL_OFFLINE or --offline)."""
+    """Whether the internet is off limits (LABCTL_OFFLINE or --offline)."""
     return os.environ.get("LABCTL_OFFLINE", "") not in ("", "0")
 
 
-def _community(asked: Spec) -> tuple[bool | None, str]:
-    """Whether the community's package repository answers: the one look outside that labctl ever takes by itself."""
-    if asked.lab.packages.source in ("bundle", "mirror"):
-        return None, f"not looked at: packages.source is {asked.lab.packages.source}"
+def _community(spec: Spec) -> tuple[bool | None, str]:
+    """Whether the community's package repository answers: the one probe of the internet that labctl makes by itself."""
+    if spec.lab.packages.source in ("bundle", "mirror"):
+        return None, f"not probed: packages.source is {spec.lab.packages.source}"
     if offline():
-        return None, "not looked at: LABCTL_OFFLINE is set"
+        return None, "not probed: LABCTL_OFFLINE is set"
     url = catalog.load().community.apt_url.format(minor=catalog.load().community_releases[-1].minor)
     try:
         with urllib.request.urlopen(url, timeout=PROBE_SECONDS):
@@ -77,10 +77,10 @@ def _community(asked: Spec) -> tuple[bool | None, str]:
         return False, f"{url} did not answer within {PROBE_SECONDS:.0f} s: {problem}"
 
 
-def _mirror(asked: Spec) -> tuple[SourceContent | None, str]:
+def _mirror(spec: Spec) -> tuple[SourceContent | None, str]:
     """What the mirror named in lab.yml says it has; its manifest is that of a bundle."""
-    url = asked.lab.packages.mirror.url
-    if asked.lab.packages.source != "mirror" or not url:
+    url = spec.lab.packages.mirror.url
+    if spec.lab.packages.source != "mirror" or not url:
         return None, ""
     try:
         return replace(content_of(mirror_info(url)), id=url), ""
@@ -89,23 +89,23 @@ def _mirror(asked: Spec) -> tuple[SourceContent | None, str]:
 
 
 def mirror_info(url: str) -> BundleInfo:
-    """What a mirror of a bundle's layout says of itself. Raises OSError, or LabError for a senseless manifest."""
+    """The content that a mirror of a bundle's layout declares. Raises OSError, or LabError for an invalid manifest."""
     with tempfile.TemporaryDirectory(prefix="labctl-") as directory:
         with urllib.request.urlopen(f"{url}/manifest.json", timeout=MIRROR_SECONDS) as answer:
             (Path(directory) / "manifest.json").write_bytes(answer.read())
         return bundle.load(Path(directory))
 
 
-def content_of(found: BundleInfo) -> SourceContent:
+def content_of(content: BundleInfo) -> SourceContent:
     """A bundle as the plan sees it."""
     return SourceContent(
-        id=found.id,
-        kubernetes=found.kubernetes,
-        images=found.images,
-        has_calico=found.has_calico,
-        has_coredns=found.has_coredns,
-        has_cri_dockerd="cri-dockerd" in found.packages,
-        has_crictl="cri-tools" in found.packages,
+        id=content.id,
+        kubernetes=content.kubernetes,
+        images=content.images,
+        has_calico=content.has_calico,
+        has_coredns=content.has_coredns,
+        has_cri_dockerd="cri-dockerd" in content.packages,
+        has_crictl="cri-tools" in content.packages,
     )
 
 

@@ -1,4 +1,4 @@
-"""Package sources at work: make sure the planned one exists, and open it to the nodes while they need it."""
+"""The planned package source: made sure to exist, and served to the nodes while they need it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.model import Plan, SourceAccess, SourcePlan
 from orchestrator.paths import LabDir, write_private, write_private_copy
 
 
-def ensure(plan: Plan, emit: Emit) -> None:
+def ensure_source(plan: Plan, emit: Emit) -> None:
     """Build the planned bundle when it is yet to be built, or when it is our own and damaged.
 
     Raises HostError for a damaged bundle that cannot be built here, an imported one.
@@ -31,24 +31,24 @@ def ensure(plan: Plan, emit: Emit) -> None:
         with phase(emit, "bundle", "Build the offline bundle from Debian's source package (once)"):
             bundle.build(paths.cache_dir(), emit, "bundle")
     with phase(emit, "bundle", "Check the offline bundle"):
-        found = planned_bundle(plan)
-        problems = bundle.verify(found)
-        if problems and found.id == bundle.build_id():
-            emit(Note(phase="bundle", text=f"{problems[0].where} {problems[0].what}: the bundle is built anew"))
+        planned = planned_bundle(plan)
+        problems = bundle.verify(planned)
+        if problems and planned.id == bundle.build_id():
+            emit(Note(phase="bundle", text=f"{problems[0].where} {problems[0].what}: rebuilding the bundle"))
             bundle.build(paths.cache_dir(), emit, "bundle")
         elif problems:
             raise HostError(
-                f"the bundle {found.id} in {found.path} is damaged",
+                f"the bundle {planned.id} in {planned.path} is damaged",
                 problems=problems,
-                fix="labctl bundle build   (makes a damaged bundle anew)",
+                fix="labctl bundle build   (rebuilds a damaged bundle)",
             )
 
 
 @contextmanager
-def serving(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]:
+def serve_source(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]:
     """How the nodes reach packages and images for the length of the block; a bundle is served over HTTP meanwhile."""
     source = plan.source
-    reached = SourceAccess(
+    access = SourceAccess(
         apt_url=source.apt_url or "",
         apt_suite=source.apt_suite,
         rpm_url=source.rpm_url or "",
@@ -56,17 +56,17 @@ def serving(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]
         **_calico(directory.calico_manifest),
     )
     if source.kind == "community":
-        yield reached
+        yield access
         return
     if source.kind == "mirror":
         key = _mirror_key(source.key_url or f"{source.url}/key.asc", directory)
-        yield replace(reached, key_file=str(key), key_url="", **_mirror_archives(source))
+        yield replace(access, key_file=str(key), key_url="", **_mirror_archives(source))
         return
-    found = planned_bundle(plan)
-    with bundle.serve(found, plan.network.gateway, urlsplit(source.url or "").port or 80):
+    planned = planned_bundle(plan)
+    with bundle.serve(planned, plan.network.gateway, urlsplit(source.url or "").port or 80):
         emit(Note(phase="converge", text=f"serving packages to the nodes at {source.url}"))
-        key = write_private_copy(found.key_file, directory.root / "bundle-key.asc")
-        yield replace(reached, key_file=str(key), key_url="", **_archives(source.url or "", found))
+        key = write_private_copy(planned.key_file, directory.root / "bundle-key.asc")
+        yield replace(access, key_file=str(key), key_url="", **_archives(source.url or "", planned))
 
 
 def _calico(manifest: Path) -> dict[str, str]:
@@ -81,13 +81,13 @@ def _calico(manifest: Path) -> dict[str, str]:
 
 def planned_bundle(plan: Plan) -> BundleInfo:
     """The bundle that the plan names. Raises HostError when it is no longer in the cache."""
-    found = bundle.find(paths.cache_dir(), plan.source.bundle_id or "")
-    if found is None:
+    planned = bundle.find(paths.cache_dir(), plan.source.bundle_id or "")
+    if planned is None:
         raise HostError(
             f"the bundle {plan.source.bundle_id} is not in {paths.cache_dir()} any more",
             fix="labctl bundle build   (or import it again: labctl bundle import FILE)",
         )
-    return found
+    return planned
 
 
 def _mirror_key(url: str, directory: LabDir) -> Path:
@@ -103,19 +103,19 @@ def _mirror_key(url: str, directory: LabDir) -> Path:
     return directory.root / "mirror-key.asc"
 
 
-def _archives(base: str, found: BundleInfo) -> dict[str, str]:
+def _archives(base: str, content: BundleInfo) -> dict[str, str]:
     """The image archives below `base`, with their sums; a bundle of an earlier layout has none for the workers."""
     archives = {"image_archive": manifest.ALL_IMAGES, "worker_archive": manifest.WORKER_IMAGES}
-    present = {key: name for key, name in archives.items() if found.sha256_of(name)}
+    present = {key: name for key, name in archives.items() if content.sha256_of(name)}
     urls = {f"{key}_url": f"{base}/{name}" for key, name in present.items()}
-    return urls | {f"{key}_sha256": found.sha256_of(name) for key, name in present.items()}
+    return urls | {f"{key}_sha256": content.sha256_of(name) for key, name in present.items()}
 
 
 def _mirror_archives(source: SourcePlan) -> dict[str, str]:
     """The mirror's own archives, or the one that lab.yml names in their place, whose sum the mirror must know."""
     if not source.image_archive_url:
         return {}
-    found = mirror_info(source.url or "")
+    content = mirror_info(source.url or "")
     if source.image_archive_url == f"{source.url}/{manifest.ALL_IMAGES}":
-        return _archives(source.url or "", found)
-    return {"image_archive_url": source.image_archive_url, "image_archive_sha256": found.image_archive_sha256}
+        return _archives(source.url or "", content)
+    return {"image_archive_url": source.image_archive_url, "image_archive_sha256": content.image_archive_sha256}

@@ -1,4 +1,4 @@
-"""An operation that leaves the lab incomplete until it has ended, and the command that finishes it."""
+"""The operation that leaves a lab incomplete until it ends, and the command that finishes it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from orchestrator.paths import LabDir, write_private
 
 @dataclass(frozen=True)
 class PendingOperation:
-    """A verb that leaves the lab in pieces until it is through, and the command that finishes it."""
+    """A verb that was begun and has not ended, and the command that finishes it."""
 
     verb: str
     command: str
 
 
 def begin_operation(directory: LabDir, verb: str, command: str) -> None:
-    """Note that until `finished` is called only this command makes sense of the lab, whatever kills it meanwhile."""
+    """Record that the lab needs this command, whatever kills it, until `finish_operation` is called."""
     write_private(directory.root / "half.json", json.dumps({"verb": verb, "command": command}) + "\n")
 
 
 def finish_operation(directory: LabDir) -> None:
-    """The lab is whole again."""
+    """Record that the lab is complete again."""
     (directory.root / "half.json").unlink(missing_ok=True)
 
 
 def pending_operation(directory: LabDir) -> PendingOperation | None:
-    """What was begun and has to be finished before anything else; None when the lab is whole."""
+    """The operation that has to be finished before any other; None when the lab is complete."""
     try:
         kept = json.loads((directory.root / "half.json").read_text(encoding="utf-8"))
         return PendingOperation(str(kept["verb"]), str(kept["command"]))

@@ -1,4 +1,4 @@
-"""`labctl plan`: load lab.yml, observe, decide. Nothing is started and nothing is written."""
+"""Planning for verbs: the Spec of lab.yml, the plan of this host, and what a plan must not do to an existing lab."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from orchestrator.spec import Override, Spec
 def load(file: Path | None, overrides: Sequence[Override] = ()) -> Spec:
     """The Spec of the given file, of ./lab.yml, or of no file. Raises SpecError; a named file must exist.
 
-    Where nobody says how many workers there are, a lab that exists has as many as it has: it may have been scaled.
+    Where nobody says how many workers there are, an existing lab keeps its number: it may have been scaled.
     """
-    asked = _load(file, overrides)
-    there = existing_plan(directory_of(asked))
-    if there is None or asked.is_explicit("workers.count") or there.provider == "static":
-        return asked
-    if len(there.workers) == asked.lab.workers.count:
-        return asked
-    kept = Override("workers.count", len(there.workers), "the lab has them already")
+    loaded = _load(file, overrides)
+    existing = existing_plan(directory_of(loaded))
+    if existing is None or existing.provider == "static" or loaded.is_explicit("workers.count"):
+        return loaded
+    if len(existing.workers) == loaded.lab.workers.count:
+        return loaded
+    kept = Override("workers.count", len(existing.workers), "the lab has them already")
     return _load(file, (*overrides, kept))
 
 
@@ -39,35 +39,35 @@ def _load(file: Path | None, overrides: Sequence[Override]) -> Spec:
     return spec.load(path, overrides)
 
 
-def directory_of(asked: Spec) -> LabDir:
-    """Where the state of this lab lies, or will lie."""
-    return LabDir.beside(lab_file(asked.file), asked.lab.name)
+def directory_of(loaded: Spec) -> LabDir:
+    """The state directory of this lab, which need not exist."""
+    return LabDir.beside(lab_file(loaded.file), loaded.lab.name)
 
 
-def decide(asked: Spec, observed: Observed | None = None) -> Plan:
+def decide(loaded: Spec, observed: Observed | None = None) -> Plan:
     """The plan for this host as it is now. Raises SpecError or HostError with every problem."""
-    planned = make_plan(asked, catalog.load(), observed or observe(asked, directory_of(asked)))
+    planned = make_plan(loaded, catalog.load(), observed or observe(loaded, directory_of(loaded)))
     if planned.ca:
-        _refuse_no_certificate(Path(planned.owner) / planned.ca)
+        _check_certificate(Path(planned.owner) / planned.ca)
     return planned
 
 
-def _refuse_no_certificate(file: Path) -> None:
-    """Raise SpecError unless this is a PEM file with certificates and nothing that a machine must not get."""
+def _check_certificate(file: Path) -> None:
+    """Raise SpecError unless this is a PEM file with certificates and without a private key."""
     try:
         text = file.read_text(encoding="ascii")
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is no text"
         raise SpecError(f"ca: {file} cannot be read: {why}", fix="name a PEM file, relative to lab.yml") from None
     if "-----BEGIN CERTIFICATE-----" not in text or "PRIVATE KEY-----" in text:
-        what = "holds a private key" if "PRIVATE KEY-----" in text else "holds no certificate in PEM"
-        raise SpecError(f"ca: {file} {what}", fix=f"openssl x509 -in {file} -out ca.pem   # and name that")
+        content = "holds a private key" if "PRIVATE KEY-----" in text else "holds no certificate in PEM"
+        raise SpecError(f"ca: {file} {content}", fix=f"openssl x509 -in {file} -out ca.pem   # and name that")
 
 
 def refuse_orphans(plan: Plan, directory: LabDir, known: Iterable[LabIdentity]) -> None:
-    """Raise ProviderError when this lab has machines and nothing is known of it: its state was deleted or destroyed.
+    """Raise ProviderError when machines of this lab exist whose state directory, and with it their key, is lost.
 
-    Their key is lost with it, and a new lab beside them would leave them running for ever.
+    A new lab beside them would leave them running for ever.
     """
     if existing_plan(directory) is not None:
         return
@@ -75,16 +75,16 @@ def refuse_orphans(plan: Plan, directory: LabDir, known: Iterable[LabIdentity]) 
         if (lab.name, lab.owner) == (plan.name, plan.owner) and lab.uuid != plan.uuid:
             raise ProviderError(
                 f"the lab {lab.name} of {lab.owner} has machines, but its state directory is gone: {directory.root}",
-                fix="labctl destroy   (removes what is left of it; then labctl provision makes it anew)",
+                fix="labctl destroy   (removes what is left of it; then labctl provision creates a new lab)",
             )
 
 
 def refuse_fewer(plan: Plan, directory: LabDir) -> None:
-    """Raise SpecError when the plan leaves machines of the lab out: they go in order, or not at all."""
-    there = existing_plan(directory)
+    """Raise SpecError when the plan leaves out machines of the lab, which only `scale` removes."""
+    existing = existing_plan(directory)
     names = {node.name for node in plan.nodes}
-    if there and (over := [node.name for node in there.nodes if node.name not in names]):
+    if existing and (over := [node.name for node in existing.nodes if node.name not in names]):
         raise SpecError(
-            f"the lab has {', '.join(over)}, which provision would leave behind: it never removes a machine",
+            f"the lab has {', '.join(over)}, which lab.yml leaves out, and provision never removes a machine",
             fix=f"labctl scale --workers {len(plan.workers)}   (drains and removes them)",
         )

@@ -1,4 +1,4 @@
-"""`labctl verify`: the roles' checks on every node and the cluster's checks, as one report."""
+"""Verification of a lab: the roles' checks on every node and the cluster's checks, as one report."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 
 from orchestrator import inventory as inventories
 from orchestrator.events import Emit, Note, phase
-from orchestrator.lab import node_status as glance
-from orchestrator.lab.inventory import seen
+from orchestrator.lab.inventory import inventory_document
 from orchestrator.lab.kubectl import api_server_url
-from orchestrator.lab.node_access import reported_nodes
-from orchestrator.lab.state import Lab
-from orchestrator.model import Capabilities, Node
+from orchestrator.lab.node_status import save_last_verify
+from orchestrator.lab.observed_lab import ObservedLab
 from orchestrator.providers import ssh_access
 from orchestrator.verify import ClusterTarget, Report, Target, ids_by_file, run_checks
 from orchestrator.verify.job import HostTarget
@@ -26,90 +24,95 @@ SETTLE_SECONDS = 120.0
 EMULATED = 6.0
 
 
-def verify_lab(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0) -> Report:
+def verify_lab(
+    observed: ObservedLab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False, settle: float = 0.0
+) -> Report:
     """Run the checks and return the report. `settle` seconds are granted to what is still starting."""
-    nodes = {node.name: node for node in reported_nodes(lab)}
-    document, capabilities = seen(lab)
-    patience = _patience(capabilities)
-    targets = [_target(lab, name.name, nodes.get(name.name), document) for name in lab.plan.nodes]
-    with phase(emit, "verify", "Prove the lab"):
+    factor = _timeout_factor(observed)
+    with phase(emit, "verify", "Verify"):
         report = run_checks(
-            lab.plan.name,
-            targets,
-            _cluster(lab, settle * patience, patience),
+            observed.lab.plan.name,
+            targets(observed),
+            _cluster(observed, settle),
             only=only,
             direct=direct,
             emit=emit,
             phase="verify",
-            deadline=(DEADLINE + settle) * patience,
-            host=_host(lab, nodes.get(lab.plan.control_plane.name)),
-            patience=patience,
+            deadline=(DEADLINE + settle) * factor,
+            host=_host(observed),
+            patience=factor,
         )
     if not only:
-        glance.remember(lab.directory, report)
+        save_last_verify(observed.lab.directory, report)
     return report
 
 
-def check_only(lab: Lab, ids: Sequence[str], own: Sequence[Path], variables: Mapping[str, Any]) -> Report:
-    """Run the checks with these ids and nothing else; `own` are files with more checks than labctl's.
+def run_selected_checks(
+    observed: ObservedLab, ids: Sequence[str], own: Sequence[Path], variables: Mapping[str, Any]
+) -> Report:
+    """Run the checks with these ids and return the report; `own` are files with further checks.
 
     Each node's checks see `variables` beside those of the inventory.
     """
-    nodes = {node.name: node for node in reported_nodes(lab)}
-    document, capabilities = seen(lab)
-    patience = _patience(capabilities)
-    targets = [_target(lab, planned.name, nodes.get(planned.name), document) for planned in lab.plan.nodes]
+    factor = _timeout_factor(observed)
     files = [path for path, held in ids_by_file().items() if held & set(ids)]
     return run_checks(
-        lab.plan.name,
-        [replace(target, variables={**target.variables, **variables}) for target in targets],
-        _cluster(lab, 0, patience),
+        observed.lab.plan.name,
+        [replace(target, variables={**target.variables, **variables}) for target in targets(observed)],
+        _cluster(observed, 0),
         only=ids,
-        deadline=DEADLINE * patience,
+        deadline=DEADLINE * factor,
         files=[*files, *own],
-        patience=patience,
+        patience=factor,
     )
 
 
-def prove(lab: Lab, emit: Emit) -> Report:
-    """The report of a lab that was just built or booted: one that is not ok is looked at again for a while.
+def wait_until_healthy(observed: ObservedLab, emit: Emit) -> Report:
+    """The report of a lab that was just built or booted; checks that fail are repeated for a while.
 
-    The API server remembers pods as ready from before a pause, so that nothing can be waited for but the proof.
+    The API server remembers pods as ready from before a pause, so that nothing less than the checks can be waited for.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
-    report = verify_lab(lab, emit=emit, settle=SETTLE_SECONDS)
+    report = verify_lab(observed, emit=emit, settle=SETTLE_SECONDS)
     while not report.ok and time.monotonic() < deadline:
-        emit(Note(phase="verify", text="something may still be starting: looking again"))
-        report = verify_lab(lab, emit=emit, settle=SETTLE_SECONDS)
+        emit(Note(phase="verify", text="something may still be starting: verifying again"))
+        report = verify_lab(observed, emit=emit, settle=SETTLE_SECONDS)
     return report
 
 
-def _target(lab: Lab, name: str, node: Node | None, document: dict[str, Any]) -> Target:
-    if node is None or node.state != "running":
-        state = node.state if node else "missing"
-        detail = f": {node.detail}" if node and node.detail else ""
-        return Target(name, (), {"inventory_hostname": name}, unreachable=f"the machine is {state}{detail}")
-    return Target(name, tuple(ssh_access.ssh_argv(lab.directory, node)), inventories.variables_of(document, name))
+def targets(observed: ObservedLab) -> list[Target]:
+    """The nodes of the plan as the checks address them, those that do not run as unreachable."""
+    document = inventory_document(observed)
+    return [_target(observed, node.name, document) for node in observed.lab.plan.nodes]
 
 
-def _host(lab: Lab, control_plane: Node | None) -> HostTarget:
-    plan, directory = lab.plan, lab.directory
+def _target(observed: ObservedLab, name: str, document: dict[str, Any]) -> Target:
+    node = observed.node(name)
+    if node.state != "running":
+        detail = f": {node.detail}" if node.detail else ""
+        return Target(name, (), {"inventory_hostname": name}, unreachable=f"the machine is {node.state}{detail}")
+    argv = ssh_access.ssh_argv(observed.lab.directory, node)
+    return Target(name, tuple(argv), inventories.variables_of(document, name))
+
+
+def _host(observed: ObservedLab) -> HostTarget:
+    plan, directory = observed.lab.plan, observed.lab.directory
     return HostTarget(
         provider=plan.provider,
         # Somebody else's machines are on somebody else's network.
         gateway="" if plan.provider == "static" else plan.network.gateway,
-        server=api_server_url(plan, control_plane) if plan.kubernetes and control_plane else "",
+        server=api_server_url(plan, observed.node(plan.control_plane.name)) if plan.kubernetes else "",
         kubeconfig=str(directory.kubeconfig),
         newest=max((path.stat().st_mtime for path in directory.root.glob("*.json*")), default=0.0),
     )
 
 
-def _patience(capabilities: Capabilities) -> float:
-    return EMULATED if capabilities.emulated else 1.0
+def _timeout_factor(observed: ObservedLab) -> float:
+    return EMULATED if observed.capabilities.emulated else 1.0
 
 
-def _cluster(lab: Lab, settle: float, patience: float) -> ClusterTarget | None:
-    plan = lab.plan
+def _cluster(observed: ObservedLab, settle: float) -> ClusterTarget | None:
+    plan = observed.lab.plan
     if plan.kubernetes is None:
         return None
     return ClusterTarget(
@@ -122,6 +125,6 @@ def _cluster(lab: Lab, settle: float, patience: float) -> ClusterTarget | None:
         dns_address=plan.network.dns_address,
         service_cidr=plan.network.service_cidr,
         pod_cidr=plan.network.pod_cidr,
-        settle=settle,
-        patience=patience,
+        settle=settle * _timeout_factor(observed),
+        patience=_timeout_factor(observed),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
@@ -21,72 +23,87 @@ from orchestrator.providers.base import LabIdentity
 
 
 @dataclass(frozen=True)
-class Doomed:
-    """A lab to be removed: who it is, whose machines it has, and its state directory when that is still there."""
+class Target:
+    """A lab to remove: its identity, its provider, and its state directory, which need not exist."""
 
     identity: LabIdentity
     provider: ProviderName
     directory: LabDir
 
+    def __str__(self) -> str:
+        place = f"all its machines, networks and volumes; {self.directory.root}"
+        return f"{self.identity.name} ({self.provider}; {place})"
 
-def find(file: Path | None, uuid: str | None) -> list[Doomed]:
-    """The lab that is meant: of this directory, or with this id. Empty when there is none.
 
-    A lab whose state directory was deleted is found by the labels on its machines. A lab of another
-    directory is touched only when its id was given.
+@dataclass(frozen=True)
+class DestroyResult:
+    """The labs that a dry run would remove, and those that were removed."""
+
+    would: tuple[str, ...]
+    removed: tuple[str, ...]
+    schema = "labctl/destroy/v1"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return asdict(self)
+
+
+def find_targets(file: Path | None, uuid: str | None) -> list[Target]:
+    """The lab of this directory, or the one with this id; empty when there is none.
+
+    A lab whose state directory was deleted is found by the labels on its machines. A lab of another directory is
+    selected by its id only. Raises SpecError for an id that no lab has.
     """
     known = registry.find_labs()
     if uuid is not None:
-        chosen = [(name, identity) for name, identity in known if identity.uuid == uuid]
-        if not chosen:
-            listed = ", ".join(f"{i.uuid} ({i.name} of {i.owner})" for _, i in known) or "none"
-            raise SpecError(f"no lab has the id {uuid}", fix=f"labs on this host: {listed}")
-        return [_doomed(identity, name) for name, identity in chosen]
+        selected = [_target(identity, provider) for provider, identity in known if identity.uuid == uuid]
+        if not selected:
+            existing = ", ".join(f"{i.uuid} ({i.name} of {i.owner})" for _, i in known) or "none"
+            raise SpecError(f"no lab has the id {uuid}", fix=f"labs on this host: {existing}")
+        return selected
     try:
         lab = open_lab(file)
-        return [Doomed(lab.identity, lab.plan.provider, lab.directory)]
+        return [Target(lab.identity, lab.plan.provider, lab.directory)]
     except SpecError:
         owner = str(lab_file(file).resolve().parent)
-        return [_doomed(identity, name) for name, identity in known if identity.owner == owner]
+        return [_target(identity, provider) for provider, identity in known if identity.owner == owner]
 
 
-def _doomed(identity: LabIdentity, provider: ProviderName) -> Doomed:
-    return Doomed(identity, provider, LabDir(Path(identity.owner) / ".labctl" / identity.name))
+def _target(identity: LabIdentity, provider: ProviderName) -> Target:
+    return Target(identity, provider, LabDir(Path(identity.owner) / ".labctl" / identity.name))
 
 
-def describe(doomed: list[Doomed]) -> list[str]:
-    """What would go, one line per lab."""
-    return [
-        f"{d.identity.name} ({d.provider}; all its machines, networks and volumes; {d.directory.root})" for d in doomed
-    ]
+def preview(targets: Sequence[Target]) -> DestroyResult:
+    """What a destroy of these labs would remove."""
+    return DestroyResult(tuple(map(str, targets)), ())
 
 
-def destroy(doomed: list[Doomed], emit: Emit) -> None:
+def destroy(targets: Sequence[Target], emit: Emit) -> DestroyResult:
     """Remove every machine, network and volume of these labs, then their state. Raises ProviderError, LockedError."""
-    for each in doomed:
-        had_state = each.directory.root.exists()
-        with exclusive_lock(each.directory, "destroy") if had_state else nullcontext():
-            with open_provider(each.provider, emit) as provider, phase(emit, "destroy", f"Remove {each.identity.name}"):
-                stop_tmux(each.identity.uuid)
-                _hang_up(each)
-                provider.destroy(each.identity, emit, "destroy")
-                kubeconfigs.remove_context(each.identity.uuid, each.directory, emit, "destroy")
+    for target in targets:
+        root = target.directory.root
+        had_state = root.exists()
+        with exclusive_lock(target.directory, "destroy") if had_state else nullcontext():
+            with (
+                open_provider(target.provider, emit) as provider,
+                phase(emit, "destroy", f"Remove {target.identity.name}"),
+            ):
+                stop_tmux(target.identity.uuid)
+                _end_connections(target)
+                provider.destroy(target.identity, emit, "destroy")
+                kubeconfigs.remove_context(target.identity.uuid, target.directory, emit, "destroy")
             if had_state:
-                shutil.rmtree(each.directory.root)
-        if had_state:
-            _remove_if_empty(each.directory.root.parent)
+                shutil.rmtree(root)
+        if had_state and not any(root.parent.iterdir()):
+            root.parent.rmdir()
+    return DestroyResult((), tuple(map(str, targets)))
 
 
-def _hang_up(doomed: Doomed) -> None:
-    """End every shared connection, so that the next lab at these addresses meets none to a machine that is gone."""
-    ssh_access.end_connections(doomed.identity.uuid)
+def _end_connections(target: Target) -> None:
+    """End every shared connection, so that the next lab at these addresses finds none to a removed machine."""
+    ssh_access.end_connections(target.identity.uuid)
     with suppress(OSError, ValueError):
-        plan = Plan.from_json(doomed.directory.plan.read_text(encoding="utf-8"))
+        plan = Plan.from_json(target.directory.plan.read_text(encoding="utf-8"))
         for node in plan.nodes:
             user, address, port = plan.ssh_endpoint(node)
             ssh_access.end_shared(user, port, address)
-
-
-def _remove_if_empty(path: Path) -> None:
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()

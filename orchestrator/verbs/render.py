@@ -99,23 +99,13 @@ def _inventory(plan: Plan, directory: LabDir) -> str:
         known_hosts=directory.known_hosts,
         control_dir=paths.runtime_dir() / plan.uuid[:8],
     )
-    return to_yaml(as_tree(listed))
+    return to_yaml(inventory.as_file(listed))
 
 
 def _expected(plan: Plan, node: NodePlan) -> Node:
     """A node as it will be reached."""
     user, address, port = plan.ssh_endpoint(node)
     return Node(node.name, "running", ssh_host=address, ssh_port=port, ssh_user=user)
-
-
-def as_tree(listed: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of a dynamic inventory in the shape of an inventory file."""
-    variables = listed["_meta"]["hostvars"]
-    groups = {
-        group: {"hosts": {name: variables[name] for name in listed[group]["hosts"]}}
-        for group in ("control_plane", "workers")
-    }
-    return {"all": {"children": {"cluster": {"children": groups, "vars": listed["cluster"]["vars"]}}}}
 
 
 def to_yaml(tree: Mapping[str, Any]) -> str:

@@ -1,33 +1,57 @@
-"""`labctl reset`: the cluster goes, its machines, packages and images stay."""
+"""`labctl reset`: remove the cluster from its machines, which keep their packages and images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from orchestrator import runner
-from orchestrator.errors import ProviderError, SpecError
+from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
-from orchestrator.lab import journal
+from orchestrator.lab.journal import recorded
 from orchestrator.lab.lock import exclusive_lock
-from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
+from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.state import Lab
 
 DEADLINE = 600.0
 
 
-def check(lab: Lab) -> None:
-    """Raise SpecError when there is no cluster to take off, ProviderError when a machine does not run."""
+@dataclass(frozen=True)
+class ResetResult:
+    """The tasks that a reset changed per node."""
+
+    lab: str
+    changed: Mapping[str, int]
+    schema = "labctl/reset/v1"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return asdict(self)
+
+
+def preview(lab: Lab) -> list[str]:
+    """What a reset would do, in sentences. Raises as `reset` does."""
+    _observe_cluster(lab)
+    return [f"remove the cluster and all its data from {node.name}" for node in lab.plan.nodes]
+
+
+def reset(lab: Lab, emit: Emit) -> ResetResult:
+    """Remove the cluster from every machine.
+
+    Raises SpecError without a cluster, ProviderError when a machine does not run, ConvergeError, LockedError.
+    """
+    with exclusive_lock(lab.directory, "reset"), recorded(lab.directory, "reset", emit) as emit:
+        run = run_playbook(_observe_cluster(lab), "reset.yml", emit=emit, deadline=DEADLINE)
+        with phase(emit, "reset", "Remove the kubeconfig"):
+            lab.directory.kubeconfig.unlink(missing_ok=True)
+    return ResetResult(lab.plan.name, run.changed)
+
+
+def _observe_cluster(lab: Lab) -> ObservedLab:
+    """The lab, which has a cluster and whose machines all run."""
     if lab.plan.kubernetes is None:
         raise SpecError(f"{lab.plan.name} has no Kubernetes (profile {lab.plan.profile})", fix="labctl status")
-    if down := [f"{node.name} is {node.state}" for node in reported_nodes(lab) if node.state != "running"]:
-        raise ProviderError(f"reset works on running machines: {', '.join(down)}", fix="labctl start")
-
-
-def reset(lab: Lab, emit: Emit) -> Mapping[str, int]:
-    """Take the cluster off every machine; the changed tasks per node. Raises ConvergeError, LockedError."""
-    with exclusive_lock(lab.directory, "reset"), journal.recorded(lab.directory, "reset", emit) as told:
-        check(lab)
-        done = runner.run_playbook("reset.yml", lab=lab.directory, emit=told, deadline=DEADLINE)
-        with phase(told, "reset", "Forget the cluster"):
-            lab.directory.kubeconfig.unlink(missing_ok=True)
-        return done.changed
+    observed = observe_lab(lab)
+    require_running(observed.nodes, "reset works on running machines")
+    return observed

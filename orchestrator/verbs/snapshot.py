@@ -1,79 +1,74 @@
-"""`labctl snapshot`: all nodes as one point in time, and back to it; what is known of each lies in the lab's state."""
+"""`labctl snapshot`: save all machines as one point in time, and restore them to it."""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
-from orchestrator.lab import cluster_recovery as revival
-from orchestrator.lab import journal
-from orchestrator.lab import lab_yml_edit as planned_count
-from orchestrator.lab.converge import hand_over
+from orchestrator.lab.cluster_recovery import wait_until_recovered
+from orchestrator.lab.convergence import install_kubeconfig
+from orchestrator.lab.journal import last_run, recorded
+from orchestrator.lab.lab_yml_edit import write_worker_count
 from orchestrator.lab.lock import exclusive_lock
-from orchestrator.lab.node_access import open_provider, reported_nodes
+from orchestrator.lab.node_access import open_provider
+from orchestrator.lab.observed_lab import ObservedLab, observe_with
 from orchestrator.lab.pending import begin_operation, finish_operation
+from orchestrator.lab.power import end_connections
+from orchestrator.lab.snapshots import Snapshot, list_snapshots, record_file, write_record
 from orchestrator.lab.state import Lab, save_plan
-from orchestrator.lab.verification import prove
-from orchestrator.model import Node, Plan
-from orchestrator.paths import LabDir, write_private
-from orchestrator.providers import ssh_access
+from orchestrator.lab.verification import wait_until_healthy
+from orchestrator.model import Plan
+from orchestrator.paths import LabDir
 from orchestrator.spec import Spec
 from orchestrator.verify import Report
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
-RESTORE = "snapshot restore"
+SAVE, RESTORE, DELETE = "snapshot save", "snapshot restore", "snapshot delete"
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A snapshot as the lab's state knows it: `tag` is what its parts are called with the provider.
+class SaveResult:
+    """The snapshot that was saved."""
 
-    `created` in seconds since the epoch, `size` in bytes (0: unknown); `cluster` says whether there was one.
-    """
-
-    name: str
-    tag: str
-    created: float
-    size: int
-    cluster: bool
-    plan: Plan
-
-    @property
-    def time(self) -> str:
-        return datetime.fromtimestamp(self.created, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    lab: str
+    snapshot: Snapshot
+    schema = "labctl/snapshot-save/v1"
 
     def as_dict(self) -> dict[str, Any]:
-        """What a person or a program wants to know of it."""
-        return {
-            "name": self.name,
-            "created": datetime.fromtimestamp(self.created, UTC).isoformat(timespec="seconds"),
-            "machines": [node.name for node in self.plan.nodes],
-            "kubernetes": self.plan.kubernetes.version if self.plan.kubernetes and self.cluster else "",
-            "bytes": self.size,
-        }
+        """The result as JSON-ready data."""
+        return {"lab": self.lab, "snapshot": self.snapshot.as_dict()}
 
 
 @dataclass(frozen=True)
-class Restored:
+class ListResult:
+    """The snapshots of a lab, oldest first."""
+
+    lab: str
+    snapshots: tuple[Snapshot, ...]
+    schema = "labctl/snapshot-list/v1"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return {"lab": self.lab, "snapshots": [snapshot.as_dict() for snapshot in self.snapshots]}
+
+
+@dataclass(frozen=True)
+class RestoreResult:
     """What a restore did, in `seconds`; no report for a lab that had no cluster yet."""
 
     snapshot: Snapshot
     report: Report | None
     seconds: float
+    schema = "labctl/snapshot-restore/v1"
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as the one document `labctl/snapshot-restore/v1`."""
+        """The result as JSON-ready data."""
         return {
-            "schema": "labctl/snapshot-restore/v1",
             "lab": self.snapshot.plan.name,
             "snapshot": self.snapshot.as_dict(),
             "seconds": round(self.seconds, 1),
@@ -81,167 +76,134 @@ class Restored:
         }
 
 
-def known(directory: LabDir) -> list[Snapshot]:
-    """The lab's snapshots, oldest first; a record that cannot be read is none."""
-    found = []
-    for file in _records(directory).glob("*.json"):
-        try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            plan = Plan.from_json(json.dumps(kept.pop("plan")))
-            found.append(Snapshot(**kept, plan=plan))
-        except (OSError, KeyError, TypeError, ValueError):
-            continue
-    return sorted(found, key=lambda snapshot: snapshot.created)
+@dataclass(frozen=True)
+class DeleteResult:
+    """The name of the snapshot that was deleted."""
+
+    lab: str
+    deleted: str
+    schema = "labctl/snapshot-delete/v1"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return asdict(self)
 
 
-def find(lab: Lab, name: str) -> Snapshot:
-    """The snapshot of this name. Raises SpecError with the names that exist."""
-    there = known(lab.directory)
-    for snapshot in there:
-        if snapshot.name == name:
-            return snapshot
-    names = ", ".join(snapshot.name for snapshot in there)
-    fix = f"one of: {names}" if names else f"labctl snapshot save {name}"
-    raise SpecError(f"{lab.plan.name} has no snapshot {name!r}", fix=fix)
+def list_all(lab: Lab) -> ListResult:
+    """The snapshots of the lab."""
+    return ListResult(lab.plan.name, tuple(list_snapshots(lab.directory)))
 
 
 def check_new(lab: Lab, name: str) -> None:
-    """Raise SpecError for a name that is taken or none, or for a lab whose provider keeps no snapshots."""
+    """Raise SpecError for a name that is invalid or taken, or a provider without snapshots.
+
+    Raises ProviderError for a lab that a killed run left incomplete.
+    """
     if not NAME.fullmatch(name):
         raise SpecError(
             f"{name!r} is not a name: 1 to 40 small letters, digits and dashes, a letter or digit at both ends",
             fix="labctl snapshot save before-upgrade",
         )
     with open_provider(lab.plan.provider) as provider:
-        able = provider.capabilities(lab.plan)
-    if not able.snapshot:
+        capabilities = provider.capabilities(lab.plan)
+    if not capabilities.snapshot:
         raise SpecError(
-            f"{lab.plan.name} cannot be saved: {able.reasons.get('snapshot', 'its provider keeps no snapshots')}",
-            fix="keep what you need by hand (labctl cp), or use another provider",
+            f"{lab.plan.name} cannot be saved: {capabilities.reasons.get('snapshot', 'its provider has no snapshots')}",
+            fix="copy what you need (labctl cp), or use another provider",
         )
-    for snapshot in known(lab.directory):
+    for snapshot in list_snapshots(lab.directory):
         if snapshot.name == name:
             raise SpecError(
                 f"there is a snapshot {name!r} already, of {snapshot.time}",
                 fix=f"another name, or: labctl snapshot delete {name}",
             )
-    if half := journal.unfinished(lab.directory):
-        where = f" in: {half.phase}" if half.phase else ""
-        # Whoever works on the lab right now is found by its lock, and told by name.
-        if half.verb not in ("snapshot save", "snapshot delete", "halt") and not _running(lab.directory):
-            raise ProviderError(
-                f"the lab is half-made: `labctl {half.verb}` of {half.began} was killed{where}", fix="labctl provision"
-            )
+    # Whoever works on the lab right now is found by its lock, and named there.
+    run = last_run(lab.directory)
+    if run and run.result == "killed" and run.verb not in (SAVE, DELETE, "halt"):
+        raise ProviderError(f"the lab is incomplete: {run} was killed{run.where}", fix="labctl provision")
 
 
-def _running(directory: LabDir) -> bool:
-    run = journal.last_run(directory)
-    return run is not None and run.result == "running"
-
-
-def save(lab: Lab, name: str, emit: Emit) -> Snapshot:
-    """Keep all nodes as they are now, all or nothing. Raises SpecError, HostError, ProviderError, LockedError."""
-    inputs = {"name": name}
-    with exclusive_lock(lab.directory, "snapshot save"):
+def save(lab: Lab, name: str, emit: Emit) -> SaveResult:
+    """Save all nodes as they are now, all or nothing. Raises SpecError, HostError, ProviderError, LockedError."""
+    plan, directory = lab.plan, lab.directory
+    with exclusive_lock(directory, SAVE):
         check_new(lab, name)
-        with journal.recorded(lab.directory, "snapshot save", emit, inputs) as told:
+        with recorded(directory, SAVE, emit, {"name": name}) as emit:
             tag = f"{name}.{uuid.uuid4().hex[:8]}"
-            title = f"Save {len(lab.plan.nodes)} machines as {name}"
-            with open_provider(lab.plan.provider, told) as provider, phase(told, "save", title):
+            title = f"Save {len(plan.nodes)} machines as {name}"
+            with open_provider(plan.provider, emit) as provider, phase(emit, "save", title):
                 # What a save that was killed left has a tag that no record names.
-                provider.forget(lab.plan, lab.directory, _tags(lab.directory), told, "save")
-                size = provider.save(lab.plan, lab.directory, tag, told, "save")
-            cluster = lab.plan.kubernetes is None or lab.directory.kubeconfig.exists()
-            snapshot = Snapshot(name, tag, time.time(), size, cluster, lab.plan)
-            _write(lab.directory, snapshot)
-        return snapshot
+                provider.forget(plan, directory, _tags(directory), emit, "save")
+                size = provider.save(plan, directory, tag, emit, "save")
+            cluster = plan.kubernetes is None or directory.kubeconfig.exists()
+            snapshot = Snapshot(name, tag, time.time(), size, cluster, plan)
+            write_record(directory, snapshot)
+    return SaveResult(plan.name, snapshot)
 
 
-def restore(lab: Lab, snapshot: Snapshot, emit: Emit, *, asked: Spec | None = None) -> Restored:
-    """Make the lab what it was and prove it; `asked` is lab.yml, whose number of workers follows.
+def preview_restore(lab: Lab, snapshot: Snapshot) -> list[str]:
+    """What a restore would do, in sentences."""
+    kept = {node.name for node in snapshot.plan.nodes}
+    extra = [node.name for node in lab.plan.nodes if node.name not in kept]
+    steps = [f"restore {node.name} to {snapshot.time}" for node in snapshot.plan.nodes]
+    steps += [f"remove {name}, which the snapshot does not have" for name in extra]
+    return [*steps, "verify the lab"] if snapshot.cluster else steps
 
-    Killed at any moment, the same command does it again, and nothing else touches the lab before.
+
+def restore(lab: Lab, snapshot: Snapshot, emit: Emit, *, spec: Spec) -> RestoreResult:
+    """Restore the lab and verify it; the number of workers in lab.yml follows.
+
+    Killed at any moment, the same command repeats it, and no other verb touches the lab before.
     """
     began = time.monotonic()
     plan, directory = snapshot.plan, lab.directory
     with (
         exclusive_lock(directory, RESTORE),
-        journal.recorded(directory, RESTORE, emit, {"name": snapshot.name}) as told,
-        open_provider(plan.provider, told) as provider,
+        recorded(directory, RESTORE, emit, {"name": snapshot.name}) as emit,
+        open_provider(plan.provider, emit) as provider,
     ):
-        with phase(told, "restore", f"Bring {len(plan.nodes)} machines back to {snapshot.time}"):
-            _close_connections(lab)
+        with phase(emit, "restore", f"Restore {len(plan.nodes)} machines to {snapshot.time}"):
+            end_connections(provider.nodes(lab.plan), lab.plan.uuid)
             begin_operation(directory, RESTORE, f"labctl snapshot restore {snapshot.name}")
-            nodes = provider.restore(plan, directory, snapshot.tag, told, "restore")
+            nodes = provider.restore(plan, directory, snapshot.tag, emit, "restore")
             save_plan(directory, plan)
-            if asked is not None:
-                _follow(plan, asked, told)
-        report = _prove(snapshot, Lab(directory, plan), nodes, told)
+            _update_lab_yml(plan, spec, emit)
+        report = _verify(snapshot, observe_with(provider, Lab(directory, plan), nodes), emit)
         finish_operation(directory)
-    return Restored(snapshot, report, time.monotonic() - began)
+    return RestoreResult(snapshot, report, time.monotonic() - began)
 
 
-def delete(lab: Lab, snapshot: Snapshot, emit: Emit) -> None:
-    """Remove one snapshot; its record goes first, so that a kill leaves parts that the next save or delete removes."""
+def delete(lab: Lab, snapshot: Snapshot, emit: Emit) -> DeleteResult:
+    """Delete one snapshot; its record goes first, so that a kill leaves parts that the next save or delete removes."""
     with (
-        exclusive_lock(lab.directory, "snapshot delete"),
-        journal.recorded(lab.directory, "snapshot delete", emit, {"name": snapshot.name}) as told,
-        open_provider(lab.plan.provider, told) as provider,
-        phase(told, "delete", f"Delete the snapshot {snapshot.name}"),
+        exclusive_lock(lab.directory, DELETE),
+        recorded(lab.directory, DELETE, emit, {"name": snapshot.name}) as emit,
+        open_provider(lab.plan.provider, emit) as provider,
+        phase(emit, "delete", f"Delete the snapshot {snapshot.name}"),
     ):
-        _record(lab.directory, snapshot.name).unlink(missing_ok=True)
-        provider.forget(snapshot.plan, lab.directory, _tags(lab.directory), told, "delete")
+        record_file(lab.directory, snapshot.name).unlink(missing_ok=True)
+        provider.forget(snapshot.plan, lab.directory, _tags(lab.directory), emit, "delete")
+    return DeleteResult(lab.plan.name, snapshot.name)
 
 
-def lines_of_restore(lab: Lab, snapshot: Snapshot) -> list[str]:
-    """What a restore would do, in sentences."""
-    kept = {node.name for node in snapshot.plan.nodes}
-    lines = [f"bring {node.name} back to {snapshot.time}" for node in snapshot.plan.nodes]
-    lines += [
-        f"remove {node.name}, which the snapshot does not have" for node in lab.plan.nodes if node.name not in kept
-    ]
-    return [*lines, "verify the lab"] if snapshot.cluster else lines
-
-
-def _prove(snapshot: Snapshot, lab: Lab, nodes: Sequence[Node], emit: Emit) -> Report | None:
+def _verify(snapshot: Snapshot, observed: ObservedLab, emit: Emit) -> Report | None:
     if not snapshot.cluster:
-        lab.directory.kubeconfig.unlink(missing_ok=True)
-        emit(Note(phase="restore", text="there was no cluster yet: labctl provision goes on from here"))
+        observed.lab.directory.kubeconfig.unlink(missing_ok=True)
+        emit(Note(phase="restore", text="the snapshot has no cluster: labctl provision continues from here"))
         return None
-    if lab.plan.kubernetes is not None:
-        hand_over(lab.plan, lab.directory, tuple(nodes), lambda question: False, emit)
-        with phase(emit, "wait", "Wait until every node reports to the API server again"):
-            revival.wait(lab, snapshot.created)
-    return prove(lab, emit)
+    if observed.lab.plan.kubernetes is not None:
+        install_kubeconfig(observed, emit)
+        with phase(emit, "wait", "Wait until every node reports to the API server"):
+            wait_until_recovered(observed.lab, snapshot.created)
+    return wait_until_healthy(observed, emit)
 
 
-def _close_connections(lab: Lab) -> None:
-    ssh_access.end_connections(lab.plan.uuid)
-    for node in reported_nodes(lab):
-        ssh_access.end_shared(node.ssh_user, node.ssh_port, node.ssh_host)
-
-
-def _follow(plan: Plan, asked: Spec, emit: Emit) -> None:
+def _update_lab_yml(plan: Plan, spec: Spec, emit: Emit) -> None:
     """Write the restored number of workers into a lab.yml that names another one, as scale does."""
-    if asked.file and asked.is_explicit("workers.count") and asked.lab.workers.count != len(plan.workers):
-        planned_count.write(asked.file, len(plan.workers))
-        emit(Note(phase="restore", text=f"wrote workers.count: {len(plan.workers)} into {asked.file}, as it was"))
-
-
-def _records(directory: LabDir) -> Path:
-    return directory.root / "snapshots"
-
-
-def _record(directory: LabDir, name: str) -> Path:
-    return _records(directory) / f"{name}.json"
+    if spec.file and spec.is_explicit("workers.count") and spec.lab.workers.count != len(plan.workers):
+        write_worker_count(spec.file, len(plan.workers))
+        emit(Note(phase="restore", text=f"wrote workers.count: {len(plan.workers)} into {spec.file}"))
 
 
 def _tags(directory: LabDir) -> set[str]:
-    return {snapshot.tag for snapshot in known(directory)}
-
-
-def _write(directory: LabDir, snapshot: Snapshot) -> None:
-    """The moment from which the snapshot exists."""
-    _records(directory).mkdir(mode=0o700, exist_ok=True)
-    body: Mapping[str, Any] = {**asdict(snapshot), "plan": json.loads(snapshot.plan.as_json())}
-    write_private(_record(directory, snapshot.name), json.dumps(body, indent=2) + "\n")
+    return {snapshot.tag for snapshot in list_snapshots(directory)}

@@ -1,21 +1,22 @@
-"""`labctl status`: machines, nodes, versions, certificates, and what changed since the last verify, at a glance."""
+"""`labctl status`: machines, nodes, versions, certificates, and what changed since the last verify."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator import proc
 from orchestrator.errors import LabError
-from orchestrator.lab import journal
-from orchestrator.lab import node_status as glance
-from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
-from orchestrator.lab.node_access import reported_nodes
-from orchestrator.lab.node_status import Verified
+from orchestrator.lab.journal import Run, last_run
+from orchestrator.lab.kubectl import run_kubectl
+from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
+from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.pending import pending_operation
+from orchestrator.lab.snapshots import list_snapshots
 from orchestrator.lab.state import Lab
+from orchestrator.model import NodePlan
+from orchestrator.proc import ProcessFailed
 
 # Changes that are shown one by one.
 SHOWN = 8
@@ -30,16 +31,16 @@ class MachineStatus:
     address: str
     state: str
     ssh: str
-    node: str = ""
-    version: str = ""
+    node: str
+    version: str
 
 
 @dataclass(frozen=True)
-class LabStatus:
-    """The lab at a glance; `trouble` says why the cluster could not be asked.
+class StatusResult:
+    """The state of a lab; `trouble` says why the cluster did not answer.
 
-    `certificate_days` are left to the certificate that ends first, `drift` is what changed on each node since
-    `verified`, in words; `unfinished` is the command that has to come before any other.
+    `certificate_days` are left to the certificate that expires first, `drift` is what changed on each node since
+    `verified`, `unfinished` is the command that has to come before any other.
     """
 
     name: str
@@ -47,105 +48,97 @@ class LabStatus:
     provider: str
     kubernetes: str
     machines: tuple[MachineStatus, ...]
-    trouble: str = ""
-    certificate_days: float | None = None
-    certificate: str = ""
-    verified: Verified | None = None
-    drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    last_run: journal.Run | None = None
-    snapshots: tuple[str, ...] = ()
-    unfinished: str = ""
+    trouble: str
+    certificate_days: float | None
+    certificate: str
+    verified: LastVerify | None
+    drift: dict[str, tuple[str, ...]]
+    last_run: Run | None
+    snapshots: tuple[str, ...]
+    unfinished: str
+    schema = "labctl/status/v1"
 
     def as_dict(self) -> dict[str, Any]:
-        """The status as the one document `labctl/status/v1`."""
-        return {"schema": "labctl/status/v1", **asdict(self)}
+        """The status as JSON-ready data."""
+        return asdict(self)
 
     def lines(self) -> list[str]:
-        """What there is to say besides the table of machines, most urgent first."""
-        said = [f"unfinished: {self.unfinished} was interrupted; type it again"] if self.unfinished else []
-        said += [f"cluster: {self.trouble}"] if self.trouble else []
+        """Everything but the table of machines in lines, most urgent first."""
+        lines = [f"unfinished: {self.unfinished} was interrupted; run it again"] if self.unfinished else []
+        lines += [f"cluster: {self.trouble}"] if self.trouble else []
         if self.certificate_days is not None:
-            said.append(f"certificates: {self.certificate_days:.0f} days left ({self.certificate})")
-        if self.verified is None:
-            return [*said, "verify: never; labctl verify", *self._history()]
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.verified.at))
-        verdict = "ok" if self.verified.ok else f"failed ({', '.join(self.verified.failed) or 'not everything ran'})"
-        said.append(f"verify: {verdict}, {when}")
-        changes = [f"{node}: {change}" for node, found in self.drift.items() for change in found]
-        if changes:
-            said += [f"since then: {change}" for change in changes[:SHOWN]]
-            said += [f"since then: {len(changes) - SHOWN} more changes"] if len(changes) > SHOWN else []
-            return [*said, "is it still good? labctl verify", *self._history()]
-        looked = any(machine.state == "running" for machine in self.machines)
-        return [*said, *(["since then: nothing changed on the nodes"] if looked else []), *self._history()]
-
-    def _history(self) -> list[str]:
-        said = [f"snapshots: {', '.join(self.snapshots)}"] if self.snapshots else []
+            lines.append(f"certificates: {self.certificate_days:.0f} days left ({self.certificate})")
+        lines += self._verify_lines()
+        lines += [f"snapshots: {', '.join(self.snapshots)}"] if self.snapshots else []
         if self.last_run:
-            began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.last_run.began))
-            said.append(f"last change: {self.last_run.verb}, {began}, {self.last_run.result}")
-        return said
+            lines.append(f"last change: {self.last_run.verb}, {_local(self.last_run.began)}, {self.last_run.result}")
+        return lines
+
+    def _verify_lines(self) -> list[str]:
+        if self.verified is None:
+            return ["verify: never; labctl verify"]
+        verdict = "ok" if self.verified.ok else f"failed ({', '.join(self.verified.failed) or 'not everything ran'})"
+        lines = [f"verify: {verdict}, {_local(self.verified.at)}"]
+        changes = [f"since then: {node}: {change}" for node, ones in self.drift.items() for change in ones]
+        if changes:
+            lines += changes[:SHOWN]
+            lines += [f"since then: {len(changes) - SHOWN} more changes"] if len(changes) > SHOWN else []
+            return [*lines, "verify again: labctl verify"]
+        running = any(machine.state == "running" for machine in self.machines)
+        return [*lines, *(["since then: nothing changed on the nodes"] if running else [])]
 
 
-def status_of(lab: Lab) -> LabStatus:
-    """Ask the provider and the API server; a cluster that does not answer within seconds is a finding, not an error."""
-    there = reported_nodes(lab)
-    reported = {node.name: node for node in there}
-    nodes: dict[str, tuple[str, str]] = {}
-    trouble = ""
-    if lab.plan.kubernetes is not None:
-        try:
-            nodes = _cluster_nodes(lab)
-        except LabError as problem:
-            trouble = problem.message
-    machines = []
-    for planned in lab.plan.nodes:
-        node = reported.get(planned.name)
-        ready, version = nodes.get(planned.name, ("", ""))
-        machines.append(
-            MachineStatus(
-                name=planned.name,
-                role=planned.role.replace("_", " "),
-                address=planned.address,
-                state=node.state if node else "missing",
-                ssh=f"{node.ssh_host}:{node.ssh_port}" if node else "",
-                node=ready,
-                version=version,
-            )
-        )
-    kubernetes = lab.plan.kubernetes.version if lab.plan.kubernetes else ""
-    verified = glance.last_verify(lab.directory)
-    looks = glance.into(lab, there, verified.at if verified else 0)
-    ends = glance.days_left(looks)
-    half = pending_operation(lab.directory)
-    return LabStatus(
+def status(lab: Lab) -> StatusResult:
+    """The state of the lab; a cluster that does not answer within seconds is part of it, not an error."""
+    observed = observe_lab(lab)
+    cluster, trouble = _cluster_nodes(lab)
+    verified = last_verify(lab.directory)
+    nodes = node_statuses(observed, verified.at if verified else 0)
+    expiry = first_expiry(nodes)
+    pending = pending_operation(lab.directory)
+    return StatusResult(
         name=lab.plan.name,
         uuid=lab.plan.uuid,
         provider=lab.plan.provider,
-        kubernetes=kubernetes,
-        machines=tuple(machines),
+        kubernetes=lab.plan.kubernetes.version if lab.plan.kubernetes else "",
+        machines=tuple(_machine(observed, node, *cluster.get(node.name, ("", ""))) for node in lab.plan.nodes),
         trouble=trouble,
-        certificate_days=round(ends[0], 1) if ends else None,
-        certificate=ends[1] if ends else "",
+        certificate_days=round(expiry[0], 1) if expiry else None,
+        certificate=expiry[1] if expiry else "",
         verified=verified,
-        drift={look.node: (*look.changes, *([look.trouble] if look.trouble else [])) for look in looks},
-        last_run=journal.last_run(lab.directory),
-        snapshots=tuple(sorted(path.stem for path in (lab.directory.root / "snapshots").glob("*.json"))),
-        unfinished=half.command if half else "",
+        drift={node.node: (*node.changes, *([node.trouble] if node.trouble else [])) for node in nodes},
+        last_run=last_run(lab.directory),
+        snapshots=tuple(sorted(snapshot.name for snapshot in list_snapshots(lab.directory))),
+        unfinished=pending.command if pending else "",
     )
 
 
-def _cluster_nodes(lab: Lab) -> dict[str, tuple[str, str]]:
-    argv = [*kubectl_argv(lab), "--request-timeout=5s", "get", "nodes", "-o", "json"]
+def _machine(observed: ObservedLab, planned: NodePlan, ready: str, version: str) -> MachineStatus:
+    node = observed.node(planned.name)
+    role = planned.role.replace("_", " ")
+    ssh = f"{node.ssh_host}:{node.ssh_port}"
+    return MachineStatus(planned.name, role, planned.address, node.state, ssh, ready, version)
+
+
+def _cluster_nodes(lab: Lab) -> tuple[dict[str, tuple[str, str]], str]:
+    """Each node of the cluster with its readiness and kubelet version, or why the cluster does not answer."""
+    if lab.plan.kubernetes is None:
+        return {}, ""
     try:
-        answer = proc.run(argv, timeout=15, env={"KUBECONFIG": str(kubeconfig_path(lab))})
-    except proc.ProcessFailed as problem:
-        raise LabError(f"the API server does not answer: {problem.result.tail}", fix="labctl verify") from None
-    found = {}
+        answer = run_kubectl(lab, "get", "nodes", "-o", "json", timeout=15)
+    except ProcessFailed as problem:
+        return {}, f"the API server does not answer: {problem.result.tail}"
+    except LabError as problem:
+        return {}, problem.message
+    nodes = {}
     for item in json.loads(answer.stdout)["items"]:
         ready = next((c["status"] for c in item["status"]["conditions"] if c["type"] == "Ready"), "Unknown")
         state = "Ready" if ready == "True" else "NotReady"
         if item["spec"].get("unschedulable"):
             state += ",SchedulingDisabled"
-        found[item["metadata"]["name"]] = (state, item["status"]["nodeInfo"]["kubeletVersion"])
-    return found
+        nodes[item["metadata"]["name"]] = (state, item["status"]["nodeInfo"]["kubeletVersion"])
+    return nodes, ""
+
+
+def _local(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

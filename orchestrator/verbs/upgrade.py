@@ -1,4 +1,4 @@
-"""`labctl upgrade`: the cluster to a newer Kubernetes version, control plane first, then one worker after the other."""
+"""`labctl upgrade`: bring the cluster to a newer Kubernetes version, one node after the other."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator import catalog, runner
+from orchestrator import catalog
 from orchestrator.catalog.versions import minor, number
-from orchestrator.errors import ProviderError, SpecError
+from orchestrator.errors import SpecError
 from orchestrator.events import Emit
-from orchestrator.lab import calico_manifest as calico
-from orchestrator.lab import journal, planning
-from orchestrator.lab import package_source as sources
-from orchestrator.lab.converge import converge, hand_over
+from orchestrator.lab import planning
+from orchestrator.lab.calico_manifest import place_manifest
+from orchestrator.lab.convergence import ConvergeResult, converge, install_kubeconfig
+from orchestrator.lab.host_setup import decline
+from orchestrator.lab.journal import recorded
 from orchestrator.lab.lock import exclusive_lock
-from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observe import observe
+from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
+from orchestrator.lab.package_source import ensure_source, serve_source
 from orchestrator.lab.pending import begin_operation, finish_operation
+from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.state import Lab, save_plan, save_source_access
-from orchestrator.lab.verification import prove
+from orchestrator.lab.verification import wait_until_healthy
 from orchestrator.model import KubernetesPlan, Observed, Plan
 from orchestrator.spec import Spec
-from orchestrator.verbs.provision import Provisioned
 
 VERSION = re.compile(r"v?(\d+\.\d+(\.\d+)?)")
 DEADLINE = 3600.0
@@ -33,52 +35,51 @@ IGNORED = ("ImagePull", "CreateJob")
 WITHOUT_COREDNS = ("CoreDNSMigration", "CoreDNSUnsupportedPlugins")
 
 
-def check(lab: Lab, wanted: str) -> str:
-    """The version meant, or "" when the lab has it already. Raises SpecError for one that cannot be gone to."""
+def target_version(lab: Lab, requested: str) -> str:
+    """The version to upgrade to, or "" when the lab has it already. Raises SpecError for one that is out of reach."""
     if lab.plan.kubernetes is None:
         raise SpecError(f"{lab.plan.name} has no Kubernetes (profile {lab.plan.profile})", fix="labctl status")
-    found = VERSION.fullmatch(wanted)
-    if not found:
-        raise SpecError(f"--kubernetes {wanted}: not a version", fix="labctl upgrade --kubernetes 1.21.14")
-    version, has = found[1], lab.plan.kubernetes.version
-    if version in (has, minor(has)):
+    match = VERSION.fullmatch(requested)
+    if not match:
+        raise SpecError(f"--kubernetes {requested}: not a version", fix="labctl upgrade --kubernetes 1.21.14")
+    version, current = match[1], lab.plan.kubernetes.version
+    if version in (current, minor(current)):
         return ""
-    if number(version) < number(has):
+    if number(version) < number(current):
         raise SpecError(
-            f"the lab has Kubernetes {has}; kubeadm never goes back, so not to {version}",
+            f"the lab has Kubernetes {current}; kubeadm never goes back, so not to {version}",
             fix=f"labctl snapshot restore NAME, or a new lab: labctl destroy, then provision --kubernetes {version}",
         )
-    (major, old), (new_major, new) = number(has)[:2], number(version)[:2]
+    (major, old), (new_major, new) = number(current)[:2], number(version)[:2]
     if new_major != major or new > old + 1:
         raise SpecError(
-            f"kubeadm goes from one minor to the next: from {has} to {major}.{old + 1}, not to {version}",
+            f"kubeadm goes from one minor to the next: from {current} to {major}.{old + 1}, not to {version}",
             fix=f"labctl upgrade --kubernetes {major}.{old + 1}; then the next one",
         )
     return version
 
 
-def decide(lab: Lab, asked: Spec, version: str, *, written: Spec, observed: Observed | None = None) -> Plan:
-    """The lab's plan with the new version. Raises SpecError when no source has it or lab.yml says otherwise."""
-    says = written.lab.kubernetes.version
-    if written.is_explicit("kubernetes.version") and says not in ("auto", "oldest", version, minor(version)):
+def plan_upgrade(lab: Lab, spec: Spec, version: str, *, written: Spec) -> Plan:
+    """The lab's plan with the new version. Raises SpecError when no source has it or lab.yml names another one."""
+    named = written.lab.kubernetes.version
+    if written.is_explicit("kubernetes.version") and named not in ("auto", "oldest", version, minor(version)):
         raise SpecError(
-            f"{written.file} says kubernetes.version: {says}, to which provision would want to go back",
+            f"{written.file} says kubernetes.version: {named}, to which provision would want to go back",
             fix=f'write kubernetes.version: "{version}" there, then: labctl upgrade --kubernetes {version}',
         )
-    seen = observed or observe(asked, lab.directory)
-    assert seen.existing is not None
-    assert seen.existing.kubernetes is not None
+    host = observe(spec, lab.directory)
+    assert host.existing is not None
     # Everything else of the lab stays decided.
-    moved = replace(seen.existing, kubernetes=replace(seen.existing.kubernetes, version=full(version, seen)))
-    return planning.decide(asked, replace(seen, existing=moved))
+    kubernetes = replace(_kubernetes(host.existing), version=full_version(version, host))
+    return planning.decide(spec, replace(host, existing=replace(host.existing, kubernetes=kubernetes)))
 
 
-def full(version: str, observed: Observed) -> str:
+def full_version(version: str, observed: Observed) -> str:
     """A minor with the patch that a bundle or the mirror has, else the newest known; a whole version as it is."""
     if len(number(version)) > 2:
         return version
-    held = [*observed.bundles, *([observed.mirror] if observed.mirror else [])]
-    fitting = [content.kubernetes for content in held if minor(content.kubernetes) == version]
+    contents = [*observed.bundles, *([observed.mirror] if observed.mirror else [])]
+    fitting = [content.kubernetes for content in contents if minor(content.kubernetes) == version]
     release = catalog.load().release(version)
     newest = release.newest_patch if release else version
     return max(fitting, key=number) if fitting else newest
@@ -103,43 +104,39 @@ def steps(old: Plan, new: Plan) -> list[str]:
     return [*lines, "apply the roles and verify the lab"]
 
 
-def upgrade(lab: Lab, new: Plan, emit: Emit) -> Provisioned:
-    """Bring the cluster to the version of `new` and prove it; killed, the same command continues.
+def upgrade(lab: Lab, new: Plan, emit: Emit) -> ConvergeResult:
+    """Bring the cluster to the version of `new` and verify it; killed, the same command continues.
 
     Raises ConvergeError naming the step and node; ProviderError when a machine does not run.
     """
     began = time.monotonic()
     directory, version = lab.directory, _kubernetes(new).version
     inputs = {"from": _kubernetes(lab.plan).version, "to": version}
-    with (
-        exclusive_lock(directory, "upgrade"),
-        journal.recorded(directory, "upgrade", emit, inputs) as told,
-        open_provider(new.provider, told) as provider,
-    ):
-        nodes = tuple(provider.nodes(new))
-        if down := [f"{node.name} is {node.state}" for node in nodes if node.state != "running"]:
-            raise ProviderError(f"an upgrade needs every machine: {', '.join(down)}", fix="labctl start")
-        sources.ensure(new, told)
+    with exclusive_lock(directory, "upgrade"), recorded(directory, "upgrade", emit, inputs) as emit:
+        before = observe_lab(lab)
+        require_running(before.nodes, "an upgrade needs every machine")
+        after = replace(before, lab=Lab(directory, new))
+        ensure_source(new, emit)
         begin_operation(directory, "upgrade", f"labctl upgrade --kubernetes {version}")
-        calico.place(new, directory, lambda question: False, told)
-        changed = apply(new, Lab(directory, lab.plan), told)
+        place_manifest(new, directory, decline, emit)
+        upgraded = upgrade_cluster(before, new, emit)
         save_plan(directory, new)
         finish_operation(directory)
-        more = converge(new, directory, told)
-        hand_over(new, directory, nodes, lambda question: False, told)
-        report = prove(Lab(directory, new), told)
-    counted = {name: changed.get(name, 0) + more.get(name, 0) for name in {*changed, *more}}
-    return Provisioned(directory, new, counted, report, time.monotonic() - began)
+        converged = converge(after, emit)
+        install_kubeconfig(after, emit)
+        report = wait_until_healthy(after, emit)
+    changed = {name: upgraded.get(name, 0) + converged.get(name, 0) for name in {*upgraded, *converged}}
+    return ConvergeResult("labctl/upgrade/v1", after.lab, changed, report, time.monotonic() - began)
 
 
-def apply(new: Plan, lab: Lab, emit: Emit) -> Mapping[str, int]:
-    """Run the upgrade's playbook with the version of `new` over the lab's machines; the changed tasks per node."""
+def upgrade_cluster(observed: ObservedLab, new: Plan, emit: Emit) -> Mapping[str, int]:
+    """Run the upgrade's playbook with the version of `new` over the nodes; the changed tasks per node."""
     kubernetes = _kubernetes(new)
-    with sources.serving(new, lab.directory, emit) as reached:
-        save_source_access(lab.directory, reached)
-        return runner.run_playbook(
+    with serve_source(new, observed.lab.directory, emit) as access:
+        save_source_access(observed.lab.directory, access)
+        return run_playbook(
+            observed,
             "upgrade.yml",
-            lab=lab.directory,
             emit=emit,
             deadline=DEADLINE,
             extra_vars={

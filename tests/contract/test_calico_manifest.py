@@ -47,7 +47,7 @@ def wanted(
 
 
 def fetch(kubernetes: KubernetesPlan, answer: bool = True) -> calico.Manifest:
-    return calico.fetched(kubernetes, lambda _: answer, lambda _: None)
+    return calico.fetch_manifest(kubernetes, lambda _: answer, lambda _: None)
 
 
 def test_a_manifest_that_the_user_confirms_is_kept_and_not_fetched_again(wanted: KubernetesPlan, project: Site) -> None:
@@ -66,7 +66,7 @@ def test_the_question_names_the_sum_of_what_was_fetched(wanted: KubernetesPlan) 
         questions.append(question)
         return True
 
-    calico.fetched(wanted, agree, lambda _: None)
+    calico.fetch_manifest(wanted, agree, lambda _: None)
     assert len(questions) == 1
     assert SUM in questions[0]
 

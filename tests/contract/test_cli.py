@@ -156,12 +156,12 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
 
 def test_a_host_without_docker_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestrator.errors import HostError
-    from orchestrator.lab import host_setup as prepare
+    from orchestrator.lab import host_setup
     from orchestrator.spec import parse
 
-    monkeypatch.setattr(prepare, "missing_packages", lambda asked: ("docker.io", "iptables"))
+    monkeypatch.setattr(host_setup, "missing_packages", lambda spec: ("docker.io", "iptables"))
     with pytest.raises(HostError) as refused:
-        prepare.install_missing(parse("provider: container\n"), lambda question: False, lambda event: None)
+        host_setup.install_missing_packages(parse("provider: container\n"), lambda question: False, lambda event: None)
     assert refused.value.exit_code == ExitCode.HOST
     assert "docker.io, iptables" in refused.value.message
     assert "labctl provision --yes" in refused.value.fix

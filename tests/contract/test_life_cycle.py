@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.events import Event, Note, PhaseEnded, PhaseStarted
-from orchestrator.lab import journal
-from orchestrator.lab import node_status as glance
+from orchestrator.lab import journal, node_status
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.pending import begin_operation
 from orchestrator.lab.phases import PHASES
+from orchestrator.lab.snapshots import Snapshot, list_snapshots, write_record
 from orchestrator.lab.state import Lab, save_plan
 from orchestrator.model import StaticHost
-from orchestrator.verbs import snapshot as snapshots
 from tests.contract.test_everyday import lab, labctl
 
 __all__ = ["lab"]
@@ -27,10 +26,10 @@ __all__ = ["lab"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def saved(lab: Lab, name: str, created: float = 1_700_000_000.0) -> snapshots.Snapshot:
+def saved(lab: Lab, name: str, created: float = 1_700_000_000.0) -> Snapshot:
     """A snapshot as a save records it."""
-    made = snapshots.Snapshot(name, f"{name}.0123abcd", created, 700 * 2**20, cluster=True, plan=lab.plan)
-    snapshots._write(lab.directory, made)
+    made = Snapshot(name, f"{name}.0123abcd", created, 700 * 2**20, cluster=True, plan=lab.plan)
+    write_record(lab.directory, made)
     return made
 
 
@@ -72,15 +71,15 @@ def test_snapshots_are_listed_oldest_first(lab: Lab) -> None:
 
 def test_restore_and_delete_say_what_they_would_do_and_ask(lab: Lab) -> None:
     kept = replace(lab.plan, nodes=(lab.plan.control_plane,))
-    snapshots._write(lab.directory, replace(saved(lab, "one"), plan=kept))
+    write_record(lab.directory, replace(saved(lab, "one"), plan=kept))
     would = json.loads(labctl(lab, "snapshot", "restore", "one", "--dry-run", "--output", "json").stdout)["would"]
-    assert would[0].startswith("bring m-k8s back to ")
+    assert would[0].startswith("restore m-k8s to ")
     assert would[1] == "remove w1-k8s, which the snapshot does not have"
     for verb in ("restore", "delete"):
         done = labctl(lab, "snapshot", verb, "one")
         assert done.returncode == 2
         assert "--yes" in done.stderr
-    assert [each.name for each in snapshots.known(lab.directory)] == ["one"]
+    assert [each.name for each in list_snapshots(lab.directory)] == ["one"]
 
 
 def test_machines_that_labctl_did_not_make_are_not_saved(lab: Lab) -> None:
@@ -92,7 +91,7 @@ def test_machines_that_labctl_did_not_make_are_not_saved(lab: Lab) -> None:
 def test_a_lab_whose_provision_was_killed_is_not_saved(lab: Lab) -> None:
     begun = {"event": "RunStarted", "verb": "provision", "pid": 2**22 + 1, "at": time.time()}
     lab.directory.journal.write_text(json.dumps(begun) + "\n")
-    refused(labctl(lab, "snapshot", "save", "x"), 4, "half-made", "labctl provision")
+    refused(labctl(lab, "snapshot", "save", "x"), 4, "incomplete", "labctl provision")
 
 
 @pytest.mark.parametrize("verb", ["provision --yes", "start", "halt", "reset --yes", "snapshot save x"])
@@ -169,10 +168,10 @@ def test_the_phases_are_in_help_docs_and_completion(lab: Lab) -> None:
 def test_the_journal_keeps_inputs_phases_and_results_of_a_run(lab: Lab) -> None:
     said: list[Event] = []
     with journal.recorded(lab.directory, "provision", said.append, {"from": "machines"}) as emit:
-        journal.note_inputs(lab.directory, "plan", {"kubernetes": "1.20.2"})
-        emit(PhaseStarted(phase="create", title="Make 2 machines"))
+        journal.record_inputs(lab.directory, "plan", {"kubernetes": "1.20.2"})
+        emit(PhaseStarted(phase="create", title="Create 2 machines"))
         emit(PhaseEnded(phase="create"))
-        journal.note_result(lab.directory, "converge", {"changed": {"m-k8s": 3}})
+        journal.record_result(lab.directory, "converge", {"changed": {"m-k8s": 3}})
     entries = [json.loads(line) for line in lab.directory.journal.read_text().splitlines()]
     kinds = ["RunStarted", "PhaseInputs", "PhaseStarted", "PhaseEnded", "PhaseResult", "RunEnded"]
     assert [entry["event"] for entry in entries] == kinds
@@ -207,15 +206,15 @@ def test_a_look_into_a_node_tells_what_changed_since_the_last_verify() -> None:
         "cert /etc/kubernetes/pki/ca.crt 8640000",
         "noise",
     ]
-    look = glance.read("w1-k8s", lines, 1000, kubernetes=True)
+    look = node_status.parse_status("w1-k8s", lines, 1000, kubernetes=True)
     assert look.changes == (
         "/etc/docker/daemon.json changed",
         "docker was restarted",
         "containerd is inactive",
         "net.ipv4.ip_forward is 0",
     )
-    assert glance.days_left([look], now=432000) == (5.0, "w1-k8s: /etc/kubernetes/pki/apiserver.crt")
-    assert glance.read("w1-k8s", lines[1:], 0, kubernetes=True).changes == ()
+    assert node_status.first_expiry([look], now=432000) == (5.0, "w1-k8s: /etc/kubernetes/pki/apiserver.crt")
+    assert node_status.parse_status("w1-k8s", lines[1:], 0, kubernetes=True).changes == ()
 
 
 # What only shows something, asks before each thing it does, or runs the user's own words.

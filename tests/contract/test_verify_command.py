@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import verify as command
-from orchestrator.lab import verification as workflow
+from orchestrator.verbs import verify as verb
 from orchestrator.verify import CheckResult, Report
 from tests.contract.test_cli import labctl
 
@@ -43,7 +43,7 @@ def test_watch_tells_each_change_once_and_writes_the_report_anew(
     looks = [report(a="ok", b="ok"), report(a="failed", b="ok"), report(a="failed", b="ok"), report(a="ok", b="ok")]
     pages: list[bool] = []
 
-    def verify_lab(*_: object, **__: object) -> Report:
+    def verify(*_: object, **__: object) -> Report:
         if page.exists():
             pages.append("is NOT as it should be" in page.read_text())
         if not looks:
@@ -51,7 +51,7 @@ def test_watch_tells_each_change_once_and_writes_the_report_anew(
         return looks.pop(0)
 
     monkeypatch.setattr(command, "WATCH_SECONDS", 0.0)
-    monkeypatch.setattr(workflow, "verify_lab", verify_lab)
+    monkeypatch.setattr(verb, "verify", verify)
     monkeypatch.setattr("orchestrator.lab.state.open_lab", lambda file: None)
     done = CliRunner().invoke(command.verify, ["--watch", "--report", f"html={page}", "--progress", "none"])
     changes = [line.partition(" ")[2] for line in done.stdout.splitlines() if "w1-k8s:" in line and "(was" in line]

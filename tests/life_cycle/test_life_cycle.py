@@ -192,10 +192,11 @@ def test_a_restore_that_is_killed_names_the_command_that_finishes_it(lab: Teache
 APPLY = """
 import sys
 from orchestrator.events import discard
+from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.state import open_lab
 from orchestrator.verbs import upgrade
 lab = open_lab(None)
-print(upgrade.apply(lab.plan, lab, discard))
+print(upgrade.upgrade_cluster(observe_lab(lab), lab.plan, discard))
 """
 
 

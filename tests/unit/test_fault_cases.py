@@ -14,13 +14,13 @@ from tests.faults.catalogue import Case
 
 CASES = catalogue.load()
 PHASES = {
-    "Make 2 machines",
+    "Create 2 machines",
     "Prepare the nodes",
     "Install the container runtime and Kubernetes",
     "Bring up the control plane",
     "Join the workers",
     "Bring names and materials to the cluster",
-    "Prove the lab",
+    "Verify",
 }
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

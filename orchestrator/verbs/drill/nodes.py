@@ -7,12 +7,13 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from orchestrator import runner
 from orchestrator.drills import Drill
 from orchestrator.drills.catalogue import names
 from orchestrator.errors import ConvergeError, ProviderError
 from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted, Step
 from orchestrator.lab.node_commands import run_on_nodes
+from orchestrator.lab.observed_lab import observe_lab
+from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.state import Lab
 
 # Where a drill's objects live, and where it keeps what it takes away from a node.
@@ -81,9 +82,9 @@ def play(lab: Lab, drill: Drill, name: str, emit: Emit, *, told_as: str = "") ->
     }
     variables = {f"drill_{key}": value for key, value in about.items()} | {"drill_environment": environment}
     try:
-        done = runner.run_playbook(
+        done = run_playbook(
+            observe_lab(lab),
             drill.playbook(name),
-            lab=lab.directory,
             emit=_as_one_phase(emit, told_as),
             deadline=PLAYBOOK_SECONDS,
             extra_vars=variables,

@@ -18,13 +18,14 @@ from orchestrator.drills.grading import contains, same_answer
 from orchestrator.drills.words import say
 from orchestrator.errors import Problem, ProviderError, SpecError, VerifyError
 from orchestrator.events import Emit, Note, Step, phase
-from orchestrator.lab import node_status as glance
 from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.node_status import last_verify
+from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.power import power_off, power_on
 from orchestrator.lab.state import Lab
-from orchestrator.lab.verification import check_only, prove, verify_lab
+from orchestrator.lab.verification import run_selected_checks, verify_lab, wait_until_healthy
 from orchestrator.paths import write_private
 from orchestrator.verbs.drill import nodes
 
@@ -233,7 +234,7 @@ def reset(lab: Lab, *, emit: Emit, given: Path | None = None, language: str = "e
         title = say(language, "putting_back", drill.slug)
         with phase(emit, "drill", title):
             nodes.put_back(lab, drill, emit, told_as=title)
-        report = prove(lab, emit)
+        report = wait_until_healthy(observe_lab(lab), emit)
         if not report.ok:
             raise VerifyError(
                 f"{drill.slug} was put back, but the lab is not healthy",
@@ -263,10 +264,10 @@ def _refuse_stopped(lab: Lab, drill: Drill | None = None) -> None:
 
 
 def _refuse_unhealthy(lab: Lab, emit: Emit) -> None:
-    last = glance.last_verify(lab.directory)
+    last = last_verify(lab.directory)
     if last and last.ok and 0 <= time.time() - last.at < FRESH_SECONDS:
         return
-    report = verify_lab(lab, emit=emit)
+    report = verify_lab(observe_lab(lab), emit=emit)
     if not report.ok:
         raise VerifyError(
             "the lab is not healthy, so a drill would not show what it teaches; nothing was changed",
@@ -281,7 +282,8 @@ def _troubles(report: verify.Report) -> list[Problem]:
 
 
 def _grade(lab: Lab, drill: Drill, emit: Emit) -> tuple[Finding, ...]:
-    report = check_only(lab, drill.checks, [drill.own_checks] if drill.own_checks else [], variables=_told(lab))
+    own = [drill.own_checks] if drill.own_checks else []
+    report = run_selected_checks(observe_lab(lab), drill.checks, own, variables=_told(lab))
     return judge(drill, [(one.id, one.node, one.status, one.evidence) for one in report.results])
 
 

@@ -1,0 +1,154 @@
+"""Brings a lab to its plan: machines, roles, kubeconfig, verification."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.events import Emit, Note, phase
+from orchestrator.lab import journal
+from orchestrator.lab.calico_manifest import place_manifest
+from orchestrator.lab.host_setup import (
+    Agree,
+    agree_to_start,
+    decline,
+    install_missing_packages,
+    offer_kubectl,
+    refuse_problems,
+)
+from orchestrator.lab.kubeconfigs import refresh
+from orchestrator.lab.kubectl import fetch_kubeconfig, install_kubectl
+from orchestrator.lab.node_access import open_provider
+from orchestrator.lab.observed_lab import ObservedLab, observe_with, require_running
+from orchestrator.lab.package_source import ensure_source, serve_source
+from orchestrator.lab.phases import ALL_PHASES, PhaseRange, playbook
+from orchestrator.lab.planning import decide, refuse_fewer, refuse_orphans
+from orchestrator.lab.playbooks import run_playbook
+from orchestrator.lab.state import Lab, save_plan, save_source_access
+from orchestrator.lab.verification import wait_until_healthy
+from orchestrator.model import Plan
+from orchestrator.paths import LabDir
+from orchestrator.providers import ssh_access
+from orchestrator.spec import Spec
+from orchestrator.verify import Report
+
+# A generous bound: what takes longer on a slow machine is stuck, not slow.
+CONVERGE_DEADLINE = 1800.0
+
+
+@dataclass(frozen=True)
+class ConvergeResult:
+    """What a verb that converges a lab did: tasks changed per node, the report of the checks, all in `seconds`.
+
+    There is no report when the run was to stop before `verify`. `details` are further keys of the document.
+    """
+
+    schema: str
+    lab: Lab
+    changed: Mapping[str, int]
+    report: Report | None
+    seconds: float
+    phases: PhaseRange = ALL_PHASES
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return self.report is None or self.report.ok
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return {
+            "lab": self.lab.plan.name,
+            "uuid": self.lab.plan.uuid,
+            "directory": str(self.lab.directory.root),
+            "seconds": round(self.seconds, 1),
+            "changed": dict(self.changed),
+            "phases": list(self.phases.names),
+            "verify": self.report.as_dict() if self.report else None,
+            **self.details,
+        }
+
+
+def build_lab(
+    spec: Spec, directory: LabDir, *, agree: Agree, emit: Emit, phases: PhaseRange = ALL_PHASES
+) -> ConvergeResult:
+    """Create or repair the lab for a caller that holds its lock and keeps its journal; `phases` is the part to do.
+
+    Raises SpecError, HostError, ProviderError, ConvergeError; a lab that fails its checks is a result that is not ok.
+    """
+    began = time.monotonic()
+    with phase(emit, "plan", "Plan"):
+        install_missing_packages(spec, agree, emit)
+        plan = decide(spec)
+        refuse_fewer(plan, directory)
+        emit(Note(phase="plan", text=_summary(plan)))
+        if not directory.plan.exists():
+            agree_to_start(plan, agree)
+    with open_provider(plan.provider, emit) as provider:
+        with phase(emit, "preflight", "Check the host"):
+            refuse_orphans(plan, directory, provider.find_labs())
+            refuse_problems(provider.preflight(plan))
+            save_plan(directory, plan)
+        journal.record_inputs(directory, "plan", _inputs(plan))
+        if phases.playbooks:
+            ensure_source(plan, emit)
+            place_manifest(plan, directory, agree, emit)
+        nodes = None
+        if "machines" in phases.names:
+            with phase(emit, "create", f"Create {len(plan.nodes)} machines", steps=len(plan.nodes)):
+                nodes = provider.create(plan, directory, emit, "create")
+        observed = observe_with(provider, Lab(directory, plan), nodes)
+        if nodes is None:
+            require_running(observed.nodes, "without the phase machines they have to run already", "labctl provision")
+        changed = converge(observed, emit, phases)
+        journal.record_result(directory, "converge", {"changed": changed})
+        if "kubeconfig" in phases.names:
+            install_kubeconfig(observed, emit, agree)
+        report = wait_until_healthy(observed, emit) if "verify" in phases.names else None
+        if report:
+            result = {"ok": report.ok, "failed": report.count("failed", "error")}
+            journal.record_result(directory, "verify", result)
+    return ConvergeResult("", observed.lab, changed, report, time.monotonic() - began, phases)
+
+
+def converge(observed: ObservedLab, emit: Emit, phases: PhaseRange = ALL_PHASES) -> Mapping[str, int]:
+    """Apply the roles while the package source is served to the nodes; the changed tasks per node."""
+    plan, directory = observed.lab.plan, observed.lab.directory
+    if not phases.playbooks:
+        return {node.name: 0 for node in observed.nodes}
+    with serve_source(plan, directory, emit) as access:
+        save_source_access(directory, access)
+        ssh_access.ensure_node_key(directory)
+        return run_playbook(observed, playbook(phases, directory), emit=emit, deadline=CONVERGE_DEADLINE).changed
+
+
+def install_kubeconfig(observed: ObservedLab, emit: Emit, agree: Agree = decline) -> None:
+    """Bring the cluster's kubeconfig to the host, and kubectl with it; nothing for a lab without Kubernetes."""
+    plan, directory = observed.lab.plan, observed.lab.directory
+    if plan.kubernetes is None:
+        return
+    with phase(emit, "kubeconfig", "Install kubeconfig and kubectl"):
+        fetch_kubeconfig(plan, directory, observed.nodes)
+        install_kubectl(plan, directory)
+        refresh(observed.lab, emit, "kubeconfig")
+        offer_kubectl(plan, agree, emit)
+
+
+def _inputs(plan: Plan) -> dict[str, Any]:
+    """What the phases after the plan work with, for the journal."""
+    return {
+        "plan": hashlib.sha256(plan.as_json().encode()).hexdigest(),
+        "provider": plan.provider,
+        "machines": [node.name for node in plan.nodes],
+        "kubernetes": plan.kubernetes.version if plan.kubernetes else "",
+        "source": plan.source.bundle_id or plan.source.url or plan.source.kind,
+    }
+
+
+def _summary(plan: Plan) -> str:
+    cluster = f"Kubernetes {plan.kubernetes.version} with {plan.kubernetes.cni}" if plan.kubernetes else "no Kubernetes"
+    return f"{plan.name}: {len(plan.nodes)} machines by {plan.provider}, {cluster}, packages from {plan.source.kind}"

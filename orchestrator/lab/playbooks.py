@@ -1,0 +1,32 @@
+"""Runs a playbook over the nodes of an observed lab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator import inventory, runner
+from orchestrator.events import Emit
+from orchestrator.lab.inventory import inventory_document
+from orchestrator.lab.observed_lab import ObservedLab
+from orchestrator.runner import RunSummary
+
+
+def run_playbook(
+    observed: ObservedLab,
+    playbook: str | Path,
+    *,
+    emit: Emit,
+    deadline: float,
+    extra_vars: Mapping[str, Any] | None = None,
+) -> RunSummary:
+    """Run `playbooks/<playbook>`, or the playbook at a Path, over the running nodes. Raises ConvergeError."""
+    return runner.run_playbook(
+        playbook,
+        lab=observed.lab.directory,
+        inventory=inventory.as_file(inventory_document(observed)),
+        emit=emit,
+        deadline=deadline,
+        extra_vars=extra_vars,
+    )

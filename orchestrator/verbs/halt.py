@@ -1,0 +1,42 @@
+"""`labctl halt`: shut all machines down and keep them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator.events import Emit, phase
+from orchestrator.lab.journal import recorded
+from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.node_access import open_provider
+from orchestrator.lab.observed_lab import observe_lab
+from orchestrator.lab.power import end_connections
+from orchestrator.lab.state import Lab
+
+
+@dataclass(frozen=True)
+class HaltResult:
+    """The machines that a halt stopped."""
+
+    lab: str
+    stopped: tuple[str, ...]
+    schema = "labctl/halt/v1"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready data."""
+        return asdict(self)
+
+
+def preview(lab: Lab) -> list[str]:
+    """What a halt would do, in sentences."""
+    return [f"stop {node.name}" for node in observe_lab(lab).running]
+
+
+def halt(lab: Lab, emit: Emit) -> HaltResult:
+    """Shut all machines down. Raises ProviderError, LockedError."""
+    with exclusive_lock(lab.directory, "halt"), recorded(lab.directory, "halt", emit) as emit:
+        with open_provider(lab.plan.provider, emit) as provider, phase(emit, "halt", f"Stop {lab.plan.name}"):
+            running = [node for node in provider.nodes(lab.plan) if node.state == "running"]
+            end_connections(running, lab.plan.uuid)
+            provider.halt(lab.plan, emit, "halt")
+        return HaltResult(lab.plan.name, tuple(node.name for node in running))
