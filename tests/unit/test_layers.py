@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "orchestrator"
 
+# A room imports from lower rows only, so that rooms of one row never import each other.
 LAYERS = {
     "cli": 6,
     "verbs": 5,
@@ -24,6 +25,7 @@ LAYERS = {
     "drills": 3,
     "bundle": 3,
     "plan": 2,
+    "checks": 2,
     "spec": 1,
     "catalog": 1,
     "host": 1,
@@ -36,21 +38,36 @@ LAYERS = {
     "paths": 0,
 }
 
-# A library that only these modules may import.
+# A library -> the only place that may import it.
 FENCES = {
-    "click": ("cli",),
-    "ansible_runner": ("runner",),
-    "pytest": ("verify",),
-    "testinfra": ("verify",),
-    "docker": ("providers",),
-    "subprocess": ("proc",),
+    "click": "cli/",
+    "ansible_runner": "runner.py",
+    "pytest": "verify/",
+    "testinfra": "verify/",
+    "docker": "providers/container/",
+    "subprocess": "proc.py",
 }
 
+PROVIDERS = {"container", "vagrant", "static"}
+
+# Lines of a module and of a function.
 LONGEST = 400
+LONGEST_FUNCTION = 220
 
 
 def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
+
+
+def place_of(path: Path) -> str:
+    """The path below orchestrator/."""
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def rooms_imported(path: Path, parent: str) -> set[str]:
+    """The modules and folders of `orchestrator.<parent>` that a file imports."""
+    start = f"orchestrator.{parent}."
+    return {name.removeprefix(start).split(".")[0] for name in imports(path) if name.startswith(start)}
 
 
 def part_of(path: Path) -> str:
@@ -76,7 +93,7 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{start}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", modules(), ids=place_of)
 class TestModule:
     def test_it_has_a_layer(self, path: Path) -> None:
         part = part_of(path)
@@ -93,13 +110,33 @@ class TestModule:
 
     def test_it_stays_within_the_fences(self, path: Path) -> None:
         for name in imports(path):
-            allowed = FENCES.get(name.split(".")[0])
-            assert allowed is None or part_of(path) in allowed, f"only {allowed} may import {name}"
+            allowed = FENCES.get(name.split(".")[0], "")
+            assert place_of(path).startswith(allowed), f"only {allowed} may import {name}"
 
     def test_it_fits_on_a_few_screens_and_says_what_it_is_for(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) < LONGEST
         assert not text.strip() or ast.get_docstring(ast.parse(text)), "the first line says what the module is for"
+
+    def test_its_functions_fit_on_a_screen(self, path: Path) -> None:
+        functions = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)
+        ]
+        lengths = {function.name: (function.end_lineno or 0) - function.lineno + 1 for function in functions}
+        assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if part_of(path) == "verbs"], ids=place_of)
+def test_no_verb_imports_a_verb(path: Path) -> None:
+    own = place_of(path).split("/")[1].removesuffix(".py")
+    assert rooms_imported(path, "verbs") <= {own}
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if place_of(path).startswith("providers/")], ids=place_of)
+def test_no_provider_imports_a_provider(path: Path) -> None:
+    own = place_of(path).split("/")[1]
+    if own in PROVIDERS:
+        assert rooms_imported(path, "providers") & PROVIDERS <= {own}
 
 
 def test_relative_imports_are_seen_as_absolute_names() -> None:

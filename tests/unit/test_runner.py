@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from orchestrator.events import Event, PhaseEnded, PhaseStarted, Step
-from orchestrator.runner import _Listener, _outlast, cause_of
+import ansible_runner
+import pytest
+from ansible_runner.utils import dump_artifacts
+
+from orchestrator.events import Event, PhaseEnded, PhaseStarted, Step, discard
+from orchestrator.paths import LabDir
+from orchestrator.runner import INVENTORY, _Listener, _outlast, cause_of, run_playbook
 
 
 def test_nodes_on_which_nothing_changed_are_counted_with_zero() -> None:
@@ -53,3 +61,23 @@ def test_a_second_interruption_does_not_leave_ansible_at_work() -> None:
     run = Stubborn()
     _outlast(run, 30)
     assert run.looks == 3
+
+
+def test_the_inventory_of_a_run_is_private_and_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = LabDir(tmp_path / ".labctl" / "lab")
+    lab.create()
+    left = lab.runs / "1" / INVENTORY
+    left.parent.mkdir(parents=True)
+    left.write_text("of a run that was killed")
+    modes: list[int] = []
+
+    def fake_run_async(**arguments: Any) -> tuple[threading.Thread, SimpleNamespace]:
+        dump_artifacts(arguments)  # what the real one begins with
+        modes.append((lab.runs / "2" / INVENTORY).stat().st_mode & 0o777)
+        return threading.Thread(), SimpleNamespace(rc=0)
+
+    monkeypatch.setattr(ansible_runner, "run_async", fake_run_async)
+    inventory = {"all": {"hosts": {"m": {"proxy": "http://me:hunter2@proxy"}}}}
+    run_playbook("site.yml", lab=lab, inventory=inventory, emit=discard, deadline=10)
+    assert modes == [0o600]
+    assert not list(lab.runs.rglob("hosts.json"))
