@@ -35,10 +35,9 @@ INVENTORY = "inventory/hosts.json"
 
 @dataclass(frozen=True)
 class TaskFailure:
-    """One task that failed on one node, with the cause in the module's own words."""
+    """A task (`role: task`) that failed on one node, with the cause in the module's own words."""
 
     node: str
-    role: str
     task: str
     cause: str
     unreachable: bool = False
@@ -46,9 +45,8 @@ class TaskFailure:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a finished run did: executed and changed tasks per node, and where its artefacts lie."""
+    """What a finished run did: changed tasks per node, and where its artefacts are."""
 
-    executed: Mapping[str, int]
     changed: Mapping[str, int]
     directory: Path
 
@@ -61,7 +59,6 @@ class _Listener:
     play: str = ""
     play_started: float = 0.0
     failures: list[TaskFailure] = field(default_factory=list)
-    executed: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
 
@@ -96,18 +93,14 @@ class _Listener:
 
     def _task(self, name: str, data: Mapping[str, Any]) -> None:
         node, outcome = str(data["host"]), data.get("res") or {}
+        title = ": ".join(part for part in (data.get("role"), data.get("task")) if part)
         status = _TASK_STATUS[name]
         if status == "ok" and outcome.get("changed"):
             status = "changed"
-        rescued_or_ignored = bool(data.get("ignore_errors"))
         cause = ""
-        if status in ("failed", "unreachable") and not rescued_or_ignored:
+        if status in ("failed", "unreachable") and not data.get("ignore_errors"):
             cause = cause_of(outcome)
-            role, task = str(data.get("role") or ""), str(data.get("task") or "")
-            self.failures.append(TaskFailure(node, role, task, cause, unreachable=status == "unreachable"))
-        if name in ("runner_on_ok", "runner_on_failed"):
-            self.executed[node] = self.executed.get(node, 0) + 1
-        title = ": ".join(part for part in (data.get("role"), data.get("task")) if part)
+            self.failures.append(TaskFailure(node, title, cause, unreachable=status == "unreachable"))
         self.emit(Step(phase=self.play, node=node, name=title, status=status, detail=cause))
 
 
@@ -173,7 +166,7 @@ def run_playbook(
     listener.end_play("ok" if result.rc == 0 else "failed")
     if result.rc != 0:
         raise _failure(listener, directory, timed_out=time.monotonic() > ends_at, deadline=deadline)
-    return RunSummary(dict(listener.executed), dict(listener.changed), directory)
+    return RunSummary(listener.changed, directory)
 
 
 def _outlast(thread: threading.Thread, seconds: float) -> None:
@@ -222,13 +215,12 @@ def _failure(listener: _Listener, directory: Path, *, timed_out: bool, deadline:
         )
     if not listener.failures:
         words = [line.strip() for line in _text(stdout).splitlines() if line.strip()]
-        cause = words[-1] if words else "it said nothing"
+        cause = words[-1] if words else "it printed nothing"
         return ConvergeError(f"Ansible stopped before any task failed: {cause}", fix="read the log", log=stdout)
     failures = listener.decisive()
     first = failures[0]
     others = sorted({failure.node for failure in failures} - {first.node})
-    where = f"{first.role}: {first.task}" if first.role else first.task
-    message = f"{first.node}: {where}\n{first.cause}"
+    message = f"{first.node}: {first.task}\n{first.cause}"
     if others:
         message += f"\nalso failed on: {', '.join(others)}"
     fix = "repair the cause and run `labctl provision` again: it continues where this run stopped"

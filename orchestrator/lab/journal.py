@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.errors import LabError, ProviderError
 from orchestrator.events import Emit, Event, Note, PhaseEnded, PhaseStarted
+from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.pending import pending_operation
 from orchestrator.paths import LabDir
 
@@ -80,19 +81,25 @@ def recorded(directory: LabDir, verb: str, emit: Emit, inputs: Mapping[str, Any]
             _append(directory, **{"verb": verb, **event.as_dict()})
         emit(event)
 
-    end: dict[str, Any] = {"verb": verb, "result": "failed"}
+    end = {"result": "failed"}
     try:
         yield record
-        end["result"] = "ok"
+        end = {"result": "ok"}
     except KeyboardInterrupt:
-        end["result"] = "interrupted"
+        end = {"result": "interrupted"}
         raise
     except LabError as problem:
-        if problem.message:
-            end["detail"] = problem.message.splitlines()[0]
+        end["detail"] = problem.message.partition("\n")[0]
         raise
     finally:
-        _append(directory, "RunEnded", **end)
+        _append(directory, "RunEnded", verb=verb, **end)
+
+
+@contextmanager
+def changing(directory: LabDir, verb: str, emit: Emit, inputs: Mapping[str, Any] | None = None) -> Iterator[Emit]:
+    """An `Emit` for the one verb that changes the lab: it holds the lock and is recorded in the journal."""
+    with exclusive_lock(directory, verb), recorded(directory, verb, emit, inputs) as recording:
+        yield recording
 
 
 def record_inputs(directory: LabDir, phase: str, inputs: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import LockedError
@@ -19,10 +19,9 @@ HOLDER_SECONDS = 0.15
 
 @contextmanager
 def exclusive_lock(directory: LabDir, verb: str) -> Iterator[None]:
-    """Be the one command that changes this lab. Raises LockedError naming the holder.
+    """Hold the lock of this lab while the block runs. Raises LockedError naming the holder.
 
-    The kernel drops the lock with its holder's life, so a dead holder needs no clean-up; who holds it is
-    noted beside the lock for the message only.
+    The kernel releases the lock when its holder dies; the note beside it serves the message only.
     """
     from filelock import FileLock, Timeout
 
@@ -43,18 +42,15 @@ def exclusive_lock(directory: LabDir, verb: str) -> Iterator[None]:
 
 
 def _holder(note: Path) -> str:
-    """Who holds the lock, in words; a holder that took it this very moment gets a little time to say so."""
+    """Who holds the lock; a holder that has just taken it gets a little time to write its note."""
     deadline = time.monotonic() + HOLDER_SECONDS
-    while True:
-        try:
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError, KeyError, TypeError, ValueError):
             held = json.loads(note.read_text(encoding="utf-8"))
             since = time.strftime("%H:%M:%S", time.localtime(held["since"]))
             by = f"process {held['pid']} on {held['host']}, since {since}"
             # A note whose writer is gone is that of a killed holder, not of the one that holds the lock now.
             if held["host"] != socket.gethostname() or Path("/proc", str(held["pid"])).exists():
                 return f"`labctl {held['verb']}` is working on this lab: {by}"
-        except (FileNotFoundError, KeyError, TypeError, ValueError):
-            pass
-        if time.monotonic() > deadline:
-            return "another labctl command is working on this lab"
         time.sleep(0.01)
+    return "another labctl command is working on this lab"

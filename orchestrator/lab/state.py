@@ -1,10 +1,11 @@
-"""The lab a command is about: its state directory, identity, saved plan and lock."""
+"""The lab of a command: its state directory, identity and saved plan."""
 
 from __future__ import annotations
 
 import json
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ DEFAULT_FILE = "lab.yml"
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab that exists on disk: where its state lies and the plan it was last built to."""
+    """A lab that exists on disk: its state directory and the plan it was last built to."""
 
     directory: LabDir
     plan: Plan
@@ -29,7 +30,7 @@ class Lab:
 
 
 def lab_file(given: Path | None) -> Path:
-    """The lab.yml that is meant: the one given, else ./lab.yml, which need not exist."""
+    """The given lab.yml, else ./lab.yml, which need not exist."""
     return given if given is not None else Path.cwd() / DEFAULT_FILE
 
 
@@ -40,7 +41,7 @@ def open_lab(given: Path | None) -> Lab:
     at the lab, log in to it and destroy it. LABCTL_LAB_DIR names a state directory outright.
     """
     named = os.environ.get("LABCTL_LAB_DIR")
-    directory = LabDir(Path(named)) if named and given is None else _find(lab_file(given))
+    directory = LabDir(Path(named)) if named and given is None else _find_directory(lab_file(given))
     try:
         return Lab(directory, saved_plan(directory))
     except FileNotFoundError:
@@ -48,24 +49,24 @@ def open_lab(given: Path | None) -> Lab:
     except ValueError as problem:
         raise SpecError(
             f"{directory.plan} is damaged: {str(problem).splitlines()[0]}",
-            fix="labctl provision   (writes it anew from lab.yml; the machines are found again)",
+            fix="labctl provision   (writes it again from lab.yml; the machines are found again)",
         ) from None
 
 
-def _find(file: Path) -> LabDir:
+def _find_directory(file: Path) -> LabDir:
     """The state directory beside a lab file: the one of the name in it, or the only one there is."""
     base = file.resolve().parent / ".labctl"
-    found = sorted({path.parent for path in base.glob("*/plan*.json")}) if base.is_dir() else []
-    if not found:
+    existing = sorted({path.parent for path in base.glob("*/plan*.json")}) if base.is_dir() else []
+    if not existing:
         raise SpecError(f"there is no lab in {base.parent}", fix="labctl provision")
-    if len(found) == 1:
-        return LabDir(found[0])
+    if len(existing) == 1:
+        return LabDir(existing[0])
     from orchestrator import spec
 
     name = spec.load(file if file.exists() else None).lab.name
-    if base / name in found:
+    if base / name in existing:
         return LabDir(base / name)
-    names = ", ".join(path.name for path in found)
+    names = ", ".join(path.name for path in existing)
     raise SpecError(
         f"{base.parent} has several labs ({names}), none called {name}", fix="labctl --lab FILE with its name"
     )
@@ -76,33 +77,29 @@ def saved_plan(directory: LabDir) -> Plan:
 
     Raises FileNotFoundError when there is none, ValueError when neither can be read.
     """
-    trouble: FileNotFoundError | ValueError = FileNotFoundError(directory.plan)
+    error: FileNotFoundError | ValueError = FileNotFoundError(directory.plan)
     for file in (directory.plan, directory.plan_copy):
         try:
             return Plan.from_json(file.read_text(encoding="utf-8"))
+        except ValueError as problem:
+            error = problem
         except FileNotFoundError:
             continue
-        except ValueError as problem:
-            trouble = problem
-    raise trouble
+    raise error
 
 
 def lab_identity(directory: LabDir, name: str) -> LabIdentity:
     """The identity kept in the state directory, in its plan if need be, or a new one; nothing is written here."""
-    owner = str(directory.root.parent.parent)
-    try:
-        kept = json.loads(directory.identity.read_text(encoding="utf-8"))
-        return LabIdentity(name, str(kept["uuid"]), owner)
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
-        pass
-    try:
-        return LabIdentity(name, saved_plan(directory).uuid, owner)
-    except (FileNotFoundError, ValueError):
-        return LabIdentity(name, str(uuid.uuid4()), owner)
+    known = str(uuid.uuid4())
+    with suppress(FileNotFoundError, ValueError):
+        known = saved_plan(directory).uuid
+    with suppress(FileNotFoundError, KeyError, TypeError, ValueError):
+        known = str(json.loads(directory.identity.read_text(encoding="utf-8"))["uuid"])
+    return LabIdentity(name, known, str(directory.root.parent.parent))
 
 
 def save_plan(directory: LabDir, plan: Plan) -> None:
-    """Keep the plan and the identity; each file is replaced as a whole, so a killed run leaves the old or the new."""
+    """Write the plan and the identity; each file is replaced as a whole, so a killed run leaves the old or the new."""
     directory.create()
     write_private(directory.identity, json.dumps(asdict(LabIdentity(plan.name, plan.uuid, plan.owner))) + "\n")
     for file in (directory.plan, directory.plan_copy):
@@ -110,7 +107,7 @@ def save_plan(directory: LabDir, plan: Plan) -> None:
 
 
 def save_source_access(directory: LabDir, access: SourceAccess) -> None:
-    """Keep how the nodes reach packages during the run, for the dynamic inventory."""
+    """Write how the nodes reach packages during the run, for the inventory."""
     write_private(directory.source_access, json.dumps(asdict(access)) + "\n")
 
 

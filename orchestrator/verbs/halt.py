@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.events import Emit, phase
-from orchestrator.lab.journal import recorded
-from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.journal import changing
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.power import end_connections
@@ -34,7 +33,7 @@ def preview(lab: Lab) -> list[str]:
 
 def halt(lab: Lab, emit: Emit) -> HaltResult:
     """Shut all machines down. Raises ProviderError, LockedError."""
-    with exclusive_lock(lab.directory, "halt"), recorded(lab.directory, "halt", emit) as emit:
+    with changing(lab.directory, "halt", emit) as emit:
         with open_provider(lab.plan.provider, emit) as provider, phase(emit, "halt", f"Stop {lab.plan.name}"):
             running = [node for node in provider.nodes(lab.plan) if node.state == "running"]
             end_connections(running, lab.plan.uuid)

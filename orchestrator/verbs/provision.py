@@ -7,8 +7,7 @@ from dataclasses import replace
 from orchestrator.events import Emit
 from orchestrator.lab.convergence import ConvergeResult, build_lab
 from orchestrator.lab.host_setup import Agree, missing_packages
-from orchestrator.lab.journal import recorded
-from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.journal import changing
 from orchestrator.lab.phases import ALL_PHASES, PHASES, PhaseRange
 from orchestrator.lab.planning import decide, directory_of, refuse_fewer
 from orchestrator.spec import Spec
@@ -39,6 +38,6 @@ def provision(spec: Spec, *, agree: Agree, emit: Emit, phases: PhaseRange = ALL_
     """
     directory = directory_of(spec)
     inputs = {"file": str(spec.file) if spec.file else "", "from": phases.first, "until": phases.last}
-    with exclusive_lock(directory, "provision"), recorded(directory, "provision", emit, inputs) as emit:
+    with changing(directory, "provision", emit, inputs) as emit:
         done = build_lab(spec, directory, agree=agree, emit=emit, phases=phases)
     return replace(done, schema="labctl/provision/v1")

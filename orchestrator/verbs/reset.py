@@ -8,8 +8,7 @@ from typing import Any
 
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
-from orchestrator.lab.journal import recorded
-from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.journal import changing
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
 from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.state import Lab
@@ -41,7 +40,7 @@ def reset(lab: Lab, emit: Emit) -> ResetResult:
 
     Raises SpecError without a cluster, ProviderError when a machine does not run, ConvergeError, LockedError.
     """
-    with exclusive_lock(lab.directory, "reset"), recorded(lab.directory, "reset", emit) as emit:
+    with changing(lab.directory, "reset", emit) as emit:
         run = run_playbook(_observe_cluster(lab), "reset.yml", emit=emit, deadline=DEADLINE)
         with phase(emit, "reset", "Remove the kubeconfig"):
             lab.directory.kubeconfig.unlink(missing_ok=True)

@@ -10,10 +10,9 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, Step, phase
 from orchestrator.lab.convergence import ConvergeResult, build_lab
 from orchestrator.lab.host_setup import Agree
-from orchestrator.lab.journal import recorded
+from orchestrator.lab.journal import changing
 from orchestrator.lab.kubectl import run_kubectl
 from orchestrator.lab.lab_yml_edit import write_worker_count
-from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.state import Lab, save_plan
 from orchestrator.model import NodePlan
@@ -66,7 +65,7 @@ def plan_scaling(lab: Lab, spec: Spec, *, written: Spec) -> Scaling:
 
 def scale(lab: Lab, spec: Spec, scaling: Scaling, *, agree: Agree, emit: Emit) -> ConvergeResult:
     """Bring the lab to the planned number of workers, and verify it. Raises as `provision` does."""
-    with exclusive_lock(lab.directory, "scale"), recorded(lab.directory, "scale", emit) as emit:
+    with changing(lab.directory, "scale", emit) as emit:
         if scaling.file:
             write_worker_count(scaling.file, scaling.count)
         if scaling.removed:

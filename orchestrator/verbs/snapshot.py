@@ -12,7 +12,7 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.cluster_recovery import wait_until_recovered
 from orchestrator.lab.convergence import install_kubeconfig
-from orchestrator.lab.journal import last_run, recorded
+from orchestrator.lab.journal import changing, last_run, recorded
 from orchestrator.lab.lab_yml_edit import write_worker_count
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
@@ -158,8 +158,7 @@ def restore(lab: Lab, snapshot: Snapshot, emit: Emit, *, spec: Spec) -> RestoreR
     began = time.monotonic()
     plan, directory = snapshot.plan, lab.directory
     with (
-        exclusive_lock(directory, RESTORE),
-        recorded(directory, RESTORE, emit, {"name": snapshot.name}) as emit,
+        changing(directory, RESTORE, emit, {"name": snapshot.name}) as emit,
         open_provider(plan.provider, emit) as provider,
     ):
         with phase(emit, "restore", f"Restore {len(plan.nodes)} machines to {snapshot.time}"):
@@ -176,8 +175,7 @@ def restore(lab: Lab, snapshot: Snapshot, emit: Emit, *, spec: Spec) -> RestoreR
 def delete(lab: Lab, snapshot: Snapshot, emit: Emit) -> DeleteResult:
     """Delete one snapshot; its record goes first, so that a kill leaves parts that the next save or delete removes."""
     with (
-        exclusive_lock(lab.directory, DELETE),
-        recorded(lab.directory, DELETE, emit, {"name": snapshot.name}) as emit,
+        changing(lab.directory, DELETE, emit, {"name": snapshot.name}) as emit,
         open_provider(lab.plan.provider, emit) as provider,
         phase(emit, "delete", f"Delete the snapshot {snapshot.name}"),
     ):

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit
-from orchestrator.lab.journal import recorded
-from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.convergence import ConvergeResult
+from orchestrator.lab.journal import changing
 from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.power import bring_up
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import wait_until_healthy
-from orchestrator.verify import Report
-
-
-@dataclass(frozen=True)
-class StartResult:
-    """What a start did: tasks changed per node and the report of the checks, all in `seconds`."""
-
-    lab: Lab
-    report: Report
-    seconds: float
-    changed: Mapping[str, int]
-    schema = "labctl/start/v1"
-
-    @property
-    def ok(self) -> bool:
-        return self.report.ok
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready data."""
-        return {
-            "lab": self.lab.plan.name,
-            "seconds": round(self.seconds, 1),
-            "changed": dict(self.changed),
-            "verify": self.report.as_dict(),
-        }
 
 
 def preview(lab: Lab) -> list[str]:
@@ -51,14 +23,14 @@ def preview(lab: Lab) -> list[str]:
     return [*stopped, "apply the roles", "verify the lab"]
 
 
-def start(lab: Lab, emit: Emit) -> StartResult:
+def start(lab: Lab, emit: Emit) -> ConvergeResult:
     """Start the machines, apply the roles and verify the lab.
 
     The roles are always applied: they wait for what a boot brings up, and repair what the pause broke.
     Raises ProviderError, HostError, ConvergeError, LockedError; a lab that stays unhealthy is a result that is not ok.
     """
     began = time.monotonic()
-    with exclusive_lock(lab.directory, "start"), recorded(lab.directory, "start", emit) as emit:
+    with changing(lab.directory, "start", emit) as emit:
         observed, changed = bring_up(lab, emit)
         report = wait_until_healthy(observed, emit)
-    return StartResult(lab, report, time.monotonic() - began, changed)
+    return ConvergeResult("labctl/start/v1", lab, changed, report, time.monotonic() - began)

@@ -15,8 +15,7 @@ from orchestrator.lab import planning
 from orchestrator.lab.calico_manifest import place_manifest
 from orchestrator.lab.convergence import ConvergeResult, converge, install_kubeconfig
 from orchestrator.lab.host_setup import decline
-from orchestrator.lab.journal import recorded
-from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.journal import changing
 from orchestrator.lab.observe import observe
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
 from orchestrator.lab.package_source import ensure_source, serve_source
@@ -112,7 +111,7 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> ConvergeResult:
     began = time.monotonic()
     directory, version = lab.directory, _kubernetes(new).version
     inputs = {"from": _kubernetes(lab.plan).version, "to": version}
-    with exclusive_lock(directory, "upgrade"), recorded(directory, "upgrade", emit, inputs) as emit:
+    with changing(directory, "upgrade", emit, inputs) as emit:
         before = observe_lab(lab)
         require_running(before.nodes, "an upgrade needs every machine")
         after = replace(before, lab=Lab(directory, new))

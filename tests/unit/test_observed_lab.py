@@ -77,7 +77,7 @@ def test_a_lab_that_was_observed_is_converged_and_verified_without_another_quest
     lab: Lab, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verification, "run_checks", lambda name, *_, **__: Report(name, 0.0, 1.0, ()))
-    monkeypatch.setattr(playbooks.runner, "run_playbook", lambda *_, **__: RunSummary({}, {}, lab.directory.runs))
+    monkeypatch.setattr(playbooks.runner, "run_playbook", lambda *_, **__: RunSummary({}, lab.directory.runs))
     plan = replace(lab.plan, source=replace(lab.plan.source, kind="community"))
     observed = replace(observe_lab(lab), lab=replace(lab, plan=plan))
     asked = list(provider.calls)
