@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab import kubeconfigs
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
+from orchestrator.lab.results import VerbResult
 from orchestrator.lab.state import lab_file, open_lab
 from orchestrator.lab.tmux import stop_tmux
 from orchestrator.model import Plan, ProviderName
@@ -36,16 +36,12 @@ class Target:
 
 
 @dataclass(frozen=True)
-class DestroyResult:
+class DestroyResult(VerbResult):
     """The labs that a dry run would remove, and those that were removed."""
 
     would: tuple[str, ...]
     removed: tuple[str, ...]
     schema = "labctl/destroy/v1"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready data."""
-        return asdict(self)
 
 
 def find_targets(file: Path | None, uuid: str | None) -> list[Target]:

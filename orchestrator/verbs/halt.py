@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from orchestrator.events import Emit, phase
 from orchestrator.lab.journal import changing
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.power import end_connections
+from orchestrator.lab.results import VerbResult
 from orchestrator.lab.state import Lab
 
 
 @dataclass(frozen=True)
-class HaltResult:
+class HaltResult(VerbResult):
     """The machines that a halt stopped."""
 
     lab: str
     stopped: tuple[str, ...]
     schema = "labctl/halt/v1"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready data."""
-        return asdict(self)
 
 
 def preview(lab: Lab) -> list[str]:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab.journal import changing
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
 from orchestrator.lab.playbooks import run_playbook
+from orchestrator.lab.results import VerbResult
 from orchestrator.lab.state import Lab
 
 DEADLINE = 600.0
 
 
 @dataclass(frozen=True)
-class ResetResult:
+class ResetResult(VerbResult):
     """The tasks that a reset changed per node."""
 
     lab: str
     changed: Mapping[str, int]
     schema = "labctl/reset/v1"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready data."""
-        return asdict(self)
 
 
 def preview(lab: Lab) -> list[str]:

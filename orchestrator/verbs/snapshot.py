@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import ProviderError, SpecError
@@ -19,6 +19,7 @@ from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import ObservedLab, observe_with
 from orchestrator.lab.pending import begin_operation, finish_operation
 from orchestrator.lab.power import end_connections
+from orchestrator.lab.results import VerbResult
 from orchestrator.lab.snapshots import Snapshot, list_snapshots, record_file, write_record
 from orchestrator.lab.state import Lab, save_plan
 from orchestrator.lab.verification import wait_until_healthy
@@ -32,29 +33,21 @@ SAVE, RESTORE, DELETE = "snapshot save", "snapshot restore", "snapshot delete"
 
 
 @dataclass(frozen=True)
-class SaveResult:
+class SaveResult(VerbResult):
     """The snapshot that was saved."""
 
     lab: str
     snapshot: Snapshot
     schema = "labctl/snapshot-save/v1"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready data."""
-        return {"lab": self.lab, "snapshot": self.snapshot.as_dict()}
-
 
 @dataclass(frozen=True)
-class ListResult:
+class ListResult(VerbResult):
     """The snapshots of a lab, oldest first."""
 
     lab: str
     snapshots: tuple[Snapshot, ...]
     schema = "labctl/snapshot-list/v1"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready data."""
-        return {"lab": self.lab, "snapshots": [snapshot.as_dict() for snapshot in self.snapshots]}
 
 
 @dataclass(frozen=True)
@@ -77,16 +70,12 @@ class RestoreResult:
 
 
 @dataclass(frozen=True)
-class DeleteResult:
+class DeleteResult(VerbResult):
     """The name of the snapshot that was deleted."""
 
     lab: str
     deleted: str
     schema = "labctl/snapshot-delete/v1"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready data."""
-        return asdict(self)
 
 
 def list_all(lab: Lab) -> ListResult:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from orchestrator.errors import LabError
 from orchestrator.lab.journal import Run, last_run
@@ -13,6 +12,7 @@ from orchestrator.lab.kubectl import run_kubectl
 from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.pending import pending_operation
+from orchestrator.lab.results import VerbResult
 from orchestrator.lab.snapshots import list_snapshots
 from orchestrator.lab.state import Lab
 from orchestrator.model import NodePlan
@@ -36,7 +36,7 @@ class MachineStatus:
 
 
 @dataclass(frozen=True)
-class StatusResult:
+class StatusResult(VerbResult):
     """The state of a lab; `trouble` says why the cluster did not answer.
 
     `certificate_days` are left to the certificate that expires first, `drift` is what changed on each node since
@@ -57,10 +57,6 @@ class StatusResult:
     snapshots: tuple[str, ...]
     unfinished: str
     schema = "labctl/status/v1"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The status as JSON-ready data."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """Everything but the table of machines in lines, most urgent first."""
