@@ -1,0 +1,58 @@
+"""What verbs return, and how it is printed: one document, or the report and lines for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.output import show_verified
+from orchestrator.errors import ExitCode
+from orchestrator.lab.convergence import ConvergeResult
+from orchestrator.lab.results import VerbResult
+from orchestrator.lab.state import Lab
+from orchestrator.paths import LabDir
+from orchestrator.verify import Report
+from tests.unit.test_container_spec import PLAN
+
+LAB = Lab(LabDir(Path("/home/reader/lab/.labctl/k8s-lab")), PLAN)
+
+
+@dataclass(frozen=True)
+class Inner:
+    name: str
+
+
+@dataclass(frozen=True)
+class Outer(VerbResult):
+    names: tuple[str, ...]
+    inner: Inner
+    changed: dict[str, tuple[Inner, ...]]
+    schema = "labctl/outer/v1"
+
+
+def test_the_fields_of_a_result_are_its_document() -> None:
+    result = Outer(("a", "b"), Inner("c"), {"d": (Inner("e"),)})
+    assert result.as_dict() == {"names": ["a", "b"], "inner": {"name": "c"}, "changed": {"d": [{"name": "e"}]}}
+
+
+def converged(report: Report | None) -> ConvergeResult:
+    return ConvergeResult("labctl/scale/v1", LAB, {"m-k8s": 2}, report, 12.34, details={"workers": 1})
+
+
+def test_a_result_without_a_report_has_the_exit_code_of_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show_verified(converged(None), "text", lambda done: [done.lab.plan.name]) == ExitCode.OK
+    assert capsys.readouterr().out == "k8s-lab\n"
+
+
+def test_a_result_whose_report_failed_has_the_exit_code_of_verify(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Report("k8s-lab", 0.0, 1.0, ())
+    monkeypatch.setattr(Report, "ok", property(lambda self: False))
+    assert show_verified(converged(report), "json", lambda done: []) == ExitCode.VERIFY
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["workers"], document["seconds"]) == ("labctl/scale/v1", 1, 12.3)
+    assert document["verify"]["lab"] == "k8s-lab"
