@@ -13,7 +13,7 @@ from orchestrator.events import Emit, phase
 from orchestrator.lab import kubeconfigs
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
-from orchestrator.lab.results import VerbResult
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import lab_file, open_lab
 from orchestrator.lab.tmux import stop_tmux
 from orchestrator.model import Plan, ProviderName
@@ -36,7 +36,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class DestroyResult(VerbResult):
+class DestroyResult(Result):
     """The labs that a dry run would remove, and those that were removed."""
 
     would: tuple[str, ...]

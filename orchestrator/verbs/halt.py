@@ -9,12 +9,12 @@ from orchestrator.lab.journal import changing
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.power import end_connections
-from orchestrator.lab.results import VerbResult
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 
 
 @dataclass(frozen=True)
-class HaltResult(VerbResult):
+class HaltResult(Result):
     """The machines that a halt stopped."""
 
     lab: str

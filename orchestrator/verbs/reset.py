@@ -10,14 +10,14 @@ from orchestrator.events import Emit, phase
 from orchestrator.lab.journal import changing
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
 from orchestrator.lab.playbooks import run_playbook
-from orchestrator.lab.results import VerbResult
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 
 DEADLINE = 600.0
 
 
 @dataclass(frozen=True)
-class ResetResult(VerbResult):
+class ResetResult(Result):
     """The tasks that a reset changed per node."""
 
     lab: str

@@ -19,7 +19,7 @@ from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import ObservedLab, observe_with
 from orchestrator.lab.pending import begin_operation, finish_operation
 from orchestrator.lab.power import end_connections
-from orchestrator.lab.results import VerbResult
+from orchestrator.lab.result import Result
 from orchestrator.lab.snapshots import Snapshot, list_snapshots, record_file, write_record
 from orchestrator.lab.state import Lab, save_plan
 from orchestrator.lab.verification import wait_until_healthy
@@ -33,21 +33,29 @@ SAVE, RESTORE, DELETE = "snapshot save", "snapshot restore", "snapshot delete"
 
 
 @dataclass(frozen=True)
-class SaveResult(VerbResult):
+class SaveResult(Result):
     """The snapshot that was saved."""
 
     lab: str
     snapshot: Snapshot
     schema = "labctl/snapshot-save/v1"
 
+    def as_dict(self) -> dict[str, Any]:
+        """The body of the document."""
+        return {"lab": self.lab, "snapshot": self.snapshot.as_dict()}
+
 
 @dataclass(frozen=True)
-class ListResult(VerbResult):
+class ListResult(Result):
     """The snapshots of a lab, oldest first."""
 
     lab: str
     snapshots: tuple[Snapshot, ...]
     schema = "labctl/snapshot-list/v1"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The body of the document."""
+        return {"lab": self.lab, "snapshots": [snapshot.as_dict() for snapshot in self.snapshots]}
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class RestoreResult:
 
 
 @dataclass(frozen=True)
-class DeleteResult(VerbResult):
+class DeleteResult(Result):
     """The name of the snapshot that was deleted."""
 
     lab: str

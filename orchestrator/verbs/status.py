@@ -12,7 +12,7 @@ from orchestrator.lab.kubectl import run_kubectl
 from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.pending import pending_operation
-from orchestrator.lab.results import VerbResult
+from orchestrator.lab.result import Result
 from orchestrator.lab.snapshots import list_snapshots
 from orchestrator.lab.state import Lab
 from orchestrator.model import NodePlan
@@ -36,7 +36,7 @@ class MachineStatus:
 
 
 @dataclass(frozen=True)
-class StatusResult(VerbResult):
+class StatusResult(Result):
     """The state of a lab; `trouble` says why the cluster did not answer.
 
     `certificate_days` are left to the certificate that expires first, `drift` is what changed on each node since

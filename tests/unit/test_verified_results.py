@@ -1,9 +1,8 @@
-"""What verbs return, and how it is printed: one document, or the report and lines for people."""
+"""How a result with a report is printed: one document, or the report and lines for people."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,31 +10,12 @@ import pytest
 from orchestrator.cli.output import show_verified
 from orchestrator.errors import ExitCode
 from orchestrator.lab.convergence import ConvergeResult
-from orchestrator.lab.results import VerbResult
 from orchestrator.lab.state import Lab
 from orchestrator.paths import LabDir
 from orchestrator.verify import Report
 from tests.unit.test_container_spec import PLAN
 
 LAB = Lab(LabDir(Path("/home/reader/lab/.labctl/k8s-lab")), PLAN)
-
-
-@dataclass(frozen=True)
-class Inner:
-    name: str
-
-
-@dataclass(frozen=True)
-class Outer(VerbResult):
-    names: tuple[str, ...]
-    inner: Inner
-    changed: dict[str, tuple[Inner, ...]]
-    schema = "labctl/outer/v1"
-
-
-def test_the_fields_of_a_result_are_its_document() -> None:
-    result = Outer(("a", "b"), Inner("c"), {"d": (Inner("e"),)})
-    assert result.as_dict() == {"names": ["a", "b"], "inner": {"name": "c"}, "changed": {"d": [{"name": "e"}]}}
 
 
 def converged(report: Report | None) -> ConvergeResult:
