@@ -60,7 +60,7 @@ def show_verified(result: AnyVerifiedResult, output: str, text: Callable[[AnyVer
         from orchestrator.verify import render_text
 
         if result.report:
-            yield render_text(result.report, terminal=sys.stdout.isatty())
+            yield render_text(result.report, terminal=sys.stdout.isatty()).rstrip()
             yield ""
         yield from text(result)
 
