@@ -42,7 +42,7 @@ def show(
     result: AnyResult,
     output: str,
     text: Callable[[AnyResult], Iterable[str]],
-    exit_code: ExitCode = ExitCode.OK,
+    exit_code: int = ExitCode.OK,
 ) -> int:
     """Print a result on stdout, `text` giving its lines for people; returns the exit code of the command."""
     if output == "json":
@@ -86,6 +86,14 @@ def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write("\n")
+
+
+def fields(result: Result) -> list[str]:
+    """A result as lines of key and value, for people."""
+    document = result.as_dict()
+    width = max(map(len, document))
+    lists = {key: ", ".join(map(str, value)) for key, value in document.items() if isinstance(value, list | tuple)}
+    return [f"{key:<{width}}  {lists.get(key, value)}" for key, value in document.items()]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
