@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.checks.model import Report
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit
 from orchestrator.lab.journal import recorded
@@ -15,7 +16,6 @@ from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.power import bring_up
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import wait_until_healthy
-from orchestrator.verify import Report
 
 
 @dataclass(frozen=True)
