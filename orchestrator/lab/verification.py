@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import inventory as inventories
+from orchestrator.checks.model import Report
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.inventory import inventory_document
 from orchestrator.lab.kubectl import api_server_url
 from orchestrator.lab.node_status import save_last_verify
 from orchestrator.lab.observed_lab import ObservedLab
 from orchestrator.providers import ssh_access
-from orchestrator.verify import ClusterTarget, Report, Target, ids_by_file, run_checks
-from orchestrator.verify.job import HostTarget
+from orchestrator.verify import ClusterTarget, HostTarget, Target, ids_by_file, run_checks
 
 DEADLINE = 180.0
 SETTLE_SECONDS = 120.0
@@ -40,7 +40,7 @@ def verify_lab(
             phase="verify",
             deadline=(DEADLINE + settle) * factor,
             host=_host(observed),
-            patience=factor,
+            timeout_factor=factor,
         )
     if not only:
         save_last_verify(observed.lab.directory, report)
@@ -63,7 +63,7 @@ def run_selected_checks(
         only=ids,
         deadline=DEADLINE * factor,
         files=[*files, *own],
-        patience=factor,
+        timeout_factor=factor,
     )
 
 
@@ -98,7 +98,6 @@ def _target(observed: ObservedLab, name: str, document: dict[str, Any]) -> Targe
 def _host(observed: ObservedLab) -> HostTarget:
     plan, directory = observed.lab.plan, observed.lab.directory
     return HostTarget(
-        provider=plan.provider,
         # Somebody else's machines are on somebody else's network.
         gateway="" if plan.provider == "static" else plan.network.gateway,
         server=api_server_url(plan, observed.node(plan.control_plane.name)) if plan.kubernetes else "",
@@ -120,11 +119,9 @@ def _cluster(observed: ObservedLab, settle: float) -> ClusterTarget | None:
         version=plan.kubernetes.version,
         nodes={node.name: node.address for node in plan.nodes},
         cni=plan.kubernetes.cni,
-        dns=plan.kubernetes.dns,
         dns_domain=plan.network.dns_domain,
         dns_address=plan.network.dns_address,
-        service_cidr=plan.network.service_cidr,
         pod_cidr=plan.network.pod_cidr,
         settle=settle * _timeout_factor(observed),
-        patience=_timeout_factor(observed),
+        timeout_factor=_timeout_factor(observed),
     )

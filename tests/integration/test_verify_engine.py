@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.checks.model import Report, Result
 from orchestrator.errors import LabError, SpecError
 from orchestrator.events import Event, Step
-from orchestrator.verify import CheckResult, Report, Target, run_checks
+from orchestrator.verify import Target, run_checks
 from orchestrator.verify.job import HostTarget, Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ def run(path: Path, *targets: Target, **more: object) -> Report:
     return run_checks("lab", targets, None, files=[path], **more)  # type: ignore[arg-type]
 
 
-def found(report: Report) -> dict[tuple[str, str], CheckResult]:
+def found(report: Report) -> dict[tuple[str, str], Result]:
     return {(one.id, one.node): one for one in report.results}
 
 
@@ -219,7 +220,7 @@ def test_the_hosts_side_is_looked_at_once_whatever_the_nodes_say(tmp_path: Path)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text("clusters:\n- cluster:\n    server: https://127.0.0.1:1\n")
     kubeconfig.chmod(0o644)
-    side = HostTarget("container", "192.0.2.7", "https://127.0.0.1:1", str(kubeconfig), newest=time.time() + 7200)
+    side = HostTarget("192.0.2.7", "https://127.0.0.1:1", str(kubeconfig), newest=time.time() + 7200)
     checks = ROOT / "orchestrator" / "verify" / "host_checks" / "host.py"
     report = run_checks("lab", [Target("off", ("false",))], None, files=[checks], host=side)
     assert {identity: one.status for (identity, node), one in found(report).items() if not node} == {
