@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import host, paths
-from orchestrator.catalog import Sizing
 from orchestrator.checks.host import HostCheck, Once, evaluate_program, package_check, read_text
 from orchestrator.checks.model import Outcome, Severity, failed, not_applicable, passed
+from orchestrator.model import Sizing
 from orchestrator.spec import Spec
 
 from . import evaluators, probes
@@ -64,7 +64,8 @@ def requirements(spec: Spec, sizing: Sizing, offsets: dict[str, int], own_subnet
         cpus=sizing.minimum_cpus if kubernetes else 1,
         ports={lab.network.ssh_port_base + offset - 10: f"SSH of {name}" for name, offset in offsets.items()},
         ports_explicit=spec.is_explicit("network.ssh_port_base"),
-        subnet=lab.network.subnet,
+        # A default that is in use moves on, as `auto` does.
+        subnet="auto" if spec.is_default("network.subnet") else lab.network.subnet,
         pod_cidr=lab.kubernetes.pod_cidr,
         service_cidr=lab.kubernetes.service_cidr,
         own_subnet=own_subnet,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator import bundle, catalog, doctor, host, paths
+from orchestrator import bundle, doctor, host, paths
 from orchestrator.checks.host import HostCheck, Once, run_host_checks
 from orchestrator.checks.model import DOCTOR, Outcome, Report, failed, not_applicable, passed
 from orchestrator.doctor import evaluators, probes
@@ -37,10 +37,9 @@ def checks_for(spec: Spec) -> tuple[HostCheck, ...]:
     directory = planning.directory_of(spec)
     existing = observe.existing_plan(directory)
     provider, choice = _choose_provider(spec, existing)
-    sizing = catalog.load().sizing
     requirements = doctor.requirements(
         spec,
-        sizing.get(provider, sizing["container"]),
+        registry.provider(provider).traits.sizing,
         offsets(spec.lab),
         existing.network.subnet if existing else "",
     )
@@ -56,7 +55,7 @@ def checks_for(spec: Spec) -> tuple[HostCheck, ...]:
 def _choose_provider(spec: Spec, existing: Plan | None) -> tuple[ProviderName, Outcome]:
     """The provider that the checks are about, and whether this host can run it."""
     expected, requested = "a provider that this host can run", spec.lab.provider
-    states = registry.states(host.facts(planning.directory_of(spec).root))
+    states = registry.states()
     try:
         name, why = registry.choose(requested, states, existing.provider if existing else None)
     except LabError as problem:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from orchestrator.checks.model import Report
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit
 from orchestrator.lab.convergence import ConvergeResult

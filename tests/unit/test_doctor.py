@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from orchestrator import spec
-from orchestrator.catalog import Sizing
 from orchestrator.checks.host import HostCheck, Once, evaluate_program, run_host_checks
 from orchestrator.checks.html import render_html
 from orchestrator.checks.junit import render_junit
@@ -19,7 +18,7 @@ from orchestrator.checks.model import DOCTOR, Outcome, Repair, Report, Result, f
 from orchestrator.doctor import Requirements, evaluators, host_checks, probes, requirements
 from orchestrator.errors import HostError
 from orchestrator.host import HostNetwork
-from orchestrator.model import BuildableBundle, Observed, SourceContent
+from orchestrator.model import BuildableBundle, Observed, Sizing, SourceContent
 from orchestrator.providers.container import host_checks as container
 from orchestrator.providers.host_checks import host_checks as provider_checks
 from orchestrator.providers.vagrant.host_checks import evaluate_virtualization

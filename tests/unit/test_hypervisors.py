@@ -10,9 +10,9 @@ import pytest
 from orchestrator import catalog, proc, spec
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import ssh_bootstrap as first_contact
+from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant import libvirt, virtualbox
+from orchestrator.providers.vagrant import libvirt, libvirt_files, virtualbox
 
 LAB = LabIdentity("k8s-lab", "0f0e-uuid", "/home/reader/my labs")
 
@@ -92,7 +92,7 @@ DOMAIN = """<domain type='qemu'>
 
 class TestLibvirt:
     def test_a_domain_of_ours_is_read_with_its_pinned_key(self) -> None:
-        machine = libvirt.machine_of(DOMAIN, "running")
+        machine = libvirt_files.machine_of(DOMAIN, "running")
         assert machine is not None
         assert (machine.id, machine.node, machine.lab, machine.state) == ("d0", "m-k8s", LAB, "running")
         assert (machine.cpus, machine.memory, machine.host_keys) == (2, 2560, ("ssh-ed25519 AAAA",))
@@ -102,7 +102,7 @@ class TestLibvirt:
         ["", "This VM is created with Vagrant", "labctl uuid=1 lab=x", "made by labctl uuid=1 lab=x node=n owner=/"],
     )
     def test_a_domain_with_another_description_is_somebody_elses(self, description: str) -> None:
-        assert libvirt.identity_of(description) is None
+        assert libvirt_files.identity_of(description) is None
 
     @pytest.fixture
     def plan(self, observe: Callable[..., Observed], tmp_path: Path) -> Plan:
@@ -135,7 +135,7 @@ class TestLibvirt:
         self, plan: Plan, virsh: list[str]
     ) -> None:
         orphan = f"k8s-lab-{plan.uuid[:8]}-w1-k8s.img"
-        assert libvirt.Libvirt().clear(plan) == [f"disk {orphan}"]
+        assert libvirt.Libvirt().remove_leftovers(plan) == [f"disk {orphan}"]
         assert [words for words in virsh if words.startswith("vol-delete")] == [f"vol-delete --pool labctl {orphan}"]
 
     def test_a_domain_of_the_same_name_that_is_not_ours_is_a_problem(self, plan: Plan, virsh: list[str]) -> None:
@@ -146,7 +146,7 @@ class TestLibvirt:
         assert "virsh domrename" in problems[0].fix
 
 
-class TestFirstContact:
+class TestFirstConnection:
     def test_the_keys_of_the_one_connection_are_what_is_pinned(self) -> None:
         text = "[127.0.0.1]:60010 ssh-ed25519 AAAA\n# comment\n\n192.168.56.10 ssh-rsa BBBB extra\n"
-        assert first_contact.keys_of(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
+        assert ssh_access.host_keys_in(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")

@@ -84,7 +84,7 @@ WRONG = [
         id="1.28",
     ),
     pytest.param("kubernetes: {dns: coredns}", {}, "kubernetes.dns", "cannot be had", "dnsmasq", id="coredns"),
-    pytest.param("guest: debain-12", {}, "guest", "not in the catalogue", "debian-12", id="guest-typo"),
+    pytest.param("guest: debain-12", {}, "guest", "not in the catalog", "debian-12", id="guest-typo"),
     pytest.param("guest: rocky-9", {}, "guest", "container has no Rocky", "debian-12", id="guest-of-containers"),
     pytest.param(
         "guest: centos-7",
@@ -154,11 +154,18 @@ UNREADY = [
         id="mirror",
     ),
     pytest.param(
-        "",
+        "network: {subnet: 192.168.56.0/24}",
         {"networks": (TakenNetwork("192.168.56.0/24", "lab other (/home/x)", "other"),)},
         "used by lab other (/home/x)",
         "network.subnet: auto",
-        id="default-subnet",
+        id="explicit-subnet",
+    ),
+    pytest.param(
+        "profile: book",
+        {"networks": (TakenNetwork("192.168.1.0/24", "interface eth0 of this host"),)},
+        "192.168.1.0/24 overlaps 192.168.1.0/24, used by interface eth0",
+        "network.subnet: auto",
+        id="subnet-of-a-profile",
     ),
     pytest.param(
         "network: {subnet: auto}",

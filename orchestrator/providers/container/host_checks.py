@@ -12,7 +12,7 @@ from orchestrator import host
 from orchestrator.checks.host import HostCheck, Once, package_check, read_text
 from orchestrator.checks.model import Outcome, Repair, failed, not_applicable, passed
 from orchestrator.model import Plan
-from orchestrator.providers.container import engine, preflight, private_engine
+from orchestrator.providers.container import engine, preflight
 from orchestrator.spec import Spec
 
 # Without these no systemd node, no pod network and no mount works.
@@ -114,7 +114,7 @@ def _engine_info() -> dict[str, Any] | None:
 def _evaluate_engine() -> Outcome:
     expected = "an engine that runs or that labctl can start"
     if problem := engine.obstacle():
-        missing = shutil.which("dockerd", path=private_engine.SYSTEM_PATH) is None
+        missing = shutil.which("dockerd", path=host.SYSTEM_PATH) is None
         repair = Repair(packages=tuple(engine.docker_packages())) if missing else None
         return failed(problem.message, expected, problem.fix, repair)
     running = engine.running()
