@@ -16,7 +16,7 @@ import pytest
 
 from tests.web import Site, serving
 
-MODULE = Path(__file__).resolve().parents[2] / "playbooks" / "library" / "verified_download.py"
+MODULE = Path(__file__).resolve().parents[2] / "plugins" / "modules" / "verified_download.py"
 CONTENT = b"layers" * 300_000
 SUM = hashlib.sha256(CONTENT).hexdigest()
 
