@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
-from orchestrator import __version__, host, proc
+from orchestrator import host, proc
 from orchestrator.errors import HostError, LabError
 from orchestrator.events import Emit, Step, phase
 from orchestrator.lab.kubectl import run_kubectl
@@ -83,7 +84,7 @@ def pack_logs(lab: Lab, to: Path | None, emit: Emit) -> SupportArchive:
 def _collect(lab: Lab, emit: Emit) -> Iterator[tuple[str, str]]:
     """The name and text of every file of the archive."""
     host_facts = asdict(host.facts(lab.directory.root))
-    about = {"labctl": __version__, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **host_facts}
+    about = {"labctl": metadata.version("kubeadm-lab"), "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **host_facts}
     yield "host.json", json.dumps(about, indent=2, default=str)
     yield from _state_files(lab)
     nodes = reported_nodes(lab)
