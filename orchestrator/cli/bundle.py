@@ -2,68 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.output import fields, show, show_dry_run
+from orchestrator.cli.progress import show_progress
 from orchestrator.errors import ExitCode
+
+if TYPE_CHECKING:
+    from orchestrator.verbs.bundle import Bundles, Verified
 
 
 @click.group()
 def bundle() -> None:
-    """Build, import, show and check the offline bundle."""
+    """Build, import, show and verify the offline bundle."""
 
 
 @bundle.command()
-@options.yes_option
-@options.dry_run_option
-@options.output_option
-@options.progress_option
-def build(yes: bool, dry_run: bool, output: str, progress: str) -> None:
-    """Build the bundle of Kubernetes 1.20.2 from Debian's source package; seconds when it is built already."""
-    from orchestrator.cli import progress as views
-    from orchestrator.verbs import bundle as bundles
+@options.change_options
+def build(yes: bool, dry_run: bool, output: str, progress: str) -> int:
+    """Build the bundle of Kubernetes 1.20.2 from Debian's source package, unless the cache has it."""
+    from orchestrator.verbs import bundle as verb
 
     if dry_run:
-        _print(bundles.intent(), output, "labctl/dry-run/v1")
-        return
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        built = bundles.build(agree=options.agreement(yes), emit=emit)
-    _print(bundles.describe(built), output)
+        return show_dry_run(verb.preview_build(), output)
+    with show_progress(progress) as emit:
+        built = verb.build(agree=options.agreement(yes), emit=emit)
+    return show(built, output, text=fields)
 
 
 @bundle.command(name="import")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
-@options.dry_run_option
-@options.output_option
+@options.preview_options
 @options.progress_option
-def import_(source: Path, dry_run: bool, output: str, progress: str) -> None:
-    """Take in the bundle in SOURCE, a directory or a tar archive with a manifest, after checking every file."""
-    from orchestrator.cli import progress as views
-    from orchestrator.verbs import bundle as bundles
+def import_(source: Path, dry_run: bool, output: str, progress: str) -> int:
+    """Import the bundle in SOURCE, a directory or a tar archive with a manifest, after checking every file."""
+    from orchestrator.verbs import bundle as verb
 
     if dry_run:
-        options.preview(bundles.import_intent(source), output)
-        return
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        taken = bundles.take_in(source, emit)
-    _print(bundles.describe(taken), output)
+        return show_dry_run(verb.preview_import(source), output)
+    with show_progress(progress) as emit:
+        imported = verb.import_bundle(source, emit)
+    return show(imported, output, text=fields)
 
 
 @bundle.command()
 @options.output_option
-def info(output: str) -> None:
+def info(output: str) -> int:
     """Show the bundles of the cache: version, images, size."""
-    from orchestrator.verbs import bundle as bundles
+    from orchestrator.verbs.bundle import list_bundles
 
-    found = bundles.listed()
-    if output == "json":
-        options.print_json({"schema": "labctl/bundles/v1", "bundles": [bundles.describe(one) for one in found]})
-    elif not found:
-        click.echo("no bundle in the cache; labctl bundle build makes one")
-    for one in found if output == "text" else ():
-        _print(bundles.describe(one), output)
+    return show(list_bundles(), output, text=_lines)
 
 
 @bundle.command()
@@ -71,22 +64,18 @@ def info(output: str) -> None:
 @options.output_option
 def verify(bundle_id: str | None, output: str) -> int:
     """Compare every file of a bundle (default: of all) with its manifest."""
-    from orchestrator.verbs import bundle as bundles
+    from orchestrator.verbs import bundle as verb
 
-    problems = bundles.check(bundle_id)
-    if output == "json":
-        options.print_json(
-            {"schema": "labctl/bundle-verify/v1", "problems": [{"file": p.where, "what": p.what} for p in problems]}
-        )
-    else:
-        click.echo("\n".join(str(problem) for problem in problems) or "every file is as its manifest says")
-    return ExitCode.HOST if problems else ExitCode.OK
+    verified = verb.verify(bundle_id)
+    return show(verified, output, text=_problems, exit_code=ExitCode.HOST if verified.problems else ExitCode.OK)
 
 
-def _print(described: dict[str, object], output: str, schema: str = "labctl/bundle-info/v1") -> None:
-    if output == "json":
-        options.print_json({"schema": schema, **described})
-        return
-    for key, value in described.items():
-        words = ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
-        click.echo(f"{key:<12} {words}")
+def _lines(listed: Bundles) -> Iterator[str]:
+    for summary in listed.bundles:
+        yield from fields(summary)
+    if not listed.bundles:
+        yield "no bundle in the cache; labctl bundle build creates one"
+
+
+def _problems(verified: Verified) -> list[str]:
+    return [str(problem) for problem in verified.problems] or ["every file matches its manifest"]

@@ -1,26 +1,24 @@
-"""`labctl inventory`: what inventory/lab.py prints."""
+"""`labctl inventory`."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.output import print_json
+
+if TYPE_CHECKING:
+    from orchestrator.lab.state import Lab
 
 
 @click.command()
-@options.lab_option
+@options.existing_lab
 @click.option("--list", "whole", is_flag=True, help="The whole inventory (the default).")
 @click.option("--host", metavar="NODE", help="The variables of one node.")
-def inventory(lab: Path | None, whole: bool, host: str | None) -> None:
+def inventory(lab: Lab, whole: bool, host: str | None) -> None:
     """Print the lab's Ansible inventory as JSON."""
-    from orchestrator.lab.inventory import host_variables, inventory_document
-    from orchestrator.lab.observed_lab import observe_lab
-    from orchestrator.lab.state import open_lab
+    from orchestrator.verbs import inventory as verb
 
-    document = inventory_document(observe_lab(open_lab(lab)))
-    if host is not None and not whole:
-        document = host_variables(document, host)
-    click.echo(json.dumps(document, indent=2))
+    print_json(verb.inventory(lab, None if whole else host))

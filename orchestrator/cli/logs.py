@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import options
-from orchestrator.errors import ExitCode
+from orchestrator.cli.output import show
+from orchestrator.cli.progress import show_progress
+
+if TYPE_CHECKING:
+    from orchestrator.lab.state import Lab
 
 
 @click.command()
-@options.lab_option
+@options.existing_lab
 @click.option(
     "--to", type=click.Path(path_type=Path, dir_okay=False), help="The archive; default: NAME-logs-TIME.tar.gz."
 )
 @options.output_option
 @options.progress_option
-def logs(lab: Path | None, to: Path | None, output: str, progress: str) -> int:
-    """Pack what the lab's machines, cluster and runs say into an archive without secrets."""
-    from orchestrator.cli import progress as views
-    from orchestrator.lab.state import open_lab
-    from orchestrator.verbs import logs as workflow
+def logs(lab: Lab, to: Path | None, output: str, progress: str) -> int:
+    """Collect the logs of the lab's machines, cluster and runs in an archive without secrets."""
+    from orchestrator.verbs.logs.archive import SupportArchive, pack_logs
 
-    found = open_lab(lab)
-    target = to or Path(f"{found.plan.name}-logs-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    with views.showing(views.choose_view(progress, quiet=False)) as emit:
-        names = workflow.pack(found, target, emit)
-    if output == "json":
-        options.print_json({"schema": "labctl/logs/v1", "archive": str(target), "files": names})
-    else:
-        click.echo(f"{target}: {len(names)} files, keys and tokens taken out; look before you send it")
-    return ExitCode.OK
+    def lines(packed: SupportArchive) -> list[str]:
+        return [f"{packed.archive}: {len(packed.files)} files, secrets replaced; check it before you send it"]
+
+    with show_progress(progress) as emit:
+        packed = pack_logs(lab, to, emit)
+    return show(packed, output, text=lines)

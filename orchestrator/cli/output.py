@@ -88,6 +88,14 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
+def fields(result: Result) -> list[str]:
+    """A result as lines of key and value, for people."""
+    document = result.as_dict()
+    width = max(map(len, document))
+    lists = {key: ", ".join(map(str, value)) for key, value in document.items() if isinstance(value, list | tuple)}
+    return [f"{key:<{width}}  {lists.get(key, value)}" for key, value in document.items()]
+
+
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as lines with aligned columns; the first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -1,77 +1,102 @@
-"""`labctl box`: list, take in and build Vagrant boxes."""
+"""`labctl box`: list, import and build Vagrant boxes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import catalog, host
-from orchestrator.errors import HostError
+from orchestrator import catalog
+from orchestrator.catalog import Guest
 from orchestrator.events import Emit, phase
+from orchestrator.lab.build_tools import install_build_tools
 from orchestrator.lab.host_setup import Agree
 from orchestrator.providers.vagrant import box_build, boxes
 from orchestrator.providers.vagrant.boxes import StoredBox
 
 
-def listed() -> list[dict[str, Any]]:
-    """Every guest of the catalogue with each of its boxes: kept here, buildable, or known by name only."""
-    kept = {(box.guest, box.provider): box for box in boxes.stored()}
-    rows = []
-    for guest in catalog.load().guests:
-        for provider in boxes.PROVIDERS:
-            if provider not in guest.providers:
-                continue
-            box = kept.get((guest.name, provider))
-            rows.append(describe(box) if box else _wanting(guest.name, guest.box, provider, guest.url, guest.sha256))
-    return rows
+@dataclass(frozen=True)
+class CachedBox:
+    """A box of the cache, in what its user needs to know."""
+
+    box: StoredBox
+    schema: str = "labctl/box/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {
+            "guest": self.box.guest,
+            "provider": self.box.provider,
+            "state": "here",
+            "name": self.box.name,
+            "path": str(self.box.path),
+            "sha256": self.box.sha256,
+            "size": f"{self.box.size // 2**20} MB",
+            "source": self.box.source,
+        }
 
 
-def _wanting(guest: str, name: str, provider: str, url: str | None, sha256: str | None) -> dict[str, Any]:
-    """A box that is not here, and how it is had."""
-    how = "labctl box build" if boxes.buildable(guest, provider) else "labctl box import FILE --sha256 SUM"
+@dataclass(frozen=True)
+class Boxes:
+    """Every guest of the catalog with each of its boxes: in the cache, buildable, or to be imported."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    schema: str = "labctl/boxes/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"boxes": list(self.rows)}
+
+
+def list_boxes() -> Boxes:
+    """Every box that a guest of the catalog has or could have."""
+    cached = {(box.guest, box.provider): CachedBox(box).as_dict() for box in boxes.stored()}
+    return Boxes(
+        tuple(
+            cached.get((guest.name, provider)) or _missing_box(guest, provider)
+            for guest in catalog.load().guests
+            for provider in boxes.PROVIDERS
+            if provider in guest.providers
+        )
+    )
+
+
+def _missing_box(guest: Guest, provider: str) -> Mapping[str, Any]:
+    """A box that the cache lacks, and the command that adds it."""
+    is_buildable = boxes.buildable(guest.name, provider)
     return {
-        "guest": guest,
+        "guest": guest.name,
         "provider": provider,
-        "state": "buildable" if boxes.buildable(guest, provider) else "to be imported",
-        "name": name,
-        "url": url,
-        "sha256": sha256,
-        "how": how,
+        "state": "buildable" if is_buildable else "to be imported",
+        "name": guest.box,
+        "url": guest.url,
+        "sha256": guest.sha256,
+        "how": "labctl box build" if is_buildable else "labctl box import FILE --sha256 SUM",
     }
 
 
-def describe(box: StoredBox) -> dict[str, Any]:
-    """What a person wants to know of a box of the cache."""
-    return {
-        "guest": box.guest,
-        "provider": box.provider,
-        "state": "here",
-        "name": box.name,
-        "path": str(box.path),
-        "sha256": box.sha256,
-        "size": f"{box.size // 2**20} MB",
-        "source": box.source,
-    }
-
-
-def take_in(file: Path, guest: str, sha256: str | None) -> StoredBox:
+def import_box(file: Path, guest: str, sha256: str | None) -> CachedBox:
     """Import a box file. Raises SpecError, HostError."""
-    return boxes.import_box(file, guest, sha256)
+    return CachedBox(boxes.import_box(file, guest, sha256))
 
 
-def intent() -> list[str]:
-    """What `build` would do."""
-    there = box_build.present()
-    tools = [f"install on this host: {', '.join(missing)}"] if (missing := box_build.missing_tools()) else []
-    return [f"nothing: {there.name} is built"] if there else [*tools, f"build a box of {box_build.GUEST} for libvirt"]
+def preview_import(file: Path, guest: str) -> list[str]:
+    """What `import_box` would do."""
+    return [f"compare the sha256 of {file}", f"keep it as the box of {guest}"]
 
 
-def build(*, agree: Agree, emit: Emit) -> StoredBox:
-    """The Debian 12 box for libvirt, built if it is missing, damaged or of an older recipe. Raises HostError."""
-    if missing := box_build.missing_tools():
-        command = host.install_command(host.package_manager(), missing)
-        if not agree(f"Building needs {', '.join(missing)}. Install with `{command}`?"):
-            raise HostError(f"this host lacks {', '.join(missing)}", fix=command)
-        host.install_packages(missing)
+def build(*, agree: Agree, emit: Emit) -> CachedBox:
+    """The Debian 12 box for libvirt, built when it is missing, damaged or of an older recipe. Raises HostError."""
+    install_build_tools(box_build.missing_tools(), agree)
     with phase(emit, "box", f"Build the box of {box_build.GUEST} for libvirt"):
-        return box_build.build(emit, "box")
+        return CachedBox(box_build.build(emit, "box"))
+
+
+def preview_build() -> list[str]:
+    """What `build` would do."""
+    if existing := box_build.present():
+        return [f"keep {existing.name}"]
+    missing = box_build.missing_tools()
+    tools = [f"install on this host: {', '.join(missing)}"] if missing else []
+    return [*tools, f"build a box of {box_build.GUEST} for libvirt"]

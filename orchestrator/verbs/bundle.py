@@ -1,79 +1,106 @@
-"""`labctl bundle`: build, take in, list and check bundles of the cache."""
+"""`labctl bundle`: build, import, list and verify bundles of the cache."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from orchestrator import bundle, host, paths
+from orchestrator import bundle, paths
 from orchestrator.bundle import BundleInfo
-from orchestrator.errors import HostError, Problem, SpecError
+from orchestrator.errors import Problem, SpecError
 from orchestrator.events import Emit, phase
+from orchestrator.lab.build_tools import install_build_tools
 from orchestrator.lab.host_setup import Agree
 
 
-def intent() -> dict[str, object]:
-    """What `build` would do."""
-    built = bundle.find(paths.cache_dir(), bundle.build_id())
-    return {
-        "would": "nothing: it is built" if built else "build",
-        "id": bundle.build_id(),
-        "in": str(paths.cache_dir()),
-    }
+@dataclass(frozen=True)
+class BundleSummary:
+    """One bundle of the cache, in what its user needs to know."""
+
+    info: BundleInfo
+    schema: str = "labctl/bundle-info/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {
+            "id": self.info.id,
+            "kubernetes": self.info.kubernetes,
+            "path": str(self.info.path),
+            "size": f"{self.info.size // 2**20} MB",
+            "images": list(self.info.images),
+            "packages": len(self.info.packages),
+            "rpms": len(self.info.rpms),
+        }
 
 
-def build(*, agree: Agree, emit: Emit) -> BundleInfo:
-    """The bundle for this version of the recipes, built if it is missing or damaged. Raises HostError."""
-    missing = [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
-    if missing:
-        command = host.install_command(host.package_manager(), missing)
-        if not agree(f"Building needs {', '.join(missing)}. Install with `{command}`?"):
-            raise HostError(f"this host lacks {', '.join(missing)}", fix=command)
-        host.install_packages(missing)
+@dataclass(frozen=True)
+class Bundles:
+    """The bundles of the cache."""
+
+    bundles: tuple[BundleSummary, ...]
+    schema: str = "labctl/bundles/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"bundles": [summary.as_dict() for summary in self.bundles]}
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Every file of the verified bundles that differs from its manifest."""
+
+    problems: tuple[Problem, ...]
+    schema: str = "labctl/bundle-verify/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"problems": [{"file": problem.where, "what": problem.what} for problem in self.problems]}
+
+
+def build(*, agree: Agree, emit: Emit) -> BundleSummary:
+    """The bundle of this version of the recipes, built when it is missing or damaged. Raises HostError."""
+    tools = bundle.required_host_tools().items()
+    install_build_tools([package for program, package in tools if shutil.which(program) is None], agree)
     with phase(emit, "bundle", "Build the offline bundle from Debian's source package"):
-        return bundle.build(paths.cache_dir(), emit, "bundle")
+        return BundleSummary(bundle.build(paths.cache_dir(), emit, "bundle"))
 
 
-def take_in(source: Path, emit: Emit) -> BundleInfo:
-    """Import a bundle from a directory or archive. Raises HostError when a file is not what its manifest says."""
+def preview_build() -> list[str]:
+    """What `build` would do."""
+    name = f"the bundle {bundle.build_id()} in {paths.cache_dir()}"
+    return [f"keep {name}" if bundle.find(paths.cache_dir(), bundle.build_id()) else f"build {name}"]
+
+
+def import_bundle(source: Path, emit: Emit) -> BundleSummary:
+    """Import a bundle from a directory or archive. Raises HostError when a file differs from its manifest."""
     with phase(emit, "import", f"Import {source.name}"):
-        return bundle.import_bundle(paths.cache_dir(), source, emit)
+        return BundleSummary(bundle.import_bundle(paths.cache_dir(), source, emit))
 
 
-def import_intent(source: Path) -> list[str]:
-    """What `take_in` would do, in sentences. Raises HostError for a directory that is no bundle."""
-    into = f"in {paths.cache_dir()}"
+def preview_import(source: Path) -> list[str]:
+    """What `import_bundle` would do. Raises HostError for a directory that is no bundle."""
+    cache = paths.cache_dir()
     if not source.is_dir():
-        return [f"unpack {source}, check every file against its manifest, place it {into}"]
-    found = bundle.load(source)
-    there = bundle.find(paths.cache_dir(), found.id) is not None
+        return [f"unpack {source}, check every file against its manifest, place it in {cache}"]
+    info = bundle.load(source)
+    place = "replace" if bundle.find(cache, info.id) else "place"
     return [
-        f"check {len(found.files)} files against their manifest",
-        f"{'replace' if there else 'place'} the bundle {found.id} (Kubernetes {found.kubernetes}) {into}",
+        f"check {len(info.files)} files against their manifest",
+        f"{place} the bundle {info.id} (Kubernetes {info.kubernetes}) in {cache}",
     ]
 
 
-def listed() -> list[BundleInfo]:
+def list_bundles() -> Bundles:
     """All bundles of the cache."""
-    return bundle.list_bundles(paths.cache_dir())
+    return Bundles(tuple(BundleSummary(info) for info in bundle.list_bundles(paths.cache_dir())))
 
 
-def check(bundle_id: str | None) -> list[Problem]:
-    """Every problem of one bundle or of all. Raises SpecError when there is no such bundle."""
-    found = [one for one in listed() if bundle_id in (None, one.id)]
-    if bundle_id is not None and not found:
-        raise SpecError(f"there is no bundle {bundle_id}", fix="labctl bundle info")
-    return [problem for one in found for problem in bundle.verify(one)]
-
-
-def describe(one: BundleInfo) -> dict[str, object]:
-    """What a person wants to know of a bundle."""
-    return {
-        "id": one.id,
-        "kubernetes": one.kubernetes,
-        "path": str(one.path),
-        "size": f"{one.size // 2**20} MB",
-        "images": list(one.images),
-        "packages": len(one.packages),
-        "rpms": len(one.rpms),
-    }
+def verify(bundle_id: str | None) -> Verified:
+    """Compare the files of one bundle, or of all, with their manifest. Raises SpecError for an unknown bundle."""
+    bundles = [one.info for one in list_bundles().bundles if bundle_id in (None, one.info.id)]
+    if bundle_id is not None and not bundles:
+        raise SpecError(f"the cache has no bundle {bundle_id}", fix="labctl bundle info")
+    return Verified(tuple(problem for info in bundles for problem in bundle.verify(info)))

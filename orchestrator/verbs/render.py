@@ -1,4 +1,4 @@
-"""`labctl render`: write what a lab would be made from (Vagrantfile, inventory, plan) and start nothing."""
+"""`labctl render`: the files a lab is created from (Vagrantfile, inventory, plan); nothing is started."""
 
 from __future__ import annotations
 
@@ -23,47 +23,41 @@ WITH_VAGRANT = ("virtualbox", "libvirt")
 
 @dataclass(frozen=True)
 class Rendered:
-    """What was written: the plan, the files, and what the reader has to know about them."""
+    """The files that were written, and notes on how to use them."""
 
     plan: Plan
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    schema: str = "labctl/render/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        files = [str(path) for path in self.files]
+        return {"lab": self.plan.name, "provider": self.plan.provider, "files": files, "notes": list(self.notes)}
 
 
-def document(done: Rendered) -> dict[str, Any]:
-    """The result as the one document `labctl/render/v1`."""
-    return {
-        "schema": "labctl/render/v1",
-        "lab": done.plan.name,
-        "provider": done.plan.provider,
-        "files": [str(path) for path in done.files],
-        "notes": list(done.notes),
-    }
+def preview(spec: Spec, to: Path) -> list[str]:
+    """What `render` would write. Raises SpecError."""
+    return [f"write {to / name}" for name in _texts(_plan(spec), planning.directory_of(spec))]
 
 
-def decide(asked: Spec) -> Plan:
-    """The plan of files alone: nothing about this host stands in its way. Raises SpecError."""
-    return make_plan(asked, catalog.load(), observe(asked, planning.directory_of(asked)), "render")
-
-
-def preview(asked: Spec, to: Path) -> list[str]:
-    """What would be written (--dry-run)."""
-    return [f"write {to / name}" for name in _texts(decide(asked), planning.directory_of(asked))]
-
-
-def render(asked: Spec, to: Path) -> Rendered:
-    """Write the files to the directory `to`, made if need be. Raises SpecError, HostError."""
-    plan = decide(asked)
-    texts = _texts(plan, planning.directory_of(asked))
+def render(spec: Spec, to: Path) -> Rendered:
+    """Write the files to the directory `to`, which is created when it is missing. Raises SpecError, HostError."""
+    plan = _plan(spec)
+    texts = _texts(plan, planning.directory_of(spec))
     try:
         to.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (to / name).write_text(text, encoding="utf-8")
+            with paths.replacing(to / name, 0o644) as stream:
+                stream.write(text.encode())
     except OSError as problem:
-        raise HostError(
-            f"cannot write to {to}: {problem.strerror}", fix="labctl render --to another directory"
-        ) from None
+        raise HostError(f"{to} cannot be written: {problem.strerror}", fix="labctl render --to DIRECTORY") from None
     return Rendered(plan, tuple(to / name for name in texts), _notes(plan, to))
+
+
+def _plan(spec: Spec) -> Plan:
+    """The plan of files alone, which nothing about this host can refuse. Raises SpecError."""
+    return make_plan(spec, catalog.load(), observe(spec, planning.directory_of(spec)), "render")
 
 
 def _texts(plan: Plan, directory: LabDir) -> Mapping[str, str]:
@@ -89,7 +83,7 @@ def _notes(plan: Plan, to: Path) -> tuple[str, ...]:
 
 
 def _inventory(plan: Plan, directory: LabDir) -> str:
-    """The inventory that a provision of this plan would use, as Ansible's YAML."""
+    """The inventory of a provision of this plan, as an inventory file."""
     listed = inventory.build(
         plan,
         [_expected(plan, node) for node in plan.nodes],
@@ -103,7 +97,7 @@ def _inventory(plan: Plan, directory: LabDir) -> str:
 
 
 def _expected(plan: Plan, node: NodePlan) -> Node:
-    """A node as it will be reached."""
+    """A node as the plan reaches it."""
     user, address, port = plan.ssh_endpoint(node)
     return Node(node.name, "running", ssh_host=address, ssh_port=port, ssh_user=user)
 

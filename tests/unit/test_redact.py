@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.lab.redact import Redactor
+from orchestrator.verbs.logs.redact import Redactor
 
 SECRETS = [
     "kubeadm join 10.0.0.1:6443 --token {}",

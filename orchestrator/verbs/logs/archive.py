@@ -1,28 +1,30 @@
-"""`labctl logs`: a support archive of the lab, with everything secret taken out before it is written."""
+"""`labctl logs`: a support archive of the lab, its secrets replaced before it is written."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from orchestrator import __version__, host, proc
 from orchestrator.errors import HostError, LabError
-from orchestrator.events import Emit, Note, Step, phase
-from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
+from orchestrator.events import Emit, Step, phase
+from orchestrator.lab.kubectl import run_kubectl
 from orchestrator.lab.node_access import reported_nodes
-from orchestrator.lab.redact import Redactor
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
-from orchestrator.providers import ssh_access
+from orchestrator.paths import replacing
+from orchestrator.providers.ssh_access import ssh_argv
+from orchestrator.verbs.logs.redact import Redactor
 
-# File of the archive -> what prints it on a node, as root. All read only.
+# File of the archive -> the commands that print it on a node, as root. All read only.
 ON_NODE = {
     "journal.txt": "journalctl --no-pager -n 3000 -o short-iso -u kubelet -u docker -u containerd -u cri-docker -u ssh",
     "boot.txt": "journalctl --no-pager -b -p warning -n 1000 -o short-iso",
@@ -42,94 +44,101 @@ SECONDS = 60.0
 LARGEST = 4 << 20
 
 
-def pack(lab: Lab, target: Path, emit: Emit) -> list[str]:
-    """Write the archive (tar.gz, mode 0600) and return the names in it; what cannot be had is said inside.
+@dataclass(frozen=True)
+class SupportArchive:
+    """A support archive that was written, and the names of the files in it."""
 
-    Raises HostError when it cannot be written. Keys, kubeconfigs and the like are not packed; what looks like a
-    secret in the rest is replaced.
+    archive: Path
+    files: tuple[str, ...]
+    schema: str = "labctl/logs/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"archive": str(self.archive), "files": self.files}
+
+
+def pack_logs(lab: Lab, to: Path | None, emit: Emit) -> SupportArchive:
+    """Write the archive (tar.gz, mode 0600), in the current directory unless `to` names the file.
+
+    Raises HostError when it cannot be written. Keys and kubeconfigs are not packed; what looks like a secret in the
+    rest is replaced. What cannot be collected leaves its error message in the archive.
     """
-    redact = Redactor(_known_secrets(lab))
+    target = to or Path(f"{lab.plan.name}-logs-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     top = target.name.removesuffix(".tar.gz")
+    redact = Redactor(_known_secrets(lab))
     names: list[str] = []
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with (
-            os.fdopen(descriptor, "wb") as raw,
-            tarfile.open(fileobj=raw, mode="w:gz") as archive,
-            phase(emit, "logs", f"Collect what {lab.plan.name} says"),
+            replacing(target) as stream,
+            tarfile.open(fileobj=stream, mode="w:gz") as archive,
+            phase(emit, "logs", f"Collect the logs of {lab.plan.name}"),
         ):
-            for name, text in _collected(lab, emit):
+            for name, text in _collect(lab, emit):
                 data = redact(text).encode()
                 entry = tarfile.TarInfo(f"{top}/{name}")
                 entry.size, entry.mode, entry.mtime = len(data), 0o600, int(time.time())
                 archive.addfile(entry, io.BytesIO(data))
                 names.append(name)
-        fresh.replace(target)
     except OSError as problem:
         raise HostError(f"{target} cannot be written: {problem.strerror}", fix="labctl logs --to FILE") from None
-    finally:
-        fresh.unlink(missing_ok=True)
-    return names
+    return SupportArchive(target, tuple(names))
 
 
-def _collected(lab: Lab, emit: Emit) -> Iterator[tuple[str, str]]:
-    seen = asdict(host.facts(lab.directory.root))
-    about = {"labctl": __version__, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **seen}
+def _collect(lab: Lab, emit: Emit) -> Iterator[tuple[str, str]]:
+    """The name and text of every file of the archive."""
+    host_facts = asdict(host.facts(lab.directory.root))
+    about = {"labctl": __version__, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **host_facts}
     yield "host.json", json.dumps(about, indent=2, default=str)
-    yield from _state(lab)
+    yield from _state_files(lab)
     nodes = reported_nodes(lab)
     yield "machines.txt", "".join(f"{node.name} {node.state} {node.detail}\n" for node in nodes)
+    running = [node for node in nodes if node.state == "running"]
     with ThreadPoolExecutor(16) as pool:
-        running = [node for node in nodes if node.state == "running"]
-        for node, files in zip(running, pool.map(lambda node: _of_node(lab, node), running), strict=True):
+        for node, files in zip(running, pool.map(lambda node: _node_files(lab, node), running), strict=True):
             emit(Step(phase="logs", node=node.name, name="collect its logs", status="ok"))
             yield from ((f"{node.name}/{name}", text) for name, text in files.items())
     if lab.plan.kubernetes is not None:
-        emit(Step(phase="logs", name="ask the cluster"))
-        try:
-            yield from _of_cluster(lab)
-        except LabError as problem:
-            emit(Note(phase="logs", text=f"nothing of the cluster: {problem.message}"))
-            yield "cluster/trouble.txt", problem.message + "\n"
+        emit(Step(phase="logs", name="collect the cluster's objects"))
+        for name, arguments in IN_CLUSTER.items():
+            yield f"cluster/{name}", _cluster_output(lab, arguments)
 
 
-def _state(lab: Lab) -> Iterator[tuple[str, str]]:
-    """Plan, journal, reports and what Ansible printed; never ssh/, kubeconfig or a run's variables."""
+def _state_files(lab: Lab) -> Iterator[tuple[str, str]]:
+    """lab.yml, plan, journal, reports and Ansible's output; never ssh/, the kubeconfig or a run's variables."""
     root = lab.directory.root
+    lab_file = Path(lab.plan.owner) / "lab.yml"
     files = [lab.directory.plan, lab.directory.journal, lab.directory.log, *sorted(lab.directory.reports.glob("*"))]
     files += sorted(root.glob("runs/*/artifacts/*/stdout"))
-    lab_file = Path(lab.plan.owner) / "lab.yml"
     for path in [lab_file, *files]:
         if path.is_file():
             name = path.name if path == lab_file else f"state/{path.relative_to(root)}"
             yield name, path.read_text(encoding="utf-8", errors="replace")[-LARGEST:]
 
 
-def _of_node(lab: Lab, node: Node) -> Mapping[str, str]:
-    def ask(command: str) -> str:
-        return _told(ssh_access.ssh_argv(lab.directory, node, command=("sudo", "sh", "-s")), command)
-
-    return {name: ask(command) for name, command in ON_NODE.items()}
+def _node_files(lab: Lab, node: Node) -> Mapping[str, str]:
+    run = partial(proc.run, ssh_argv(lab.directory, node, command=("sudo", "sh", "-s")), check=False, timeout=SECONDS)
+    return {name: _output(partial(run, stdin=command)) for name, command in ON_NODE.items()}
 
 
-def _of_cluster(lab: Lab) -> Iterator[tuple[str, str]]:
-    program, config = kubectl_argv(lab), kubeconfig_path(lab)
-    for name, arguments in IN_CLUSTER.items():
-        argv = [*program, f"--kubeconfig={config}", "--request-timeout=10s", *arguments]
-        yield f"cluster/{name}", _told(argv)
-
-
-def _told(argv: list[str], stdin: str | None = None) -> str:
+def _cluster_output(lab: Lab, arguments: Sequence[str]) -> str:
+    run = partial(run_kubectl, lab, *arguments, "--request-timeout=10s", check=False, timeout=SECONDS)
     try:
-        done = proc.run(argv, check=False, timeout=SECONDS, stdin=stdin)
+        return _output(run)
+    except LabError as problem:
+        return f"{problem.message}\n"
+
+
+def _output(run: Callable[[], proc.Result]) -> str:
+    """What a command printed, or why it has no end."""
+    try:
+        done = run()
     except proc.ProcessFailed as problem:
         return f"{problem}\n"
     return (done.stdout + done.stderr)[-LARGEST:]
 
 
 def _known_secrets(lab: Lab) -> list[str]:
-    """What labctl itself keeps secret for this lab: the body of its key, and every word of its kubeconfig's data."""
+    """The secrets that labctl keeps for this lab: the lines of its keys, and the long words of its kubeconfig."""
     words: list[str] = []
     for key in (lab.directory.private_key, lab.directory.node_key):
         if key.exists():
