@@ -42,7 +42,7 @@ def show(
     result: AnyResult,
     output: str,
     text: Callable[[AnyResult], Iterable[str]],
-    exit_code: ExitCode = ExitCode.OK,
+    exit_code: int = ExitCode.OK,
 ) -> int:
     """Print a result on stdout, `text` giving its lines for people; returns the exit code of the command."""
     if output == "json":

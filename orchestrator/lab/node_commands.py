@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,8 +21,8 @@ THREADS = 16
 
 
 @dataclass(frozen=True)
-class NodeAnswer:
-    """What the command left on one node; `error` says why it could not be run there at all (code 255)."""
+class NodeResult:
+    """The result of the command on one node; `error` says why it could not be run there (code 255)."""
 
     node: str
     code: int
@@ -32,20 +32,20 @@ class NodeAnswer:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The answers in the order of the plan; `worst` is the highest exit code among them."""
+class NodeResults:
+    """The results in the order of the plan; `worst` is the highest exit code among them."""
 
     command: str
-    nodes: tuple[NodeAnswer, ...]
+    nodes: tuple[NodeResult, ...]
+    schema: str = "labctl/exec/v1"
 
     @property
     def worst(self) -> int:
-        return max(answer.code for answer in self.nodes)
+        return max(result.code for result in self.nodes)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The answers as the one document `labctl/exec/v1`."""
-        body = {"command": self.command, "worst": self.worst, "nodes": [asdict(answer) for answer in self.nodes]}
-        return {"schema": "labctl/exec/v1", **body}
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"command": self.command, "worst": self.worst, "nodes": [asdict(result) for result in self.nodes]}
 
 
 def run_on_nodes(
@@ -54,9 +54,9 @@ def run_on_nodes(
     command: str,
     *,
     timeout: float,
-    on_answer: Callable[[NodeAnswer], None] = lambda answer: None,
-) -> Answers:
-    """Run the command on every selected node at once; `on_answer` gets each answer as soon as it arrives.
+    on_result: Callable[[NodeResult], None] = lambda result: None,
+) -> NodeResults:
+    """Run the command on every selected node at once; `on_result` gets each result as soon as it arrives.
 
     Raises SpecError for a pattern that selects nothing, ProviderError when none of the nodes runs.
     """
@@ -65,24 +65,24 @@ def run_on_nodes(
     nodes = [reported.get(name, Node(name, "missing")) for name in names]
     if all(node.state != "running" for node in nodes):
         states = ", ".join(f"{node.name} is {node.state}" for node in nodes)
-        raise ProviderError(f"no node to run it on: {states}", fix="labctl start")
-    answers: dict[str, NodeAnswer] = {}
+        raise ProviderError(f"no selected node runs: {states}", fix="labctl start")
+    results: dict[str, NodeResult] = {}
     with ThreadPoolExecutor(THREADS) as pool:
         futures = [pool.submit(_run_on, lab, node, command, timeout) for node in nodes]
         for future in as_completed(futures):
-            answer = future.result()
-            answers[answer.node] = answer
-            on_answer(answer)
-    return Answers(command, tuple(answers[name] for name in names))
+            result = future.result()
+            results[result.node] = result
+            on_result(result)
+    return NodeResults(command, tuple(results[name] for name in names))
 
 
-def _run_on(lab: Lab, node: Node, command: str, timeout: float) -> NodeAnswer:
+def _run_on(lab: Lab, node: Node, command: str, timeout: float) -> NodeResult:
     if node.state != "running":
-        return NodeAnswer(node.name, UNREACHABLE, error=f"the machine is {node.state}")
+        return NodeResult(node.name, UNREACHABLE, error=f"the machine is {node.state}")
     try:
         done = proc.run(ssh_access.ssh_argv(lab.directory, node, command=(command,)), check=False, timeout=timeout)
     except proc.ProcessFailed as problem:
         left = problem.result
-        return NodeAnswer(node.name, UNREACHABLE, left.stdout, left.stderr, f"no end within {timeout:.0f} s")
+        return NodeResult(node.name, UNREACHABLE, left.stdout, left.stderr, f"timed out after {timeout:.0f} s")
     code = done.code if done.code >= 0 else UNREACHABLE
-    return NodeAnswer(node.name, code, done.stdout, done.stderr)
+    return NodeResult(node.name, code, done.stdout, done.stderr)

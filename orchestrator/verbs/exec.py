@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.errors import SpecError
+from orchestrator.lab.node_commands import NodeResult, NodeResults, run_on_nodes
+from orchestrator.lab.state import Lab
+
+
+def run_command(
+    lab: Lab, pattern: str, words: Sequence[str], *, timeout: float, on_result: Callable[[NodeResult], None]
+) -> NodeResults:
+    """Run the command on every selected node at once. Raises as `run_on_nodes`, and SpecError without a command."""
+    return run_on_nodes(lab, pattern, command_line(words), timeout=timeout, on_result=on_result)
 
 
 def command_line(words: Sequence[str]) -> str:
