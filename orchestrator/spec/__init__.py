@@ -1,4 +1,4 @@
-"""lab.yml: what the user asks for, loaded strictly, filled with defaults, and refused with every problem at once."""
+"""lab.yml: loaded strictly, filled with defaults, and refused with every problem at once."""
 
 from orchestrator.spec.load import Override, Spec, load, parse
 from orchestrator.spec.profiles import Profile, profiles

@@ -1,4 +1,4 @@
-"""The profiles: named sets of values that stand between the defaults and lab.yml, kept as data."""
+"""The profiles: named sets of values between the defaults and lab.yml, kept as data."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def profiles() -> dict[str, Profile]:
 
     text = files("orchestrator.spec").joinpath(PROFILE_DATA).read_text(encoding="utf-8")
     data = YAML(typ="safe", pure=True).load(text)
-    return {name: Profile(name, body["description"], _frozen(body["values"])) for name, body in data.items()}
+    return {name: Profile(name, body["description"], _with_tuples(body["values"])) for name, body in data.items()}
 
 
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, which is what the model takes."""
+def _with_tuples(value: Any) -> Any:
+    """The values with tuples for lists, as the model takes them."""
     if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -1,14 +1,12 @@
-"""Writes docs/reference/lab-yml.md, the reference of lab.yml, from the model and the profiles. Pure."""
+"""Renders docs/reference/lab-yml.md, the reference of lab.yml, from the model and the profiles."""
 
 from __future__ import annotations
 
 import json
-import types
-from collections.abc import Iterator
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from orchestrator.spec.profiles import profiles
 from orchestrator.spec.schema import Lab
@@ -16,8 +14,8 @@ from orchestrator.spec.schema import Lab
 INTRO = """\
 # lab.yml
 
-Every key has a default; without a file the lab is `m-k8s` and three workers. `labctl plan` shows what becomes of each
-value and why, and starts nothing. A key that is not listed here is refused. For editors there is `../lab.schema.json`:
+Every key has a default; without a file the lab is `m-k8s` and three workers. `labctl plan` shows each resulting value
+and its reason, and starts nothing. A key that is not listed here is refused. Editors read `../lab.schema.json`:
 
 ```yaml
 # yaml-language-server: $schema=docs/lab.schema.json
@@ -44,47 +42,38 @@ RULES = """\
 def render() -> str:
     """The page as Markdown."""
     parts = [INTRO, "## Keys\n", "| key | default | values | meaning |\n|---|---|---|---|"]
-    parts += [f"| `{path}` | {default} | {values} | {meaning} |" for path, default, values, meaning in _rows(Lab, "")]
+    parts += [f"| {' | '.join(row)} |" for row in _rows(Lab, "")]
     parts += ["", RULES, "## Profiles\n"]
     for profile in profiles().values():
         parts.append(f"### {profile.name}\n\n{profile.description[0].upper()}{profile.description[1:]}.\n")
-        values = [f"{path}: {_shown(value)}" for path, value in _leaves(profile.values, "")]
-        parts.append("\n".join(f"- `{value}`" for value in values) + "\n" if values else "")
-    return "\n".join(part for part in parts if part is not None).rstrip() + "\n"
+        values = [f"- `{path}: {_text(value)}`" for path, value in _leaves(profile.values, "")]
+        parts.append("\n".join(values) + "\n" if values else "")
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    """Key, default, values and meaning of every field."""
+    properties = model.model_json_schema()["properties"]
     for name, info in model.model_fields.items():
-        path = f"{prefix}{name}"
-        inner = info.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _rows(inner, f"{path}.")
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _rows(info.annotation, f"{prefix}{name}.")
         else:
             default = info.get_default()
+            shown = "" if default in (None, (), {}, "") else f"`{_text(default)}`"
             meaning = (info.description or "").replace("|", "\\|")
-            yield path, f"`{_shown(default)}`" if default not in (None, (), {}, "") else "", _values(info), meaning
+            yield f"`{prefix}{name}`", shown, _values(properties[name]), meaning
 
 
-def _values(info: FieldInfo) -> str:
-    return _type_name(info.annotation)
+def _values(schema: Mapping[str, Any]) -> str:
+    """What a field takes, from its JSON Schema."""
+    schema = next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), schema)
+    if "enum" in schema:
+        return " ".join(f"`{choice}`" for choice in schema["enum"])
+    names = {"integer": "number", "boolean": "true, false", "string": "text", "array": "list", "object": "name: value"}
+    return names[schema["type"]]
 
 
-def _type_name(annotation: Any) -> str:
-    origin = get_origin(annotation)
-    if origin is Literal:
-        return " ".join(f"`{choice}`" for choice in get_args(annotation))
-    if origin in (Union, types.UnionType):
-        return _type_name(next(part for part in get_args(annotation) if part is not type(None)))
-    if origin is tuple:
-        return "list"
-    if origin is dict:
-        return "name: value"
-    if hasattr(annotation, "__metadata__"):
-        return _type_name(annotation.__origin__)
-    return {int: "number", bool: "true, false", str: "text"}.get(annotation, str(annotation))
-
-
-def _leaves(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{key}.")
@@ -92,7 +81,7 @@ def _leaves(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, tuple):
-        return json.dumps(list(value)).replace('"', "")
+        return json.dumps(value).replace('"', "")
     return json.dumps(value) if isinstance(value, bool) else str(value)

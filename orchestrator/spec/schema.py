@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from orchestrator.model import ProviderName
+
 # kubeadm refuses a control plane with less (its preflight checks NumCPU and Mem).
 KUBEADM_CPUS = 2
 KUBEADM_MEMORY = 1700
@@ -20,8 +22,13 @@ MACHINE_MEMORY = 256
 
 MIRROR_EXAMPLE = "packages: {source: mirror, mirror: {url: http://mirror.example/lab}}"
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
-_VERSION = re.compile(r"1\.(0|[1-9]\d*)(\.(0|[1-9]\d*))?\Z")
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DNS_PART = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_VERSION = re.compile(r"1\.(0|[1-9]\d*)(\.(0|[1-9]\d*))?")
+STATIC_HOST = re.compile(
+    r"(?P<user>[a-z_][a-z0-9_-]{0,31})@(?P<address>\d+(\.\d+){3})(:(?P<port>\d{1,5}))? "
+    r"(?P<fingerprint>SHA256:[A-Za-z0-9+/]{43})"
+)
 
 
 def _refuse(what: str, fix: str) -> PydanticCustomError:
@@ -29,50 +36,44 @@ def _refuse(what: str, fix: str) -> PydanticCustomError:
     return PydanticCustomError("labctl", "{what}", {"what": what, "fix": fix})
 
 
-def _label(value: str) -> str:
-    if len(value) > 40 or not _DNS_LABEL.match(value):
-        raise _refuse(
-            f"{value[:60]!r} is not a DNS label (lower-case letters, digits and hyphens, at most 40)",
-            "for example `k8s-lab`",
-        )
-    return value
+def _matching(pattern: str, kind: str, fix: str, longest: int = 1000) -> AfterValidator:
+    """The validator of a text that has the form of a pattern."""
+    compiled = re.compile(pattern)
 
+    def check(value: str) -> str:
+        if len(value) > longest or not compiled.fullmatch(value):
+            raise _refuse(f"{value[:60]!r} is not {kind}", fix)
+        return value
 
-def _domain(value: str) -> str:
-    if len(value) > 200 or not all(len(part) <= 63 and _DNS_LABEL.match(part) for part in value.split(".")):
-        raise _refuse(f"{value[:60]!r} is not a DNS domain", "for example `cluster.local`")
-    return value
+    return AfterValidator(check)
 
 
 def _worker_pattern(value: str) -> str:
-    if value.count("{i}") != 1 or not _DNS_LABEL.match(value.replace("{i}", "1")) or len(value) > 40:
+    name = value.replace("{i}", "1")
+    if value.count("{i}") != 1 or len(value) > 40 or not re.fullmatch(_DNS_LABEL, name):
         raise _refuse(f"{value[:60]!r} is not a host name with one {{i}} in it", "for example `w{i}-k8s`")
     return value
 
 
 def _version(value: str) -> str:
-    if value in ("auto", "oldest") or _VERSION.match(value):
+    if value in ("auto", "oldest") or _VERSION.fullmatch(value):
         return value
-    if value.startswith("v") and _VERSION.match(value[1:]):
+    if value.startswith("v") and _VERSION.fullmatch(value[1:]):
         raise _refuse(f"{value!r} starts with a v", f'write "{value[1:]}"')
     raise _refuse(f"{value[:40]!r} is not a Kubernetes version", 'write `auto`, `oldest`, "1.36" or "1.20.2"')
 
 
 def _network(value: str) -> str:
+    example = "for example 192.168.56.0/24"
     try:
-        network = ipaddress.IPv4Network(value, strict=True)
+        network = ipaddress.IPv4Network(value, strict=False)
     except ValueError as error:
-        raise _refuse(f"{value[:60]!r} is not an IPv4 network ({error})"[:200], _network_fix(value)) from None
+        raise _refuse(f"{value[:60]!r} is not an IPv4 network ({error})"[:200], example) from None
+    if value.partition("/")[0] != str(network.network_address):
+        raise _refuse(f"{value} has host bits set", f"write {network}")
     if not 8 <= network.prefixlen <= 29 or network.is_loopback or network.is_multicast or network.is_link_local:
-        raise _refuse(f"{value} cannot be used for a lab (a private network, /8 to /29)", "for example 192.168.56.0/24")
+        raise _refuse(f"{value} cannot be used for a lab (a private network, /8 to /29)", example)
     return str(network)
-
-
-def _network_fix(value: str) -> str:
-    try:
-        return f"write {ipaddress.IPv4Network(value, strict=False)}"
-    except ValueError:
-        return "for example 192.168.56.0/24"
 
 
 def _subnet(value: str) -> str:
@@ -89,64 +90,56 @@ def _address(value: str) -> str:
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        good = False
-    if not good or not value.isprintable() or " " in value:
+        is_url = False
+    if not is_url or not value.isprintable() or " " in value:
         raise _refuse(f"{value[:60]!r} is not an http or https URL", "for example http://mirror.example:8080/lab")
     return value.rstrip("/")
-
-
-def _registry(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9._-]*)(:\d{1,5})?(/[a-z0-9._-]+)*", value):
-        raise _refuse(f"{value[:60]!r} is not an image registry prefix", "for example registry.k8s.io (no https://)")
-    return value
 
 
 def _plain(value: str) -> str:
     # Ends up in VirtualBox's command line and in generated files.
     if not value.isprintable() or any(character in value for character in "\"'\\`$") or len(value) > 120:
-        raise _refuse(
-            "has a quote, a backslash, a dollar or a control character in it, or is too long", "leave them out"
-        )
+        raise _refuse("has a quote, backslash, dollar or control character, or is too long", "leave them out")
     return value
-
-
-def _package(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,79}", value):
-        raise _refuse(f"{value[:60]!r} is not a package name", "for example vim")
-    return value
-
-
-def _sha256(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise _refuse("is not a sha256 sum (64 lower-case hexadecimal digits)", "take it from `sha256sum FILE`")
-    return value
-
-
-STATIC_HOST = re.compile(
-    r"(?P<user>[a-z_][a-z0-9_-]{0,31})@(?P<address>\d+(\.\d+){3})(:(?P<port>\d{1,5}))? "
-    r"(?P<fingerprint>SHA256:[A-Za-z0-9+/]{43})"
-)
 
 
 def _static_host(value: str) -> str:
-    found = STATIC_HOST.fullmatch(value)
-    if not found or not 0 < int(found["port"] or 22) < 65536:
+    host = STATIC_HOST.fullmatch(value)
+    if not host or not 0 < int(host["port"] or 22) < 65536:
         raise _refuse(
             f"{value[:80]!r} is not `USER@ADDRESS[:PORT] FINGERPRINT`",
             "take the fingerprint from the machine's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
         )
-    _address(found["address"])
+    _address(host["address"])
     return value
 
 
-Label = Annotated[str, AfterValidator(_label)]
+_is_label = _matching(
+    _DNS_LABEL, "a DNS label (lower-case letters, digits and hyphens, at most 40)", "for example `k8s-lab`", longest=40
+)
+_is_domain = _matching(rf"{_DNS_PART}(\.{_DNS_PART})*", "a DNS domain", "for example `cluster.local`", longest=200)
+_is_registry = _matching(
+    r"[a-z0-9]([a-z0-9._-]*)(:\d{1,5})?(/[a-z0-9._-]+)*",
+    "an image registry prefix",
+    "for example registry.k8s.io (no https://)",
+)
+_is_package = _matching(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,79}", "a package name", "for example vim")
+_is_sha256 = _matching(
+    r"[0-9a-f]{64}", "a sha256 sum (64 lower-case hexadecimal digits)", "take it from `sha256sum FILE`"
+)
+
+Label = Annotated[str, _is_label]
+Domain = Annotated[str, _is_domain]
+Registry = Annotated[str, _is_registry]
+Package = Annotated[str, _is_package]
+Sha256 = Annotated[str, _is_sha256]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
 Url = Annotated[str, AfterValidator(_url)]
-Registry = Annotated[str, AfterValidator(_registry)]
 Plain = Annotated[str, AfterValidator(_plain)]
+File = Annotated[str, Field(max_length=1000)]
 Cpus = Annotated[int, Field(ge=1, le=256)]
 Memory = Annotated[int, Field(ge=MACHINE_MEMORY, le=4_194_304)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
@@ -197,7 +190,7 @@ class LabNetwork(Section):
     resolvers: tuple[Address, ...] = Field(
         (), max_length=3, description="DNS servers of the machines; none: those the provider gives them"
     )
-    dns_domain: Annotated[str, AfterValidator(_domain)] = Field("cluster.local", description="the cluster's DNS domain")
+    dns_domain: Domain = Field("cluster.local", description="the cluster's DNS domain")
 
 
 class ControlPlane(Section):
@@ -232,14 +225,14 @@ class VirtualBox(Section):
 
 
 class Static(Section):
-    """Machines that are there already, for the provider `static`."""
+    """Existing machines, for the provider `static`."""
 
     hosts: tuple[Annotated[str, AfterValidator(_static_host)], ...] = Field(
         (),
         max_length=200,
         description="`USER@ADDRESS[:PORT] FINGERPRINT` of each machine, control plane first; the user has sudo",
     )
-    key: Annotated[str, Field(max_length=1000)] | None = Field(
+    key: File | None = Field(
         None, description="private key that lets this host in the first time; default: your SSH agent and keys"
     )
     gateway: Address | None = Field(
@@ -266,11 +259,11 @@ class Packages(Section):
         "auto", description="`auto`: a bundle that fits, else community when reachable, else a bundle built here"
     )
     mirror: Mirror = Field(Mirror(), description="the mirror, for `source: mirror`")
-    base: tuple[Annotated[str, AfterValidator(_package)], ...] | None = Field(
+    base: tuple[Package, ...] | None = Field(
         None, max_length=200, description="packages every machine gets; default: the list of its system's family"
     )
-    checksums: dict[str, Annotated[str, AfterValidator(_sha256)]] = Field(
-        {}, description="sha256 sums you confirm for artefacts the catalogue has none for, such as `calico-3.33.0`"
+    checksums: dict[str, Sha256] = Field(
+        {}, description="sha256 sums you confirm for artefacts that the catalog has none for, such as `calico-3.33.0`"
     )
 
 
@@ -282,7 +275,7 @@ class Lab(Section):
     profile: Literal["book", "bare", "modern", "offline"] = Field(
         "modern", description="a named set of values that lab.yml then changes"
     )
-    provider: Literal["auto", "virtualbox", "libvirt", "container", "static"] = Field(
+    provider: Literal["auto", ProviderName] = Field(
         "auto", description="what makes the machines; `auto` is the first that this host has"
     )
     guest: str = Field("debian-12", max_length=60, description="system of the machines; `labctl catalog` lists them")
@@ -292,12 +285,16 @@ class Lab(Section):
     workers: Workers = Field(Workers(), description="the workers")
     names: Names = Field(Names(), description="names of the machines")
     virtualbox: VirtualBox = Field(VirtualBox(), description="settings of VirtualBox")
-    static: Static = Field(Static(), description="machines that are there already")
+    static: Static = Field(Static(), description="existing machines")
     packages: Packages = Field(Packages(), description="package source")
     http_proxy: Url | None = Field(None, description="HTTP proxy that the machines use")
-    ca: Annotated[str, Field(max_length=1000)] | None = Field(
-        None, description="PEM file with a company's CA certificate that the machines shall trust"
-    )
+    ca: File | None = Field(None, description="PEM file with a company's CA certificate that the machines trust")
+
+    @property
+    def listed(self) -> Static | None:
+        """The section that lists the machines; None for a provider that makes them."""
+        section = getattr(self, self.provider, None)
+        return section if isinstance(section, Static) else None
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads the YAML of lab.yml into plain values, each with the line it stands on; refuses what has no place there."""
+"""Reads the YAML of lab.yml into plain values, each with its line; refuses what has no place there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ DEPTH_LIMIT = 20
 
 FieldPath = tuple[str | int, ...]
 
-# Stands for a value that was refused already, so that nobody complains about it twice.
+# A value that was refused already, so that it is reported once.
 _REFUSED = object()
 
 _TAG = "tag:yaml.org,2002:"
+
+
+def dotted(path: FieldPath) -> str:
+    """`workers.memory` of ("workers", "memory")."""
+    return ".".join(map(str, path))
 
 
 @dataclass
@@ -33,11 +38,9 @@ class Document:
 
     def where(self, path: FieldPath) -> str:
         """`lab.yml:7 workers.memory`; a path without a line of its own takes the nearest one above it."""
-        dotted = ".".join(str(part) for part in path)
-        for length in range(len(path), -1, -1):
-            if path[:length] in self.lines:
-                return f"{self.name}:{self.lines[path[:length]]} {dotted}".rstrip()
-        return f"{self.name} {dotted}".rstrip()
+        lines = (self.lines.get(path[:length]) for length in range(len(path), -1, -1))
+        line = next((line for line in lines if line), None)
+        return f"{self.name}{f':{line}' if line else ''} {dotted(path)}".rstrip()
 
 
 def read(file: Path) -> str:
@@ -53,44 +56,45 @@ def read(file: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SpecError(f"{file} cannot be read: {reason}", fix=f"chmod u+r {file}") from None
-    if len(body) > SIZE_LIMIT:
-        raise SpecError(f"{file} is larger than {SIZE_LIMIT // 1024} KiB", fix="is this really a lab.yml?")
+    _refuse_size(len(body), str(file))
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = body[: error.start].count(b"\n") + 1
-        raise SpecError(
-            f"{name}:{line}: not UTF-8 text (byte 0x{body[error.start]:02x})", fix=f"save {name} as UTF-8"
-        ) from None
+        what = f"{name}:{line}: not UTF-8 text (byte 0x{body[error.start]:02x})"
+        raise SpecError(what, fix=f"save {name} as UTF-8") from None
+
+
+def _refuse_size(size: int, name: str) -> None:
+    if size > SIZE_LIMIT:
+        raise SpecError(f"{name} is larger than {SIZE_LIMIT // 1024} KiB", fix="name a lab.yml")
 
 
 def parse(text: str, name: str = "lab.yml") -> Document:
     """The values and lines of `text`.
 
     Duplicate keys, anchors and aliases, tags and keys that are not text are collected as problems.
-    Raises SpecError when the text is no YAML at all.
+    Raises SpecError when the text is not YAML.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError
 
-    if len(text) > SIZE_LIMIT:
-        raise SpecError(f"{name} is larger than {SIZE_LIMIT // 1024} KiB", fix="is this really a lab.yml?")
+    _refuse_size(len(text), name)
     document = Document(name)
+    yaml = YAML(typ="safe", pure=True)
     try:
-        root = YAML(typ="rt", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f"{name}:{mark.line + 1}" if mark else name
-        what = " ".join((error.problem or error.context or "it cannot be read").split())
-        raise SpecError(f"{at}: not valid YAML: {what}", fix=_yaml_fix(what, name)) from None
+        root = yaml.compose(text)
     except RecursionError:
         raise SpecError(f"{name} is nested too deeply", fix="a lab.yml has three levels") from None
     except Exception as error:
-        # ruamel answers some garbage with exceptions of other types (ValueError, AssertionError, ...).
-        what = " ".join(str(error).split())[:200] or type(error).__name__
-        raise SpecError(f"{name}: not valid YAML: {what}", fix=_yaml_fix(what, name)) from None
+        # ruamel raises exceptions of other types (ValueError, AssertionError, ...) for some broken texts.
+        mark = (error.problem_mark or error.context_mark) if isinstance(error, MarkedYAMLError) else None
+        marked = (error.problem or error.context) if isinstance(error, MarkedYAMLError) else None
+        what = " ".join(str(marked or error).split())[:200] or type(error).__name__
+        place = f"{name}:{mark.line + 1}" if mark else name
+        raise SpecError(f"{place}: not valid YAML: {what}", fix=_yaml_fix(what, name)) from None
     if root is not None:
-        value = _Reader(document).value(root, ())
+        value = _Reader(document, yaml.constructor).value(root, ())
         document.values = None if value is _REFUSED else value
     return document
 
@@ -102,86 +106,62 @@ def _yaml_fix(what: str, name: str) -> str:
 
 
 class _Reader:
-    """Turns composed YAML nodes into values; nothing is expanded or constructed, so no bomb can go off."""
+    """Turns composed YAML nodes into values; aliases are never expanded."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, constructor: Any) -> None:
         self.document = document
+        self.constructor = constructor
         self.seen: set[int] = set()
 
-    def problem(self, path: FieldPath, what: str, fix: str) -> None:
+    def refuse(self, path: FieldPath, what: str, fix: str) -> Any:
         self.document.problems.append(Problem(what, self.document.where(path), fix))
+        return _REFUSED
 
     def value(self, node: Any, path: FieldPath) -> Any:
         from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
         self.document.lines.setdefault(path, node.start_mark.line + 1)
         if id(node) in self.seen:
-            self.problem(path, "is an alias (`*name`), which lab.yml does not have", "write the value itself")
-            return _REFUSED
+            return self.refuse(path, "is an alias (`*name`), which lab.yml does not have", "write the value itself")
         self.seen.add(id(node))
         if len(path) > DEPTH_LIMIT:
-            self.problem(path[:3], "is nested too deeply", "a lab.yml has three levels")
-            return _REFUSED
-        if isinstance(node, MappingNode) and self.plain(node, path, "map"):
+            return self.refuse(path[:3], "is nested too deeply", "a lab.yml has three levels")
+        kind = str(node.tag).removeprefix(_TAG)
+        if isinstance(node, MappingNode) and kind == "map":
             return self.mapping(node, path)
-        if isinstance(node, SequenceNode) and self.plain(node, path, "seq"):
+        if isinstance(node, SequenceNode) and kind == "seq":
             values = [self.value(child, (*path, index)) for index, child in enumerate(node.value)]
             return tuple(value for value in values if value is not _REFUSED)
-        if isinstance(node, ScalarNode):
+        if isinstance(node, ScalarNode) and kind in ("null", "bool", "int", "float", "str", "timestamp"):
             self.document.raw[path] = node.value
-            return self.scalar(node, path)
-        return _REFUSED
-
-    def plain(self, node: Any, path: FieldPath, kind: str) -> bool:
-        if node.tag == _TAG + kind:
-            return True
-        self.problem(path, f"has the YAML tag {node.tag}, which lab.yml does not allow", "leave the tag out")
-        return False
+            return self.scalar(node, kind)
+        return self.refuse(path, f"has the YAML tag {node.tag}, which lab.yml does not allow", "leave the tag out")
 
     def mapping(self, node: Any, path: FieldPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = key_node.value
             line = key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                self.document.problems.append(
-                    Problem("a key must be a word", f"{self.document.name}:{line}", "write `key: value`")
-                )
+            place = f"{self.document.name}:{line}"
+            if not isinstance(key_node.value, str):
+                self.document.problems.append(Problem("a key must be a word", place, "write `key: value`"))
                 continue
-            key = key[:80]
-            if key in values:
-                first = self.document.lines.get((*path, key), line)
-                dotted = ".".join(map(str, (*path, key)))
-                self.document.problems.append(
-                    Problem(
-                        f"the key stands here a second time (first in line {first})",
-                        f"{self.document.name}:{line} {dotted}",
-                        "keep one of them",
-                    )
-                )
+            below = (*path, key_node.value[:80])
+            if below in self.document.lines:
+                what = f"the key is written a second time (first in line {self.document.lines[below]})"
+                self.document.problems.append(Problem(what, f"{place} {dotted(below)}", "keep one of them"))
                 continue
-            self.document.lines[*path, key] = line
-            value = self.value(value_node, (*path, key))
+            self.document.lines[below] = line
+            value = self.value(value_node, below)
             if value is not _REFUSED:
-                values[key] = value
+                values[key_node.value[:80]] = value
         return values
 
-    def scalar(self, node: Any, path: FieldPath) -> Any:
-        text: str = node.value
-        kind = str(node.tag).removeprefix(_TAG)
+    def scalar(self, node: Any, kind: str) -> Any:
+        """A value as YAML defines it; what has the form of a number and is none stays text."""
+        if kind in ("str", "timestamp"):
+            return node.value
         try:
-            if kind == "null":
-                return None
-            if kind == "bool":
-                return text.lower() in ("true", "yes", "on")
-            if kind == "int":
-                return int(text.replace("_", ""), 0) if not text.lstrip("+-").isdigit() else int(text)
-            if kind == "float":
-                number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-                return number if math.isfinite(number) else text
-            if kind in ("str", "timestamp"):
-                return text
-        except ValueError:
-            return text
-        self.plain(node, path, "str")
-        return _REFUSED
+            value = getattr(self.constructor, f"construct_yaml_{kind}")(node)
+        except (ValueError, KeyError):
+            return node.value
+        return node.value if isinstance(value, float) and not math.isfinite(value) else value
