@@ -1,4 +1,4 @@
-"""The one tree of errors that labctl raises on purpose, each with the exit code that the shell sees."""
+"""The errors that labctl raises, each with the exit code of the command."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what, where, why, and the command that fixes it.
+    """One thing that is wrong: what, where, and the command that fixes it.
 
     `where` is a field path with its file and line (`lab.yml:7 workers.memory`), a node name, or a
-    part of the host. `fix` is text a person can follow, a command whenever there is one.
+    part of the host. `fix` is an instruction, a command whenever there is one.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Problem:
 
 
 class LabError(Exception):
-    """A failure that a user can cause or cure: message, fix, log path and exit code.
+    """A failure that a user can cause or fix: message, fix, log path and exit code.
 
     Only cli/main.py catches it, prints it (at most 12 lines) and turns it into an exit code.
     """
@@ -64,7 +64,7 @@ class LabError(Exception):
 
 
 class SpecError(LabError):
-    """lab.yml or an option is invalid, or asks for a combination that cannot work."""
+    """lab.yml or an option is invalid, or combines what cannot work together."""
 
     exit_code = ExitCode.USAGE
 
@@ -76,7 +76,7 @@ class HostError(LabError):
 
 
 class ProviderError(LabError):
-    """The provider failed to make, find, start, stop or remove a machine."""
+    """The provider failed to create, find, start, stop or remove a machine."""
 
     exit_code = ExitCode.PROVIDER
 
@@ -100,6 +100,6 @@ class LockedError(LabError):
 
 
 class Interrupted(LabError):
-    """The user pressed Ctrl-C; what was begun can be continued by running the command again."""
+    """The user pressed Ctrl-C; the same command continues."""
 
     exit_code = ExitCode.INTERRUPTED

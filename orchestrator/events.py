@@ -1,4 +1,4 @@
-"""Typed events of a running verb: what the live view, the plain lines and `--progress jsonl` are made of."""
+"""Typed events of a running verb, which the live view, the plain lines and `--progress jsonl` show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Event:
 
 @dataclass(frozen=True)
 class PhaseStarted(Event):
-    """A phase began; `title` says in a few words what it does, `steps` how many steps it foresees (0: unknown)."""
+    """A phase started; `title` says what it does, `steps` how many steps it expects (0: unknown)."""
 
     title: str = ""
     steps: int = 0
@@ -43,7 +43,7 @@ class PhaseEnded(Event):
 class Step(Event):
     """One step inside a phase; `status` is `running`, `ok`, `changed`, `skipped`, `failed`, `unreachable`.
 
-    `remaining` is the estimated number of seconds to the end of the phase, None when nobody knows.
+    `remaining` is the estimated number of seconds to the end of the phase, None when it is unknown.
     """
 
     name: str = ""
@@ -54,7 +54,7 @@ class Step(Event):
 
 @dataclass(frozen=True)
 class Note(Event):
-    """One sentence for the user: a choice made, something started on the host, something worth knowing."""
+    """One sentence for the user: a choice, something started on the host, a warning."""
 
     text: str = ""
 
@@ -68,7 +68,7 @@ def discard(event: Event) -> None:
 
 @contextmanager
 def phase(emit: Emit, name: str, title: str, steps: int = 0) -> Iterator[None]:
-    """Frame a block with PhaseStarted and PhaseEnded, the latter also when the block raises."""
+    """Emit PhaseStarted before a block and PhaseEnded after it, also when the block raises."""
     started = time.monotonic()
     emit(PhaseStarted(phase=name, title=title, steps=steps))
     result = "failed"

@@ -7,15 +7,18 @@ import os
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
+
+Process = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished process left: exit code, decoded stdout and stderr (stderr is empty when merged)."""
+    """The result of a process that ended: exit code, decoded stdout and stderr (stderr is empty when merged)."""
 
     argv: tuple[str, ...]
     code: int
@@ -28,30 +31,31 @@ class Result:
 
     @property
     def tail(self) -> str:
-        """The last non-empty line the process wrote, the one that usually names the cause."""
+        """The last non-empty line of the output, which usually names the cause."""
         lines = [line for line in (self.stdout + "\n" + self.stderr).splitlines() if line.strip()]
         return lines[-1].strip() if lines else ""
 
 
 class ProcessFailed(Exception):
-    """A process that had to succeed did not; `result` says all, `timed_out` whether the deadline ended it."""
+    """A process that had to succeed failed; `timed_out` says whether its deadline ended it."""
 
     def __init__(self, result: Result, *, timed_out: bool = False) -> None:
-        why = "ran into its time limit" if timed_out else f"exited with {result.code}"
+        why = "timed out" if timed_out else f"exited with {result.code}"
         super().__init__(f"{result.argv[0]} {why}: {result.tail}")
         self.result = result
         self.timed_out = timed_out
 
 
-def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    """The caller's environment plus `env`, with a fixed locale so that output can be read by programs."""
-    return {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+def _start(argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None = None, **streams: Any) -> Process:
+    """A process that leads a group of its own, with a fixed locale so that programs can read its output."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+    return subprocess.Popen(argv, env=environment, cwd=cwd, start_new_session=True, **streams)
 
 
 def end_group(pid: int, grace: float = 5.0) -> None:
     """End the process group that `pid` leads: SIGTERM, then SIGKILL after `grace` seconds.
 
-    The leader must be our own, not yet reaped child, so that its id cannot belong to anybody else.
+    The leader must be a child of this process that was not waited for, so that its id cannot be another's.
     """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGTERM)
@@ -70,8 +74,8 @@ def end_group(pid: int, grace: float = 5.0) -> None:
     late.join()
 
 
-def mortal(*argv: str) -> list[str]:
-    """The command line, told to end itself (SIGTERM) when the process that starts it dies."""
+def with_parent_death_signal(*argv: str) -> list[str]:
+    """The command line of a process that is ended (SIGTERM) when the process that starts it dies."""
     return ["setpriv", "--pdeathsig", "TERM", "--", *argv]
 
 
@@ -91,15 +95,8 @@ def run(
     whole group ends with it on timeout or Ctrl-C.
     """
     data = stdin.encode() if isinstance(stdin, str) else stdin
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=_environment(env),
-        cwd=cwd,
-        start_new_session=True,
-    )
+    source = subprocess.DEVNULL if data is None else subprocess.PIPE
+    process = _start(argv, env, cwd, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(data, timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -110,14 +107,17 @@ def run(
         end_group(process.pid)
         process.communicate()
         raise
-    result = _result(argv, process.returncode, out, err)
-    if check and not result.ok:
-        raise ProcessFailed(result)
-    return result
+    return _checked(_result(argv, process.returncode, out, err), check)
 
 
 def _result(argv: Sequence[str], code: int, out: bytes, err: bytes) -> Result:
     return Result(tuple(argv), code, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _checked(result: Result, check: bool) -> Result:
+    if check and not result.ok:
+        raise ProcessFailed(result)
+    return result
 
 
 def stream(
@@ -136,15 +136,7 @@ def stream(
     On timeout or Ctrl-C the program has `grace` seconds to clean up. Raises as `run` does. The returned
     stdout holds the last 200 lines.
     """
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=_environment(env),
-        cwd=cwd,
-        start_new_session=True,
-    )
+    process = _start(argv, env, cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     expired = threading.Event()
 
     def expire() -> None:
@@ -154,19 +146,17 @@ def stream(
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
     timer.start()
-    last: list[str] = []
+    last: deque[str] = deque(maxlen=200)
     try:
         with contextlib.ExitStack() as stack:
-            sink: IO[str] | None = None
-            if log is not None:
-                sink = stack.enter_context(log.open("a", encoding="utf-8"))
+            sink = stack.enter_context(log.open("a", encoding="utf-8")) if log else None
             assert process.stdout is not None
             for raw in process.stdout:
                 line = raw.decode(errors="replace").rstrip("\n")
                 if sink is not None:
                     sink.write(line + "\n")
                     sink.flush()
-                last = [*last[-199:], line]
+                last.append(line)
                 on_line(line)
         process.wait()
     except BaseException:
@@ -178,61 +168,44 @@ def stream(
     result = Result(tuple(argv), process.returncode, "\n".join(last), "")
     if expired.is_set():
         raise ProcessFailed(result, timed_out=True)
-    if check and not result.ok:
-        raise ProcessFailed(result)
-    return result
+    return _checked(result, check)
 
 
 def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
     """Start a background process that outlives this one, its output appended to `log` (mode 0600); return its id."""
     descriptor = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=subprocess.STDOUT,
-            env=_environment(env),
-            cwd=cwd,
-            start_new_session=True,
-        )
+        return _start(argv, env, cwd, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=subprocess.STDOUT).pid
     finally:
         os.close(descriptor)
-    return process.pid
 
 
 def replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-    """Become another program (ssh, kubectl) so that the terminal and the exit code are entirely its own."""
-    os.execvpe(argv[0], list(argv), _environment_untouched(env))
-
-
-def _environment_untouched(env: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, **(env or {})}
+    """Replace this process by another program (ssh, kubectl), which gives the terminal and the exit code."""
+    os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})
 
 
 class Attached:
-    """A running process whose three streams the caller reads and writes himself, none of which ever blocks.
+    """A running process whose three streams its caller reads and writes, none of which blocks.
 
     `stdin`, `stdout` and `stderr` are file descriptors in non-blocking mode, made for a selector.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Process) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
-        self.stdin = process.stdin.fileno()
-        self.stdout = process.stdout.fileno()
-        self.stderr = process.stderr.fileno()
-        for descriptor in (self.stdin, self.stdout, self.stderr):
-            os.set_blocking(descriptor, False)
+        self._streams = (process.stdin, process.stdout, process.stderr)
+        self.stdin, self.stdout, self.stderr = (stream.fileno() for stream in self._streams)
+        for stream in self._streams:
+            os.set_blocking(stream.fileno(), False)
 
     def end(self, grace: float = 1.0) -> None:
-        """Close the streams, give the process `grace` seconds to leave by itself, then end its group."""
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        """Close the streams, give the process `grace` seconds to end by itself, then end its group."""
+        for stream in self._streams:
             with contextlib.suppress(OSError):
-                if stream is not None:
-                    stream.close()
+                stream.close()
         try:
             self._process.wait(timeout=grace)
         except subprocess.TimeoutExpired:
@@ -242,14 +215,5 @@ class Attached:
 
 def attach(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Attached:
     """Start a process to talk with over its streams; raises FileNotFoundError when the program does not exist."""
-    return Attached(
-        subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=_environment(env),
-            start_new_session=True,
-        )
-    )
+    pipe = subprocess.PIPE
+    return Attached(_start(argv, env, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0))

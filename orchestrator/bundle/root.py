@@ -80,7 +80,7 @@ class BuildRoot:
         """Make the root with a package configuration of its own; the host lends nothing but the mirror's name."""
         sources = self.path.parent / "sources.list"
         sources.write_text(mirror.sources(suite, source_packages=True), encoding="utf-8")
-        argv = proc.mortal(
+        argv = proc.with_parent_death_signal(
             "mmdebstrap",
             f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
             "--variant=apt",

@@ -206,7 +206,7 @@ def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = "debian") ->
     try:
         (work / "rootfs.tar").write_bytes(rootfs_tar(*roots))
         (work / "sources.list").write_text(mirror.sources(SUITE), encoding="utf-8")
-        argv = proc.mortal(
+        argv = proc.with_parent_death_signal(
             "mmdebstrap",
             "--variant=minbase",
             "--mode=root",

@@ -215,7 +215,7 @@ def _root(work: Path, log: Path, progress: object) -> None:
     assert mirror is not None  # problems() looked
     (work / "sources.list").write_text(mirror.sources(SUITE), encoding="utf-8")
     script = shlex.quote(str(recipe() / "customize.sh"))
-    argv = proc.mortal(
+    argv = proc.with_parent_death_signal(
         "mmdebstrap",
         "--variant=minbase",
         "--mode=root",
