@@ -1,4 +1,4 @@
-"""Reads the catalogue's data files into typed facts."""
+"""Reads the catalog's data files into typed facts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.catalog.versions import number, within
 
 @dataclass(frozen=True)
 class Release:
-    """One Kubernetes minor: what it needs and how it is told.
+    """One Kubernetes minor: what it needs, and how kubeadm and kubelet are configured for it.
 
     `newest_patch` is the newest patch release seen; `final` says that no later one will come.
     """
@@ -58,7 +58,7 @@ class Guest:
 
 @dataclass(frozen=True)
 class Calico:
-    """A Calico release for a range of Kubernetes minors; `sha256` of its manifest is None while nobody computed it."""
+    """A Calico release for a range of Kubernetes minors; `sha256` of its manifest is None until it was computed."""
 
     version: str
     kubernetes: str
@@ -112,8 +112,8 @@ class Catalog:
 
     def release(self, version: str) -> Release | None:
         """The release that `1.20` or `1.20.2` belongs to."""
-        wanted = number(version)[:2]
-        return next((release for release in self.releases if number(release.minor) == wanted), None)
+        minor = number(version)[:2]
+        return next((release for release in self.releases if number(release.minor) == minor), None)
 
     def guest(self, name: str) -> Guest | None:
         """The guest of that name."""
@@ -134,7 +134,7 @@ def read_data(name: str) -> Any:
 
 @cache
 def load() -> Catalog:
-    """The catalogue that ships with labctl."""
+    """The catalog that ships with labctl."""
     releases, cni, sources = read_data("releases.yml"), read_data("cni.yml"), read_data("package_sources.yml")
     providers = read_data("providers.yml")
     build_disk = providers.pop("bundle_build_disk")

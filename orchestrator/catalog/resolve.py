@@ -1,4 +1,4 @@
-"""Which combinations work: version, runtime, guest and pod network are resolved, or refused with reasons."""
+"""Resolves a combination of version, runtime, guest and pod network, or refuses it with reasons."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def resolve(request: Request, catalog: Catalog) -> Resolution | tuple[Refusal, .
     release = catalog.release(request.version)
     assert release is not None
     calico, calico_refused = _calico(request, catalog)
-    through_cri_dockerd = request.runtime == "docker" and not release.dockershim
+    needs_cri_dockerd = request.runtime == "docker" and not release.dockershim
     socket = request.runtime if request.runtime == "containerd" else "dockershim"
     return Resolution(
         release=release,
-        cri_socket=catalog.cri_sockets["cri_dockerd" if through_cri_dockerd else socket],
+        cri_socket=catalog.cri_sockets["cri_dockerd" if needs_cri_dockerd else socket],
         cgroup_driver=catalog.cgroup_driver_in_v1_containers if request.nested_v1 else release.cgroup_driver,
         pause_image=f"pause:{release.pause}",
-        cri_dockerd_version=catalog.cri_dockerd_version if through_cri_dockerd else None,
+        cri_dockerd_version=catalog.cri_dockerd_version if needs_cri_dockerd else None,
         calico=calico,
         calico_refused=calico_refused,
     )
@@ -114,12 +114,12 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
             f"Kubernetes {release.minor} needs kernel {release.minimum_kernel}, {nodes} has {request.kernel}",
             _nearest(request, catalog, "a newer guest"),
         )
-    held = _containerd(request, catalog)
-    if request.runtime == "containerd" and not at_least(held, release.minimum_containerd):
+    containerd = _containerd(request, catalog)
+    if request.runtime == "containerd" and not at_least(containerd, release.minimum_containerd):
         yield Refusal(
             "kubernetes.version",
             f"Kubernetes {release.minor} needs containerd {release.minimum_containerd}, "
-            f"{request.guest} installs {held}",
+            f"{request.guest} installs {containerd}",
             _nearest(request, catalog, "a newer guest"),
         )
     if request.cni == "calico":
@@ -129,18 +129,18 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
 
 
 def unknown_version(version: str, catalog: Catalog) -> Refusal:
-    """The refusal of a version that no release of the catalogue is."""
+    """The refusal of a version that no release of the catalog is."""
     first, last = catalog.releases[0], catalog.releases[-1]
     nearest = first if number(version) < number(first.minor) else last
     return Refusal(
         "kubernetes.version",
-        f"Kubernetes {version} is not known; the catalogue has {first.minor} to {last.minor}",
+        f"Kubernetes {version} is not known; the catalog has {first.minor} to {last.minor}",
         f'kubernetes.version: "{nearest.newest_patch}" is the nearest',
     )
 
 
 def guest_refusals(name: str, provider: str, purpose: Purpose, catalog: Catalog) -> Iterator[Refusal]:
-    """Why machines of this guest cannot be had from `provider`, or not be set up."""
+    """Why `provider` cannot create machines of this guest, or labctl cannot set them up."""
     import difflib
 
     guest = catalog.guest(name)
@@ -148,7 +148,7 @@ def guest_refusals(name: str, provider: str, purpose: Purpose, catalog: Catalog)
     if guest is None:
         near = difflib.get_close_matches(name, names, 1, 0.4)
         fix = f"did you mean {near[0]}?" if near else f"write one of {', '.join(names)}"
-        yield Refusal("guest", f"{name!r} is not in the catalogue", fix)
+        yield Refusal("guest", f"{name!r} is not in the catalog", fix)
         return
     if provider not in guest.providers:
         fitting = next((known.name for known in catalog.guests if provider in known.providers), "debian-12")
@@ -169,21 +169,19 @@ def guest_refusals(name: str, provider: str, purpose: Purpose, catalog: Catalog)
 
 def _calico(request: Request, catalog: Catalog) -> tuple[Calico | None, str]:
     """The newest Calico for the version and kernel, or why there is none."""
-    fitting = [calico for calico in catalog.calico if within(request.version, calico.kubernetes)]
-    if not fitting:
-        return None, f"no Calico version is known to go with Kubernetes {minor(request.version)}"
-    able = [calico for calico in fitting if at_least(request.kernel, calico.minimum_kernel)]
-    if not able:
-        return (
-            None,
-            f"Calico {fitting[0].version} needs kernel {fitting[0].minimum_kernel}, the nodes have {request.kernel}",
-        )
-    confirmed = request.checksums.get(f"calico-{able[0].version}")
-    return (replace(able[0], sha256=confirmed) if confirmed else able[0]), ""
+    candidates = [calico for calico in catalog.calico if within(request.version, calico.kubernetes)]
+    if not candidates:
+        return None, f"no Calico version is known to work with Kubernetes {minor(request.version)}"
+    newest = candidates[0]
+    calico = next((one for one in candidates if at_least(request.kernel, one.minimum_kernel)), None)
+    if calico is None:
+        return None, f"Calico {newest.version} needs kernel {newest.minimum_kernel}, the nodes have {request.kernel}"
+    confirmed = request.checksums.get(f"calico-{calico.version}")
+    return (replace(calico, sha256=confirmed) if confirmed else calico), ""
 
 
 def _nearest(request: Request, catalog: Catalog, otherwise: str) -> str:
-    """The nearest version that works with the rest of the request, as a line of lab.yml."""
+    """The line of lab.yml with the nearest version that works with the rest of the request, else `otherwise`."""
     version = nearest_version(request, catalog)
     return f'kubernetes.version: "{version}" is the nearest that does' if version else otherwise
 
@@ -195,8 +193,8 @@ def _or_version(request: Request, catalog: Catalog) -> str:
 
 def nearest_version(request: Request, catalog: Catalog) -> str | None:
     """The newest patch of the minor closest to the requested one that works with everything else."""
-    wanted = number(request.version)[1]
-    for release in sorted(catalog.releases, key=lambda item: abs(number(item.minor)[1] - wanted)):
+    minor_number = number(request.version)[1]
+    for release in sorted(catalog.releases, key=lambda item: abs(number(item.minor)[1] - minor_number)):
         candidate = replace(request, version=release.newest_patch, cni="bridge_cni")
         if _runs(candidate, release, catalog):
             return release.newest_patch
@@ -204,7 +202,7 @@ def nearest_version(request: Request, catalog: Catalog) -> str | None:
 
 
 def _containerd(request: Request, catalog: Catalog) -> str:
-    """The containerd that the nodes get; an unknown guest is refused elsewhere, so here it has what is needed."""
+    """The containerd of the nodes; an unknown guest is refused by `guest_refusals` and passes here."""
     guest = catalog.guest(request.guest)
     return request.containerd or (guest.containerd if guest else "99")
 
@@ -219,6 +217,6 @@ def _runs(request: Request, release: Release, catalog: Catalog) -> bool:
 
 
 def runs(request: Request, catalog: Catalog) -> bool:
-    """Whether version, runtime, kernel and cgroup of `request` go together (the guest is another question)."""
+    """Whether version, runtime, kernel and cgroup of `request` work together; the guest is not checked."""
     release = catalog.release(request.version)
     return release is not None and _runs(request, release, catalog)

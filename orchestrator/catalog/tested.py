@@ -1,4 +1,4 @@
-"""Writes docs/tested.md: of each combination whether it was executed, rendered only, or read up. Pure."""
+"""Renders docs/tested.md: whether each combination was executed, rendered only, or read up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.catalog.facts import Catalog, Release, load, read_data
+from orchestrator.catalog.facts import Catalog, Guest, Release, load, read_data
 from orchestrator.catalog.versions import number, within
 
 LEVELS = ("executed", "rendered", "read up")
@@ -15,7 +15,7 @@ SHOWN = {"executed": "**executed**", "rendered": "rendered only", "read up": "re
 INTRO = """\
 # What has been tested
 
-This page is made from the catalogue (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
+This page is rendered from the catalog (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
 
 - **executed**: a lab of this combination was built by labctl and verified.
 - rendered only: the tests compute its plan, with every value that machines and roles are given; no machine ran it.
@@ -44,7 +44,7 @@ dnf and rpm and the identity of Rocky 9, against the bundle's signed rpm reposit
   and stored by a real API server of 1.20.2; its pods never ran. The shape of 3.30 and later (`policy/v1`, other
   registries and probes, more service accounts) is patched and looked at, never applied: 1.20 does not know its objects.
 - cri-dockerd: never run. Its scenario passed on Debian and the EL stand-in with a small program in its place: download,
-  checksum, unit, socket and flags are proved, the interface itself is not.
+  checksum, unit, socket and flags are tested, the interface itself is not.
 - All other roles' scenarios on containers pass from start to end and run on every run of `./test`; the three of
   `swapoff`, `br_netfilter` and `selinux_permissive` pass on an emulated virtual machine (`./test molecule_vms`).
 """
@@ -64,13 +64,13 @@ class Evidence:
     note: str = ""
 
     def covers(self, minor: str, runtime: str, cni: str) -> bool:
-        """Whether this row speaks of the combination."""
+        """Whether this row is about the combination."""
         return within(minor, self.kubernetes) and self.runtime in ("any", runtime) and self.cni in ("any", cni)
 
 
 @dataclass(frozen=True)
 class Combination:
-    """A combination that the catalogue does not refuse, and the strongest evidence for it."""
+    """A combination that the catalog does not refuse, and the strongest evidence for it."""
 
     release: Release
     runtime: str
@@ -99,60 +99,32 @@ def combinations(catalog: Catalog, known: Sequence[Evidence]) -> Iterator[Combin
 
 def render(catalog: Catalog, known: Sequence[Evidence]) -> str:
     """The page as Markdown."""
-    parts = [
-        INTRO,
-        "## Kubernetes, runtime, pod network\n",
-        _table(
+    tables = {
+        "Kubernetes, runtime, pod network": (
             ("Kubernetes", "runtime", "pod network", "kubeadm API", "cgroup", "community packages", "state"),
-            (_row(item, catalog) for item in combinations(catalog, known)),
+            [_combination_row(item, catalog) for item in combinations(catalog, known)],
         ),
-        "## Guest systems\n",
-        _table(
+        "Guest systems": (
             ("guest", "box", "providers", "set up", "state"),
-            (
-                (
-                    guest.title,
-                    guest.box,
-                    ", ".join(guest.providers),
-                    "yes" if guest.converge else f"no: {guest.refused}",
-                    _guest_state(guest.name, known),
-                )
-                for guest in catalog.guests
-            ),
+            [_guest_row(guest, known) for guest in catalog.guests],
         ),
-        CGROUPS,
-        ALONE,
-        "## Evidence\n",
-        _table(
+        "Evidence": (
             ("Kubernetes", "runtime", "pod network", "provider", "guest", "packages", "state", "how"),
-            (
-                (
-                    _range(row.kubernetes),
-                    row.runtime,
-                    row.cni,
-                    row.provider,
-                    row.guest,
-                    row.source,
-                    SHOWN[row.level],
-                    row.note,
-                )
-                for row in known
-            ),
+            [_evidence_row(row) for row in known],
         ),
-    ]
-    return "\n".join(parts)
+    }
+    combined, guests, evidence = (f"## {title}\n\n{_table(*table)}" for title, table in tables.items())
+    return "\n".join([INTRO, combined, guests, CGROUPS, ALONE, evidence])
 
 
-def _row(item: Combination, catalog: Catalog) -> tuple[str, ...]:
-    release = item.release
-    runtime = item.runtime
+def _combination_row(item: Combination, catalog: Catalog) -> tuple[str, ...]:
+    release, runtime, network = item.release, item.runtime, item.cni
     if runtime == "docker":
         runtime = "Docker" if release.dockershim else f"Docker, cri-dockerd {catalog.cri_dockerd_version}"
-    network = item.cni
     if network == "calico":
         network = "Calico " + next(one.version for one in catalog.calico if within(release.minor, one.kubernetes))
-    proof = item.evidence
-    where = f" ({proof.provider}, {proof.guest}, {proof.source})" if proof and item.level == "executed" else ""
+    source = item.evidence
+    where = f" ({source.provider}, {source.guest}, {source.source})" if source and item.level == "executed" else ""
     return (
         release.minor,
         runtime,
@@ -162,6 +134,16 @@ def _row(item: Combination, catalog: Catalog) -> tuple[str, ...]:
         "yes" if release.community else "no: bundle or mirror",
         SHOWN[item.level] + where,
     )
+
+
+def _guest_row(guest: Guest, known: Sequence[Evidence]) -> tuple[str, ...]:
+    set_up = "yes" if guest.converge else f"no: {guest.refused}"
+    return guest.title, guest.box, ", ".join(guest.providers), set_up, _guest_state(guest.name, known)
+
+
+def _evidence_row(row: Evidence) -> tuple[str, ...]:
+    state = SHOWN[row.level]
+    return _range(row.kubernetes), row.runtime, row.cni, row.provider, row.guest, row.source, state, row.note
 
 
 def _guest_state(name: str, known: Sequence[Evidence]) -> str:
@@ -174,12 +156,12 @@ def _range(limits: str) -> str:
     return low if high and number(low) == number(high) else f"{low} to {high}" if high else f"{low} and later"
 
 
-def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def page() -> str:
-    """The page of the catalogue that ships with labctl."""
+    """The page of the catalog that ships with labctl."""
     return render(load(), evidence())

@@ -1,4 +1,4 @@
-"""The catalogue's facts as FACTS.md has them, and what it makes of combinations."""
+"""The facts of the catalog, and which combinations it resolves or refuses."""
 
 from __future__ import annotations
 
