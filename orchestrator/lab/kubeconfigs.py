@@ -37,7 +37,7 @@ class ContextChange:
     context: str | None
     changed: bool
     backup: Path | None = None
-    schema: str = "labctl/kubeconfig/v1"
+    schema = "labctl/kubeconfig/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

@@ -37,7 +37,7 @@ class NodeResults:
 
     command: str
     nodes: tuple[NodeResult, ...]
-    schema: str = "labctl/exec/v1"
+    schema = "labctl/exec/v1"
 
     @property
     def worst(self) -> int:

@@ -21,7 +21,7 @@ class CachedBox:
     """A box of the cache, in what its user needs to know."""
 
     box: StoredBox
-    schema: str = "labctl/box/v1"
+    schema = "labctl/box/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""
@@ -42,7 +42,7 @@ class Boxes:
     """Every guest of the catalog with each of its boxes: in the cache, buildable, or to be imported."""
 
     rows: tuple[Mapping[str, Any], ...]
-    schema: str = "labctl/boxes/v1"
+    schema = "labctl/boxes/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

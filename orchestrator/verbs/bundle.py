@@ -21,7 +21,7 @@ class BundleSummary:
     """One bundle of the cache, in what its user needs to know."""
 
     info: BundleInfo
-    schema: str = "labctl/bundle-info/v1"
+    schema = "labctl/bundle-info/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""
@@ -41,7 +41,7 @@ class Bundles:
     """The bundles of the cache."""
 
     bundles: tuple[BundleSummary, ...]
-    schema: str = "labctl/bundles/v1"
+    schema = "labctl/bundles/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""
@@ -53,7 +53,7 @@ class Verified:
     """Every file of the verified bundles that differs from its manifest."""
 
     problems: tuple[Problem, ...]
-    schema: str = "labctl/bundle-verify/v1"
+    schema = "labctl/bundle-verify/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

@@ -27,7 +27,7 @@ class Console:
     """A console that was opened: the command that shows it."""
 
     attach: tuple[str, ...]
-    schema: str = "labctl/console/v1"
+    schema = "labctl/console/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

@@ -34,7 +34,7 @@ class Copied:
     """The copies that were made."""
 
     copies: tuple[Copy, ...]
-    schema: str = "labctl/cp/v1"
+    schema = "labctl/cp/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

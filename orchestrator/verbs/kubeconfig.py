@@ -18,7 +18,7 @@ class KubeconfigPath:
     """Where the lab's kubeconfig is."""
 
     path: Path
-    schema: str = "labctl/kubeconfig/v1"
+    schema = "labctl/kubeconfig/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

@@ -28,7 +28,7 @@ class Rendered:
     plan: Plan
     files: tuple[Path, ...]
     notes: tuple[str, ...]
-    schema: str = "labctl/render/v1"
+    schema = "labctl/render/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

@@ -17,21 +17,7 @@ from orchestrator.errors import ExitCode
 CLI = Path(output.__file__).parent
 
 # Commands that do not print through `output.show` yet.
-NOT_YET = {
-    "destroy.py",
-    "doctor.py",
-    "drill.py",
-    "drill_views.py",
-    "plan.py",
-    "power.py",
-    "provision.py",
-    "reset.py",
-    "scale.py",
-    "snapshot.py",
-    "status.py",
-    "upgrade.py",
-    "verify.py",
-}
+NOT_YET = {"doctor.py", "drill.py", "drill_views.py", "verify.py"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +25,7 @@ class Stopped:
     """A result as verbs return them."""
 
     names: tuple[str, ...]
-    schema: str = "labctl/stopped/v1"
+    schema = "labctl/stopped/v1"
 
     def as_dict(self) -> dict[str, object]:
         return {"lab": "k8s-lab", "stopped": list(self.names)}

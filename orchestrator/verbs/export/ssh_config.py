@@ -17,7 +17,7 @@ class SshConfig:
 
     hosts: tuple[str, ...]
     config: str
-    schema: str = "labctl/ssh-config/v1"
+    schema = "labctl/ssh-config/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

@@ -24,7 +24,7 @@ class Sessions:
 
     sessions: Path
     key: Path
-    schema: str = "labctl/superputty/v1"
+    schema = "labctl/superputty/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""

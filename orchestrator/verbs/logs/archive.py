@@ -50,7 +50,7 @@ class SupportArchive:
 
     archive: Path
     files: tuple[str, ...]
-    schema: str = "labctl/logs/v1"
+    schema = "labctl/logs/v1"
 
     def as_dict(self) -> Mapping[str, Any]:
         """The body of the document."""
