@@ -146,153 +146,168 @@ Port = Annotated[int, Field(ge=1024, le=65535)]
 
 
 class Section(BaseModel):
-    """One block of lab.yml: no unknown keys, no conversion of types, no change after loading."""
+    """One block of lab.yml: no unknown keys, no conversion of types, no change after loading.
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    The text below a key is its description in the reference and the JSON Schema.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Kubernetes(Section):
     """The cluster itself."""
 
-    enabled: bool = Field(True, description="false: machines only, as in the profile `bare`")
-    version: Annotated[str, AfterValidator(_version)] = Field(
-        "auto",
-        description='`auto` (newest the package source has and the machines can run), `oldest`, "1.36" or "1.20.2"',
-    )
-    runtime: Literal["docker", "containerd"] = Field(
-        "docker", description="container runtime; a default gives way to containerd where Docker cannot work"
-    )
-    cni: Literal["auto", "calico", "bridge_cni"] = Field(
-        "auto", description="pod network; `auto` is Calico when its images can be had, else bridge_cni"
-    )
-    dns: Literal["auto", "coredns", "dnsmasq"] = Field(
-        "auto", description="cluster DNS; `auto` is CoreDNS when its image can be had, else dnsmasq"
-    )
-    pod_cidr: Network = Field("172.16.0.0/16", description="addresses of pods")
-    service_cidr: Network = Field("10.96.0.0/12", description="addresses of Services")
-    image_registry: Registry | None = Field(
-        None, description="prefix of the control plane's images; default registry.k8s.io, or the mirror's"
-    )
-    api_port: Port | None = Field(None, description="port on 127.0.0.1 that leads to the API server; default 60443")
+    enabled: bool = True
+    """false: machines only, as in the profile `bare`"""
+    version: Annotated[str, AfterValidator(_version)] = "auto"
+    """`auto` (newest the package source has and the machines can run), `oldest`, "1.36" or "1.20.2\""""
+    runtime: Literal["docker", "containerd"] = "docker"
+    """container runtime; a default gives way to containerd where Docker cannot work"""
+    cni: Literal["auto", "calico", "bridge_cni"] = "auto"
+    """pod network; `auto` is Calico when its images can be had, else bridge_cni"""
+    dns: Literal["auto", "coredns", "dnsmasq"] = "auto"
+    """cluster DNS; `auto` is CoreDNS when its image can be had, else dnsmasq"""
+    pod_cidr: Network = "172.16.0.0/16"
+    """addresses of pods"""
+    service_cidr: Network = "10.96.0.0/12"
+    """addresses of Services"""
+    image_registry: Registry | None = None
+    """prefix of the control plane's images; default registry.k8s.io, or the mirror's"""
+    api_port: Port | None = None
+    """port on 127.0.0.1 that leads to the API server; default 60443"""
 
 
 class LabNetwork(Section):
     """The network that the machines share with this host."""
 
-    subnet: Annotated[str, AfterValidator(_subnet)] = Field(
-        "192.168.56.0/24", description="network of the machines; `auto` takes the next free /24 of 192.168.56.0/21"
-    )
-    control_plane_offset: int = Field(
-        10, ge=2, description="the control plane's address, counted from the subnet's start"
-    )
-    worker_offset: int = Field(101, ge=2, description="the first worker's address, counted from the subnet's start")
-    ssh_port_base: Port = Field(60010, description="SSH port on 127.0.0.1 = ssh_port_base + last octet - 10")
-    resolvers: tuple[Address, ...] = Field(
-        (), max_length=3, description="DNS servers of the machines; none: those the provider gives them"
-    )
-    dns_domain: Domain = Field("cluster.local", description="the cluster's DNS domain")
+    subnet: Annotated[str, AfterValidator(_subnet)] = "192.168.56.0/24"
+    """network of the machines; `auto` takes the next free /24 of 192.168.56.0/21"""
+    control_plane_offset: int = Field(10, ge=2)
+    """the control plane's address, counted from the subnet's start"""
+    worker_offset: int = Field(101, ge=2)
+    """the first worker's address, counted from the subnet's start"""
+    ssh_port_base: Port = 60010
+    """SSH port on 127.0.0.1 = ssh_port_base + last octet - 10"""
+    resolvers: tuple[Address, ...] = Field((), max_length=3)
+    """DNS servers of the machines; none: those the provider gives them"""
+    dns_domain: Domain = "cluster.local"
+    """the cluster's DNS domain"""
 
 
 class ControlPlane(Section):
     """The control plane's machine; memory in MB."""
 
-    cpus: Cpus = Field(2, description="CPUs; kubeadm needs 2")
-    memory: Memory = Field(3072, description=f"MB; kubeadm needs {KUBEADM_MEMORY}")
+    cpus: Cpus = 2
+    """CPUs; kubeadm needs 2"""
+    memory: Memory = 3072
+    """MB; kubeadm needs 1700"""
 
 
 class Workers(Section):
     """The workers, all alike; memory in MB."""
 
-    count: int = Field(3, ge=0, description="0 is a single-node lab: the control plane takes the work")
-    cpus: Cpus = Field(1, description="CPUs of each worker")
-    memory: Memory = Field(2560, description=f"MB of each worker, at least {WORKER_MEMORY} with Kubernetes")
+    count: int = Field(3, ge=0)
+    """0 is a single-node lab: the control plane takes the work"""
+    cpus: Cpus = 1
+    """CPUs of each worker"""
+    memory: Memory = 2560
+    """MB of each worker, at least 768 with Kubernetes"""
 
 
 class Names(Section):
     """Names of the machines, which are host and node names too."""
 
-    control_plane: Label = Field("m-k8s", description="name of the control plane")
-    worker: Annotated[str, AfterValidator(_worker_pattern)] = Field(
-        "w{i}-k8s", description="name of worker i = 1..N, with {i} in the place of the number"
-    )
-    suffix: Plain = Field("", description="appended to the name that VirtualBox shows")
+    control_plane: Label = "m-k8s"
+    """name of the control plane"""
+    worker: Annotated[str, AfterValidator(_worker_pattern)] = "w{i}-k8s"
+    """name of worker i = 1..N, with {i} in the place of the number"""
+    suffix: Plain = ""
+    """appended to the name that VirtualBox shows"""
 
 
 class VirtualBox(Section):
     """Settings that only VirtualBox knows."""
 
-    group: Plain | None = Field(None, description="VirtualBox group; default `/` and the lab's name")
+    group: Plain | None = None
+    """VirtualBox group; default `/` and the lab's name"""
 
 
 class Static(Section):
     """Existing machines, for the provider `static`."""
 
-    hosts: tuple[Annotated[str, AfterValidator(_static_host)], ...] = Field(
-        (),
-        max_length=200,
-        description="`USER@ADDRESS[:PORT] FINGERPRINT` of each machine, control plane first; the user has sudo",
-    )
-    key: File | None = Field(
-        None, description="private key that lets this host in the first time; default: your SSH agent and keys"
-    )
-    gateway: Address | None = Field(
-        None, description="this host's address as the machines reach it; default: the subnet's first address"
-    )
-    shared_kernel: bool = Field(
-        False, description="the machines are containers: swap, modules and SELinux are their host's and left alone"
-    )
+    hosts: tuple[Annotated[str, AfterValidator(_static_host)], ...] = Field((), max_length=200)
+    """`USER@ADDRESS[:PORT] FINGERPRINT` of each machine, control plane first; the user has sudo"""
+    key: File | None = None
+    """private key that lets this host in the first time; default: your SSH agent and keys"""
+    gateway: Address | None = None
+    """this host's address as the machines reach it; default: the subnet's first address"""
+    shared_kernel: bool = False
+    """the machines are containers: swap, modules and SELinux are their host's and left alone"""
 
 
 class Mirror(Section):
     """A place with the same layout as a bundle."""
 
-    url: Url | None = Field(None, description="base URL of the mirror")
-    key_url: Url | None = Field(None, description="its signing key; default URL/key.asc")
-    image_registry: Registry | None = Field(None, description="registry prefix that has the images")
-    image_archive_url: Url | None = Field(None, description="image archive; default URL/images.tar without a registry")
+    url: Url | None = None
+    """base URL of the mirror"""
+    key_url: Url | None = None
+    """its signing key; default URL/key.asc"""
+    image_registry: Registry | None = None
+    """registry prefix that has the images"""
+    image_archive_url: Url | None = None
+    """image archive; default URL/images.tar without a registry"""
 
 
 class Packages(Section):
     """Where packages and images come from."""
 
-    source: Literal["auto", "community", "mirror", "bundle"] = Field(
-        "auto", description="`auto`: a bundle that fits, else community when reachable, else a bundle built here"
-    )
-    mirror: Mirror = Field(Mirror(), description="the mirror, for `source: mirror`")
-    base: tuple[Package, ...] | None = Field(
-        None, max_length=200, description="packages every machine gets; default: the list of its system's family"
-    )
-    checksums: dict[str, Sha256] = Field(
-        {}, description="sha256 sums you confirm for artefacts that the catalog has none for, such as `calico-3.33.0`"
-    )
+    source: Literal["auto", "community", "mirror", "bundle"] = "auto"
+    """`auto`: a bundle that fits, else community when reachable, else a bundle built here"""
+    mirror: Mirror = Mirror()
+    """the mirror, for `source: mirror`"""
+    base: Annotated[tuple[Package, ...] | None, Field(max_length=200)] = None
+    """packages every machine gets; default: the list of its system's family"""
+    checksums: dict[str, Sha256] = {}
+    """sha256 sums you confirm for artefacts that the catalog has none for, such as `calico-3.33.0`"""
 
 
 class Lab(Section):
     """A lab as lab.yml describes it; every key has a default."""
 
-    version: int = Field(1, ge=1, le=1, description="version of this format")
-    name: Label = Field("k8s-lab", description="the lab's name, a DNS label")
-    profile: Literal["book", "bare", "modern", "offline"] = Field(
-        "modern", description="a named set of values that lab.yml then changes"
-    )
-    provider: Literal["auto", ProviderName] = Field(
-        "auto", description="what makes the machines; `auto` is the first that this host has"
-    )
-    guest: str = Field("debian-12", max_length=60, description="system of the machines; `labctl catalog` lists them")
-    kubernetes: Kubernetes = Field(Kubernetes(), description="the cluster")
-    network: LabNetwork = Field(LabNetwork(), description="the machines' network")
-    control_plane: ControlPlane = Field(ControlPlane(), description="the control plane's machine")
-    workers: Workers = Field(Workers(), description="the workers")
-    names: Names = Field(Names(), description="names of the machines")
-    virtualbox: VirtualBox = Field(VirtualBox(), description="settings of VirtualBox")
-    static: Static = Field(Static(), description="existing machines")
-    packages: Packages = Field(Packages(), description="package source")
-    http_proxy: Url | None = Field(None, description="HTTP proxy that the machines use")
-    ca: File | None = Field(None, description="PEM file with a company's CA certificate that the machines trust")
+    version: int = Field(1, ge=1, le=1)
+    """version of this format"""
+    name: Label = "k8s-lab"
+    """the lab's name, a DNS label"""
+    profile: Literal["book", "bare", "modern", "offline"] = "modern"
+    """a named set of values that lab.yml then changes"""
+    provider: Literal["auto", ProviderName] = "auto"
+    """what makes the machines; `auto` is the first that this host has"""
+    guest: str = Field("debian-12", max_length=60)
+    """system of the machines; `labctl catalog` lists them"""
+    kubernetes: Kubernetes = Kubernetes()
+    """the cluster"""
+    network: LabNetwork = LabNetwork()
+    """the machines' network"""
+    control_plane: ControlPlane = ControlPlane()
+    """the control plane's machine"""
+    workers: Workers = Workers()
+    """the workers"""
+    names: Names = Names()
+    """names of the machines"""
+    virtualbox: VirtualBox = VirtualBox()
+    """settings of VirtualBox"""
+    static: Static = Static()
+    """existing machines"""
+    packages: Packages = Packages()
+    """package source"""
+    http_proxy: Url | None = None
+    """HTTP proxy that the machines use"""
+    ca: File | None = None
+    """PEM file with a company's CA certificate that the machines trust"""
 
     @property
     def listed(self) -> Static | None:
-        """The section that lists the machines; None for a provider that makes them."""
+        """The section that lists the machines; None for a provider that creates them."""
         section = getattr(self, self.provider, None)
         return section if isinstance(section, Static) else None
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.spec import json_schema
 from orchestrator.spec.reference import render
-from orchestrator.spec.schema import Lab
+from orchestrator.spec.schema import KUBEADM_MEMORY, WORKER_MEMORY, Lab
 
 ROOT = Path(__file__).resolve().parents[2]
 Golden = Callable[[str, Path], None]
@@ -45,6 +45,13 @@ def test_the_reference_explains_every_key(key: str) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yml")), ids=lambda file: file.name)
 def test_the_examples_follow_the_schema(file: Path) -> None:
     jsonschema.validate(YAML(typ="safe").load(file), json_schema())
+
+
+def test_the_reference_names_the_minimum_memory() -> None:
+    sizes = {"control_plane.memory": KUBEADM_MEMORY, "workers.memory": WORKER_MEMORY}
+    for key, minimum in sizes.items():
+        row = next(line for line in render().splitlines() if line.startswith(f"| `{key}` |"))
+        assert f" {minimum}" in row
 
 
 def test_the_schema_refuses_unknown_keys() -> None:
