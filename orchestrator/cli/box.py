@@ -57,5 +57,5 @@ def build(yes: bool, dry_run: bool, output: str, progress: str) -> int:
 
 
 def _table(listed: Boxes) -> list[str]:
-    rows = [(r["guest"], r["provider"], r["state"], r["name"], r.get("how") or r["size"]) for r in listed.rows]
+    rows = [(r["guest"], r["provider"], r["state"], r["name"], r.get("how") or r["size"]) for r in listed.boxes]
     return table([("guest", "provider", "state", "box", ""), *rows])

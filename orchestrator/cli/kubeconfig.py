@@ -44,11 +44,11 @@ def kubeconfig(
 
 def _merged(change: ContextChange) -> Iterator[str]:
     backup = f" (backup: {change.backup})" if change.backup else ""
-    yield f"{change.context} is the current context in {change.file}{backup}"
+    yield f"{change.context} is the current context in {change.path}{backup}"
 
 
 def _unmerged(change: ContextChange) -> Iterator[str]:
     if change.context:
-        yield f"removed {change.context} from {change.file}"
+        yield f"removed {change.context} from {change.path}"
     else:
-        yield f"nothing of this lab is in {change.file}"
+        yield f"nothing of this lab is in {change.path}"

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.errors import LabError, SpecError
 from orchestrator.events import Emit, Note
 from orchestrator.lab.kubectl import kubeconfig_path
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.paths import LabDir, write_private
 
@@ -27,22 +28,17 @@ OTHER_FILE = "kubeconfig --merge --into FILE"
 
 
 @dataclass(frozen=True)
-class ContextChange:
+class ContextChange(Result):
     """A change of the user's kubeconfig; `context` is None when the file has nothing of the lab.
 
     `backup` is the copy of the file before the lab was merged into it.
     """
 
-    file: Path
+    path: Path
     context: str | None
     changed: bool
     backup: Path | None = None
     schema = "labctl/kubeconfig/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        backup = str(self.backup) if self.backup else None
-        return {"path": str(self.file), "context": self.context, "changed": self.changed, "backup": backup}
 
 
 def user_kubeconfig() -> Path:

@@ -12,6 +12,7 @@ from orchestrator.catalog import Guest
 from orchestrator.events import Emit, phase
 from orchestrator.lab.build_tools import install_build_tools
 from orchestrator.lab.host_setup import Agree
+from orchestrator.lab.result import Result
 from orchestrator.providers.vagrant import box_build, boxes
 from orchestrator.providers.vagrant.boxes import StoredBox
 
@@ -38,15 +39,11 @@ class CachedBox:
 
 
 @dataclass(frozen=True)
-class Boxes:
+class Boxes(Result):
     """Every guest of the catalog with each of its boxes: in the cache, buildable, or to be imported."""
 
-    rows: tuple[Mapping[str, Any], ...]
+    boxes: tuple[Mapping[str, Any], ...]
     schema = "labctl/boxes/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"boxes": list(self.rows)}
 
 
 def list_boxes() -> Boxes:

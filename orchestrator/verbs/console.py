@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator import host, proc
 from orchestrator.errors import HostError
 from orchestrator.lab.node_access import running_nodes
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.lab.tmux import tmux_argv
 from orchestrator.model import Node
@@ -23,15 +23,11 @@ SYNCHRONIZE_KEY = "S"
 
 
 @dataclass(frozen=True)
-class Console:
+class Console(Result):
     """A console that was opened: the command that shows it."""
 
     attach: tuple[str, ...]
     schema = "labctl/console/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"attach": list(self.attach)}
 
 
 def open_console(lab: Lab, pattern: str) -> Console:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator import paths, proc
 from orchestrator.errors import SpecError
 from orchestrator.lab.node_access import running_nodes
 from orchestrator.lab.node_selection import select_nodes
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.providers.ssh_access import ssh_config
 
@@ -30,15 +30,11 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Copied:
+class Copied(Result):
     """The copies that were made."""
 
-    copies: tuple[Copy, ...]
+    copied: tuple[Copy, ...]
     schema = "labctl/cp/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"copied": [{"sources": copy.sources, "target": copy.target} for copy in self.copies]}
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator.lab import kubeconfigs
 from orchestrator.lab.kubeconfigs import ContextChange
 from orchestrator.lab.kubectl import kubeconfig_path
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 
 
 @dataclass(frozen=True)
-class KubeconfigPath:
+class KubeconfigPath(Result):
     """Where the lab's kubeconfig is."""
 
     path: Path
     schema = "labctl/kubeconfig/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"path": str(self.path)}
 
 
 def locate(lab: Lab) -> KubeconfigPath:

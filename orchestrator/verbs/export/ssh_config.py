@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.providers.ssh_access import ssh_config
 
 
 @dataclass(frozen=True)
-class SshConfig:
+class SshConfig(Result):
     """The text of an ssh_config and the hosts in it."""
 
     hosts: tuple[str, ...]
     config: str
     schema = "labctl/ssh-config/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"hosts": self.hosts, "config": self.config}
 
 
 def export_ssh_config(lab: Lab) -> SshConfig:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from orchestrator import host, proc
 from orchestrator.errors import HostError
 from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 
 _PACKAGES = {"apt": "putty-tools", "dnf": "putty", "zypper": "putty", "pacman": "putty"}
 
 
 @dataclass(frozen=True)
-class Sessions:
+class Sessions(Result):
     """The two files written: SuperPuTTY's sessions, and the private key they use (mode 0600)."""
 
     sessions: Path
     key: Path
     schema = "labctl/superputty/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"sessions": str(self.sessions), "key": str(self.key)}
 
 
 def files_of(lab: Lab, to: Path) -> Sessions:

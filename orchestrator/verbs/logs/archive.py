@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from orchestrator import __version__, host, proc
 from orchestrator.errors import HostError, LabError
 from orchestrator.events import Emit, Step, phase
 from orchestrator.lab.kubectl import run_kubectl
 from orchestrator.lab.node_access import reported_nodes
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.model import Node
 from orchestrator.paths import replacing
@@ -45,16 +45,12 @@ LARGEST = 4 << 20
 
 
 @dataclass(frozen=True)
-class SupportArchive:
+class SupportArchive(Result):
     """A support archive that was written, and the names of the files in it."""
 
     archive: Path
     files: tuple[str, ...]
     schema = "labctl/logs/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"archive": str(self.archive), "files": self.files}
 
 
 def pack_logs(lab: Lab, to: Path | None, emit: Emit) -> SupportArchive:
