@@ -198,6 +198,8 @@ def _environment(directory: Path) -> dict[str, str]:
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
         "ANSIBLE_HOME": str(directory / "home"),
         "ANSIBLE_NOCOLOR": "1",
+        # ansible_runner switches it off otherwise, and ssh would not insist on the pinned host keys.
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
         "LC_ALL": "C.UTF-8",
         # Ansible lives beside the Python that runs labctl, which need not be on the user's PATH.
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",

@@ -38,7 +38,7 @@ def session_options(key: Path | None, known_hosts: Path) -> dict[str, str]:
 
 def as_arguments(options: Mapping[str, str]) -> list[str]:
     """The options as arguments of ssh and scp."""
-    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return [word for name, value in options.items() for word in ("-o", f"{name}={_quoted(value)}")]
 
 
 def as_config(options: Mapping[str, str], nodes: Iterable[Node]) -> list[str]:
@@ -52,6 +52,7 @@ def as_config(options: Mapping[str, str], nodes: Iterable[Node]) -> list[str]:
 
 
 def _quoted(value: str) -> str:
+    """A value with a blank would be read as two."""
     return f'"{value}"' if " " in value else value
 
 

@@ -1,4 +1,4 @@
-"""What the command line promises: exit codes, one clear message per failure, no traceback, nothing made."""
+"""The contract of the command line: exit codes, one clear message per failure, no traceback, nothing created."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("what", "text", "code", "words"), REFUSED, ids=[case[0] for case in REFUSED])
-def test_bad_input_is_refused_with_its_place_and_nothing_is_made(
+def test_bad_input_is_refused_with_its_place_and_nothing_is_created(
     tmp_path: Path, what: str, text: str, code: int, words: list[str]
 ) -> None:
     done = labctl("provision", "--yes", cwd=tmp_path, lab=text)
@@ -58,7 +58,7 @@ def test_bad_input_is_refused_with_its_place_and_nothing_is_made(
     assert not (tmp_path / ".labctl" / "k8s-lab" / "plan.json").exists()
 
 
-def test_a_busy_port_that_was_asked_for_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_an_explicit_busy_port_is_refused_before_anything_is_created(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -76,14 +76,14 @@ def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
         assert field in done.stderr
 
 
-def test_a_lab_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_lab_file_is_named(tmp_path: Path) -> None:
     done = labctl("plan", "--lab", "other.yml", cwd=tmp_path)
     assert done.returncode == 2
     assert "other.yml" in done.stderr
 
 
 @pytest.mark.parametrize("verb", [["status"], ["verify"], ["kubeconfig"], ["ssh", "m-k8s"], ["inventory", "--list"]])
-def test_a_command_on_a_lab_that_is_not_there_says_how_to_make_one(tmp_path: Path, verb: list[str]) -> None:
+def test_a_command_on_a_missing_lab_says_how_to_create_one(tmp_path: Path, verb: list[str]) -> None:
     done = labctl(*verb, cwd=tmp_path)
     assert done.returncode == 2
     assert "no lab in" in done.stderr
@@ -119,7 +119,7 @@ def test_the_exit_code_table_in_the_docs_is_that_of_the_code() -> None:
     assert documented == {code.name: int(code) for code in ExitCode}
 
 
-def test_a_failure_is_told_in_at_most_twelve_lines_with_fix_and_log() -> None:
+def test_a_failure_is_printed_in_at_most_twelve_lines_with_fix_and_log() -> None:
     problems = [Problem(f"problem {number}", "here", "do that") for number in range(20)]
     lines = describe(
         HostError("this host is not ready", problems=problems, fix="labctl doctor", log=Path("/var/log/x"))
@@ -154,7 +154,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
     assert "fix:" in done.stderr
 
 
-def test_a_host_without_docker_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_docker_is_refused_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestrator.errors import HostError
     from orchestrator.lab import host_setup
     from orchestrator.spec import parse

@@ -1,4 +1,4 @@
-"""What the everyday commands promise without a machine: who is meant, what is refused, which files stay untouched."""
+"""The contract of the everyday commands without a machine: selected nodes, refusals, files that stay unchanged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ current-context: work
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """A lab on disk, as after a provision, whose machines nobody made."""
+    """A lab on disk, as after a provision, without its machines."""
     plan = replace(PLAN, name="k8s-lab", owner=str(tmp_path))
     directory = LabDir.beside(tmp_path / "lab.yml", plan.name)
     save_plan(directory, plan)
@@ -84,7 +84,7 @@ def write_user_kubeconfig(lab: Lab, text: str) -> Path:
 @pytest.mark.parametrize(
     "verb", ["exec -- true", "cp a w1-k8s:/b", "halt", "start", "export ssh-config", "kubeconfig --merge"]
 )
-def test_a_command_on_a_lab_that_is_not_there_says_how_to_make_one(tmp_path: Path, verb: str) -> None:
+def test_a_command_on_a_missing_lab_says_how_to_create_one(tmp_path: Path, verb: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator.cli", *verb.split()],
         cwd=tmp_path,
@@ -119,7 +119,7 @@ def test_exec_without_a_command_and_cp_between_host_paths_are_refused(lab: Lab) 
     assert labctl(lab, "cp", "all:/etc/hostname", "b").returncode == 2
 
 
-def test_cp_says_what_it_would_copy(lab: Lab) -> None:
+def test_the_dry_run_of_cp_lists_the_copies(lab: Lab) -> None:
     (Path(lab.plan.owner) / "a").write_text("x")
     done = labctl(lab, "cp", "--dry-run", "--output", "json", "a", "all:/tmp/")
     assert json.loads(done.stdout)["would"] == ["copy a to m-k8s:/tmp/", "copy a to w1-k8s:/tmp/"]
@@ -143,13 +143,13 @@ def test_merging_keeps_everything_of_the_users_and_unmerging_leaves_it_as_it_was
     assert "nothing of this lab" in labctl(lab, "kubeconfig", "--unmerge").stdout
 
 
-def test_a_file_that_merging_made_goes_with_unmerging(lab: Lab) -> None:
+def test_a_file_that_merging_created_is_removed_by_unmerging(lab: Lab) -> None:
     assert labctl(lab, "kubeconfig", "--merge").returncode == 0
     assert merged(lab).exists()
     assert labctl(lab, "kubeconfig", "--unmerge").returncode == 0
     assert not merged(lab).exists()
     kubeconfigs.refresh(lab, lambda event: None, "kubeconfig")
-    assert not merged(lab).exists(), "who left stays out"
+    assert not merged(lab).exists(), "an unmerged lab stays out"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_kubeconfig_that_cannot_be_merged_into_stays_untouched(lab: Lab, text:
     assert [path.name for path in file.parent.iterdir() if path.is_file()] == ["config"]
 
 
-def test_a_kubeconfig_that_another_program_is_changing_is_left_to_it(lab: Lab) -> None:
+def test_a_kubeconfig_that_another_program_is_changing_is_not_touched(lab: Lab) -> None:
     lock = write_user_kubeconfig(lab, THEIRS).with_name("config.lock")
     lock.touch()
     done = labctl(lab, "kubeconfig", "--merge")
@@ -182,7 +182,7 @@ def test_a_kubeconfig_that_another_program_is_changing_is_left_to_it(lab: Lab) -
     assert lock.exists()
 
 
-def test_a_lab_that_goes_is_forgotten_and_a_new_cluster_is_followed(lab: Lab) -> None:
+def test_a_destroyed_lab_leaves_the_kubeconfig_and_a_new_cluster_updates_it(lab: Lab) -> None:
     file = write_user_kubeconfig(lab, THEIRS)
     kubeconfigs.merge_context(lab, file)
     write_private(lab.directory.kubeconfig, OWN.replace("S0VZ", "TkVX"))
@@ -289,7 +289,7 @@ def test_reset_of_a_lab_whose_machines_are_off_is_refused(lab: Lab) -> None:
     ],
     ids=lambda args: args[0],
 )
-def test_a_lab_whose_machines_are_off_or_half_made_is_said_to_be_so(lab: Lab, args: tuple[str, ...]) -> None:
+def test_a_lab_whose_machines_are_off_or_missing_is_refused_with_their_state(lab: Lab, args: tuple[str, ...]) -> None:
     with_lab_file(lab, "name: k8s-lab\n")
     done = labctl(lab, *args)
     assert done.returncode in (3, 4), done.stderr

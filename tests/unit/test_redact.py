@@ -1,4 +1,4 @@
-"""What a support archive must not say."""
+"""What a support archive must not contain."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("line", SECRETS)
-def test_what_looks_like_a_secret_is_taken_out_and_the_rest_stays(line: str) -> None:
-    told = Redactor()(line.format("abc123def4567890CANARY"))
-    assert "CANARY" not in told
-    assert "[redacted]" in told
-    assert told[:6] == line[:6]
+def test_what_looks_like_a_secret_is_replaced_and_the_rest_stays(line: str) -> None:
+    redacted = Redactor()(line.format("abc123def4567890CANARY"))
+    assert "CANARY" not in redacted
+    assert "[redacted]" in redacted
+    assert redacted[:6] == line[:6]
 
 
-def test_tokens_are_known_by_their_form_and_known_secrets_wherever_they_stand() -> None:
+def test_tokens_are_replaced_by_their_form_and_known_secrets_everywhere() -> None:
     redact = Redactor(["a-known-secret"])
     assert redact("xx abcdef.0123456789abcdef yy") == "xx [redacted] yy"
     assert redact("path/a-known-secret/x") == "path/[redacted]/x"

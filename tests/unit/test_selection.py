@@ -1,4 +1,4 @@
-"""Which nodes a pattern means."""
+"""Which nodes a pattern selects."""
 
 from __future__ import annotations
 

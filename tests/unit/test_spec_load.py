@@ -156,7 +156,7 @@ def test_bad_input_is_refused_with_place_reason_and_fix(text: str, where: str, w
         ("a: " + "x" * 70000, "larger than 64 KiB"),
     ],
 )
-def test_what_is_no_yaml_is_refused_in_one_sentence(text: str, what: str) -> None:
+def test_text_that_is_not_yaml_is_refused_in_one_sentence(text: str, what: str) -> None:
     error = refused(text)
     assert what in error.message
     assert error.fix
