@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from orchestrator.spec import rules, source
 from orchestrator.spec.profiles import Profile, profiles
 from orchestrator.spec.schema import Lab
 from orchestrator.spec.source import Document, FieldPath, dotted
+
+Fields = dict[FieldPath, Any]
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,10 @@ def parse(text: str, name: str = "lab.yml", overrides: Sequence[Override] = (), 
         written = {}
     options = {_path(override.field): override for override in overrides}
     profile = _profile(written, options)
-    merged = _merge(profile.values if profile else {}, written)
-    for path, override in options.items():
-        merged = _merge(merged, _nested(path, override.value))
+    fields = (_fields(profile.values) if profile else {}) | _fields(written)
+    fields |= {path: override.value for path, override in options.items()}
     origins = _Origins(document, profile, options)
-    lab, refused = _validate(merged)
+    lab, refused = _validate(fields)
     problems += [_translate(path, item, origins) for path, item in refused.items()]
     for violation in rules.violations(lab):
         involved = [_path(field) for field in (violation.field, *violation.others)]
@@ -91,8 +92,8 @@ def parse(text: str, name: str = "lab.yml", overrides: Sequence[Override] = (), 
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
         in_file = any(problem.where.startswith(name) for problem in problems)
         raise SpecError(f"{name if in_file else 'the request'} has {count}", problems=problems)
-    explicit = frozenset(map(dotted, (*_leaves(written), *options)))
-    return Spec(lab, explicit, {dotted(path): origins.where(path) for path in _leaves(merged)}, file)
+    explicit = frozenset(map(dotted, (*_fields(written), *options)))
+    return Spec(lab, explicit, {dotted(path): origins.where(path) for path in fields}, file)
 
 
 def _path(field: str) -> FieldPath:
@@ -106,26 +107,27 @@ def _profile(written: Mapping[str, Any], options: Mapping[FieldPath, Override]) 
     return profiles().get(name) if isinstance(name, str) else None
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        merged[key] = _merge(under if isinstance(under, dict) else {}, value) if isinstance(value, dict) else value
-    return merged
-
-
-def _nested(path: FieldPath, value: Any) -> dict[str, Any]:
-    for key in reversed(path):
-        value = {key: value}
-    return dict(value)
-
-
-def _leaves(values: Mapping[str, Any], path: FieldPath = ()) -> Iterator[FieldPath]:
+def _fields(values: Mapping[str, Any], path: FieldPath = ()) -> Fields:
+    """Path -> value of every field in blocks of keys."""
+    fields: Fields = {}
     for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key)
+        below = (*path, key)
+        fields |= _fields(value, below) if isinstance(value, dict) and value else {below: value}
+    return fields
+
+
+def _blocks(fields: Fields) -> dict[str, Any]:
+    """The blocks of keys of these fields; a later one replaces an earlier one that it is above or below."""
+    blocks: dict[str, Any] = {}
+    for (*above, name), value in fields.items():
+        block = blocks
+        for key in map(str, above):
+            if not isinstance(block.get(key), dict):
+                block[key] = {}
+            block = block[key]
+        if value != {} or name not in block:
+            block[str(name)] = value
+    return blocks
 
 
 def _overlap(one: FieldPath, other: FieldPath) -> bool:
@@ -140,7 +142,7 @@ class _Origins:
         self.document = document
         self.options = options
         self.profile = profile.name if profile else ""
-        self.by_profile = set(_leaves(profile.values)) if profile else set()
+        self.by_profile = set(_fields(profile.values)) if profile else set()
 
     def where(self, path: FieldPath) -> str:
         """The place that gives a field its value, as a problem names it."""
@@ -157,30 +159,20 @@ class _Origins:
         return self.where(next(written, involved[0]))
 
 
-def _validate(values: dict[str, Any]) -> tuple[Lab, dict[FieldPath, dict[str, Any]]]:
-    """The Lab, refused values replaced by defaults so that the rules can be checked, and pydantic's error of each."""
+def _validate(fields: Fields) -> tuple[Lab, dict[FieldPath, dict[str, Any]]]:
+    """The Lab, refused fields replaced by defaults so that the rules can be checked, and pydantic's error of each."""
     try:
-        return Lab.model_validate(values), {}
+        return Lab.model_validate(_blocks(fields)), {}
     except ValidationError as error:
         refused: dict[FieldPath, dict[str, Any]] = {}
         for item in error.errors(include_url=False):
             path = tuple(part for part in item["loc"] if part != "[key]")
             refused.setdefault(path, dict(item))
-    for path in refused:
-        values = _without(values, path)
+    valid = {path: value for path, value in fields.items() if not any(_overlap(path, other) for other in refused)}
     try:
-        return Lab.model_validate(values), refused
+        return Lab.model_validate(_blocks(valid)), refused
     except ValidationError:
         return Lab(), refused
-
-
-def _without(values: dict[str, Any], path: FieldPath) -> dict[str, Any]:
-    """The values without the field; without the whole list for an item of it."""
-    head = str(path[0]) if path else ""
-    below = values.get(head)
-    if isinstance(below, dict) and path[1:]:
-        return {**values, head: _without(below, path[1:])}
-    return {key: value for key, value in values.items() if key != head}
 
 
 def _translate(path: FieldPath, item: dict[str, Any], origins: _Origins) -> Problem:
