@@ -13,7 +13,7 @@ from orchestrator.catalog.versions import number, within
 
 @dataclass(frozen=True)
 class Release:
-    """One Kubernetes minor: what it needs, and how kubeadm and kubelet are configured for it.
+    """One Kubernetes minor: what it needs and how it is configured.
 
     `newest_patch` is the newest patch release seen; `final` says that no later one will come.
     """
@@ -58,7 +58,7 @@ class Guest:
 
 @dataclass(frozen=True)
 class Calico:
-    """A Calico release for a range of Kubernetes minors; `sha256` of its manifest is None until it was computed."""
+    """A Calico release for a range of Kubernetes minors; `sha256` of its manifest is None while nobody computed it."""
 
     version: str
     kubernetes: str
@@ -112,8 +112,8 @@ class Catalog:
 
     def release(self, version: str) -> Release | None:
         """The release that `1.20` or `1.20.2` belongs to."""
-        minor = number(version)[:2]
-        return next((release for release in self.releases if number(release.minor) == minor), None)
+        requested = number(version)[:2]
+        return next((release for release in self.releases if number(release.minor) == requested), None)
 
     def guest(self, name: str) -> Guest | None:
         """The guest of that name."""

@@ -193,8 +193,8 @@ def _or_version(request: Request, catalog: Catalog) -> str:
 
 def nearest_version(request: Request, catalog: Catalog) -> str | None:
     """The newest patch of the minor closest to the requested one that works with everything else."""
-    minor_number = number(request.version)[1]
-    for release in sorted(catalog.releases, key=lambda item: abs(number(item.minor)[1] - minor_number)):
+    requested = number(request.version)[1]
+    for release in sorted(catalog.releases, key=lambda item: abs(number(item.minor)[1] - requested)):
         candidate = replace(request, version=release.newest_patch, cni="bridge_cni")
         if _runs(candidate, release, catalog):
             return release.newest_patch

@@ -15,7 +15,7 @@ SHOWN = {"executed": "**executed**", "rendered": "rendered only", "read up": "re
 INTRO = """\
 # What has been tested
 
-This page is rendered from the catalog (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
+This page is made from the catalog (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
 
 - **executed**: a lab of this combination was built by labctl and verified.
 - rendered only: the tests compute its plan, with every value that machines and roles are given; no machine ran it.

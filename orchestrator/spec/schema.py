@@ -233,7 +233,7 @@ class VirtualBox(Section):
 
 
 class Static(Section):
-    """Existing machines, for the provider `static`."""
+    """Machines that you have already, for the provider `static`."""
 
     hosts: tuple[Annotated[str, AfterValidator(_static_host)], ...] = Field((), max_length=200)
     """`USER@ADDRESS[:PORT] FINGERPRINT` of each machine, control plane first; the user has sudo"""
@@ -268,7 +268,7 @@ class Packages(Section):
     base: Annotated[tuple[Package, ...] | None, Field(max_length=200)] = None
     """packages every machine gets; default: the list of its system's family"""
     checksums: dict[str, Sha256] = {}
-    """sha256 sums you confirm for artefacts that the catalog has none for, such as `calico-3.33.0`"""
+    """sha256 sums you confirm for artefacts the catalog has none for, such as `calico-3.33.0`"""
 
 
 class Lab(Section):
@@ -297,7 +297,7 @@ class Lab(Section):
     virtualbox: VirtualBox = VirtualBox()
     """settings of VirtualBox"""
     static: Static = Static()
-    """existing machines"""
+    """machines that are there already"""
     packages: Packages = Packages()
     """package source"""
     http_proxy: Url | None = None
@@ -307,7 +307,7 @@ class Lab(Section):
 
     @property
     def listed(self) -> Static | None:
-        """The section that lists the machines; None for a provider that creates them."""
+        """The section that lists the machines; None for a provider that makes them."""
         section = getattr(self, self.provider, None)
         return section if isinstance(section, Static) else None
 
