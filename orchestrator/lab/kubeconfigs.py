@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from orchestrator.events import Emit, Note
 from orchestrator.lab.kubectl import kubeconfig_path
 from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
+from orchestrator.lab.yaml_text import dump_yaml, load_yaml
 from orchestrator.paths import LabDir, write_private
 
 # Marks the entries of a lab: kubectl keeps extensions that it does not know.
@@ -58,17 +58,17 @@ def merge_context(lab: Lab, file: Path, *, context: str = "") -> ContextChange:
     with _locked(target):
         document, exists = _read(target), target.exists()
         _refuse_foreign(document, name, lab.plan.uuid, file)
-        before = _text(document)
+        before = dump_yaml(document)
         merged_mark = _mark(document, lab.plan.uuid)
         mark = {"uuid": lab.plan.uuid, "previous": document.get("current-context") or "", "made": not exists}
         _remove_entries(document, lab.plan.uuid)
         _add_entries(document, lab_document, name, mark | merged_mark)
         document["current-context"] = name
-        changed = not exists or _text(document) != before
+        changed = not exists or dump_yaml(document) != before
         # One copy, of the file as it was without the lab.
         backup = _back_up(target) if exists and changed and not merged_mark else None
         if changed:
-            write_private(target, _text(document))
+            write_private(target, dump_yaml(document))
     write_private(_record(lab.directory), json.dumps({"file": str(file.absolute()), "context": name}) + "\n")
     return ContextChange(file, name, changed, backup)
 
@@ -132,7 +132,7 @@ def _remove_lab(uuid: str, file: Path) -> ContextChange:
         if mark.get("made") and not any(document[section] for section in SECTIONS):
             target.unlink()
         else:
-            write_private(target, _text(document))
+            write_private(target, dump_yaml(document))
         return ContextChange(file, names[0], changed=True)
 
 
@@ -143,14 +143,14 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         if file.exists() and file.stat().st_uid != os.getuid():
             raise SpecError(f"{file} belongs to another user; it was not changed", fix=OTHER_FILE)
-        document = _yaml().load(file.read_text(encoding="utf-8")) if file.exists() else None
+        document = load_yaml(file.read_text(encoding="utf-8")) if file.exists() else None
     except (YAMLError, UnicodeDecodeError) as problem:
         reason = str(problem).replace("\n", " ")[:120]
         raise SpecError(f"{file} is not valid YAML; it was not changed: {reason}", fix=f"repair {file}") from None
     except OSError as problem:
         raise SpecError(f"{file} cannot be read: {problem.strerror}", fix=f"ls -l {file}") from None
     if document is None:
-        document = _yaml().load("apiVersion: v1\nkind: Config\npreferences: {}\n")
+        document = load_yaml("apiVersion: v1\nkind: Config\npreferences: {}\n")
     if not _is_kubeconfig(document):
         raise SpecError(f"{file} is not a kubeconfig; it was not changed", fix=OTHER_FILE)
     for section in SECTIONS:
@@ -167,21 +167,6 @@ def _is_kubeconfig(document: Any) -> bool:
         and all(isinstance(item, dict) and "name" in item and isinstance(item.get(part), dict) for item in items)
         for section, part in SECTIONS.items()
     )
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="rt", pure=True)
-    yaml.preserve_quotes = True
-    yaml.width = 1 << 20
-    return yaml
-
-
-def _text(document: Any) -> str:
-    out = io.StringIO()
-    _yaml().dump(document, out)
-    return out.getvalue()
 
 
 def _mark_of(item: dict[str, Any], part: str) -> dict[str, Any]:

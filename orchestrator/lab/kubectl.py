@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from orchestrator import proc
 from orchestrator.errors import HostError, ProviderError, SpecError
 from orchestrator.lab.package_source import planned_bundle
 from orchestrator.lab.state import Lab
+from orchestrator.lab.yaml_text import dump_yaml, load_yaml
 from orchestrator.model import Node, Plan
 from orchestrator.paths import LabDir, replacing, write_private
 from orchestrator.providers import ssh_access
@@ -21,8 +21,6 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
 
     The API server's certificate names 127.0.0.1, so that TLS is verified.
     """
-    from ruamel.yaml import YAML
-
     node = next(node for node in nodes if node.name == plan.control_plane.name)
     argv = ssh_access.ssh_argv(directory, node, command=("sudo", "cat", "/etc/kubernetes/admin.conf"))
     try:
@@ -31,17 +29,10 @@ def fetch_kubeconfig(plan: Plan, directory: LabDir, nodes: Sequence[Node]) -> No
         raise ProviderError(
             f"{node.name}: cannot read /etc/kubernetes/admin.conf: {problem}", fix="labctl provision"
         ) from None
-    yaml = YAML(typ="safe", pure=True)
-    document = yaml.load(text)
-    assert plan.kubernetes is not None
+    document = load_yaml(text)
     for entry in document["clusters"]:
         entry["cluster"]["server"] = api_server_url(plan, node)
-    out = io.StringIO()
-    yaml.default_flow_style = False
-    # Keys stay on one line, as kubectl writes them.
-    yaml.width = 1_000_000
-    yaml.dump(document, out)
-    write_private(directory.kubeconfig, out.getvalue())
+    write_private(directory.kubeconfig, dump_yaml(document))
 
 
 def api_server_url(plan: Plan, control_plane: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.errors import HostError, SpecError
+from orchestrator.lab.yaml_text import load_yaml
 from orchestrator.paths import replacing
 
 
@@ -25,10 +26,7 @@ def write_worker_count(file: Path, count: int) -> None:
 
 def with_worker_count(text: str, count: int) -> str:
     """The text of a lab.yml with another number of workers. Raises ValueError for a number that is not decimal."""
-    from ruamel.yaml import YAML
-
-    document = YAML(typ="rt", pure=True).load(text)
-    workers = document["workers"]
+    workers = load_yaml(text)["workers"]
     line, column = workers.lc.value("count")
     lines = text.splitlines(keepends=True)
     old = lines[line][column:]

@@ -11,6 +11,7 @@ from orchestrator import catalog, inventory, paths
 from orchestrator.errors import HostError
 from orchestrator.lab import planning
 from orchestrator.lab.observe import observe
+from orchestrator.lab.yaml_text import dump_yaml
 from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
@@ -82,25 +83,10 @@ def _inventory(plan: Plan, directory: LabDir) -> str:
         known_hosts=directory.known_hosts,
         control_dir=paths.runtime_dir() / plan.uuid[:8],
     )
-    return to_yaml(inventory.as_file(listed))
+    return dump_yaml(inventory.as_file(listed))
 
 
 def _expected(plan: Plan, node: NodePlan) -> Node:
     """A node as it will be reached."""
     user, address, port = registry.ssh_endpoint(plan, node)
     return Node(node.name, "running", ssh_host=address, ssh_port=port, ssh_user=user)
-
-
-def to_yaml(tree: Mapping[str, Any]) -> str:
-    """Block style YAML, keys in the order given."""
-    import io
-
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 160
-    out = io.StringIO()
-    yaml.dump(tree, out)
-    return out.getvalue()
