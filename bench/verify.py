@@ -133,7 +133,7 @@ def ten_bare(home: Path, repeat: int) -> dict[str, Any]:
     """The checks of the nodes on ten bare containers and on one of them; the containers are removed."""
     from orchestrator import inventory
     from orchestrator.providers import ssh_access
-    from orchestrator.providers.container import node_spec as container_spec
+    from orchestrator.providers.base import identity
     from orchestrator.providers.container.provider import ContainerProvider
     from tests.integration.test_container_nodes import bare_plan
 
@@ -160,7 +160,7 @@ def ten_bare(home: Path, repeat: int) -> dict[str, Any]:
         one = [node_checks(targets[:1])[0] for _ in range(repeat)]
         ten = [node_checks(targets)[0] for _ in range(repeat)]
     finally:
-        provider.destroy(container_spec.identity(plan), discard, "destroy")
+        provider.destroy(identity(plan), discard, "destroy")
         provider.close(discard, "destroy")
     return {"one_node_s": one, "ten_nodes_s": ten}
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator import paths, proc
 from orchestrator.errors import HostError
@@ -26,19 +26,16 @@ CAPABILITIES = (
 )
 """Names of Linux capabilities in the order of their numbers (linux/capability.h), without CAP_."""
 
+# The program by which a package manager is known, and how it installs without asking.
 _INSTALL: Mapping[PackageManager, tuple[str, ...]] = {
     "apt": ("apt-get", "install", "-y", "--no-install-recommends"),
     "dnf": ("dnf", "install", "-y"),
     "zypper": ("zypper", "--non-interactive", "install"),
     "pacman": ("pacman", "-S", "--noconfirm", "--needed"),
 }
-_PROGRAMS: Mapping[str, PackageManager] = {
-    "apt-get": "apt",
-    "dnf": "dnf",
-    "zypper": "zypper",
-    "pacman": "pacman",
-}
 INSTALL_SECONDS = 900
+# Where daemons and their tools lie; a user's PATH often lacks the sbin directories.
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -123,6 +120,11 @@ def disk_free(path: Path) -> int:
     return shutil.disk_usage(path).free // 2**20
 
 
+def has_service_manager() -> bool:
+    """Whether systemd runs here, whose business daemons are then."""
+    return Path("/run/systemd/system").is_dir()
+
+
 def cgroup_mode() -> CgroupMode:
     """Which cgroup version the controllers are on: v2 only when the unified hierarchy is the mount itself."""
     return "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1"
@@ -183,7 +185,7 @@ def port_is_free(port: int) -> bool:
 
 def package_manager() -> PackageManager:
     """The host's package manager by the program that is there."""
-    return next((name for program, name in _PROGRAMS.items() if shutil.which(program)), "none")
+    return next((name for name, argv in _INSTALL.items() if shutil.which(argv[0])), "none")
 
 
 def install_argv(manager: PackageManager, names: Sequence[str]) -> tuple[str, ...]:
@@ -213,12 +215,13 @@ def install_packages(names: Sequence[str]) -> None:
     if os.geteuid() != 0:
         raise HostError(f"installing {', '.join(names)} takes root", fix=fix)
     env = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+    options: dict[str, Any] = {"check": False, "timeout": INSTALL_SECONDS, "env": env}
     try:
-        result = proc.run(argv, check=False, timeout=INSTALL_SECONDS, env=env)
+        result = proc.run(argv, **options)
         if not result.ok and manager == "apt":
             # Package lists may be missing or older than the mirror's pool.
-            proc.run(["apt-get", "update"], check=False, timeout=INSTALL_SECONDS, env=env)
-            result = proc.run(argv, check=False, timeout=INSTALL_SECONDS, env=env)
+            proc.run(["apt-get", "update"], **options)
+            result = proc.run(argv, **options)
     except proc.ProcessFailed as problem:
         raise HostError(f"installing {', '.join(names)} failed: {problem}", fix=fix) from problem
     if not result.ok:

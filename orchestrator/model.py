@@ -150,15 +150,6 @@ class Plan:
     def workers(self) -> tuple[NodePlan, ...]:
         return tuple(node for node in self.nodes if node.role == "worker")
 
-    def ssh_endpoint(self, node: NodePlan) -> tuple[str, str, int]:
-        """Whom and where this host is to reach on a node: user, address, port; its own address, or a forward."""
-        if self.provider == "static":
-            user = self.static_hosts[self.nodes.index(node)].user
-            return user, node.address, node.ssh_port
-        if self.provider == "libvirt":
-            return "vagrant", node.address, 22
-        return "vagrant", "127.0.0.1", node.ssh_port
-
     def as_json(self) -> str:
         """The plan as the one document `labctl/plan/v1`."""
         from pydantic import TypeAdapter
@@ -196,7 +187,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What the machines of a provider own, so that no role ever asks "am I in a container?".
+    """What the machines of a provider own, so that no role ever asks "am I in a container?"; by default everything.
 
     A False means that the thing belongs to the user's host: the roles leave it alone and the checks say
     "not applicable" with `reasons[<field>]`. `oci_runtime` is the path, on the node, of the OCI runtime that
@@ -204,13 +195,13 @@ class Capabilities:
     which needs about ten times as long for everything.
     """
 
-    own_kernel: bool
-    own_swap: bool
-    own_modules: bool
-    own_conntrack_limits: bool
-    selinux: bool
-    snapshot: bool
-    cgroup: CgroupMode
+    own_kernel: bool = True
+    own_swap: bool = True
+    own_modules: bool = True
+    own_conntrack_limits: bool = True
+    selinux: bool = True
+    snapshot: bool = True
+    cgroup: CgroupMode = "v2"
     reasons: dict[str, str] = field(default_factory=dict)
     oci_runtime: str = ""
     emulated: bool = False
@@ -239,6 +230,39 @@ class SourceAccess:
 
 
 @dataclass(frozen=True)
+class Sizing:
+    """What a provider's machines take of the host, in MB.
+
+    With `machine_memory` the memory of lab.yml is taken as a whole when a machine starts; otherwise it is a limit, and
+    `memory_*` is what a node uses.
+    """
+
+    machine_memory: bool = True
+    disk_lab: int = 0
+    disk_node: int = 0
+    disk_bare: int = 0
+    minimum_cpus: int = 1
+    memory_control_plane: int = 0
+    memory_worker: int = 0
+    memory_bare: int = 0
+
+
+@dataclass(frozen=True)
+class ProviderTraits:
+    """What planning has to know of a provider.
+
+    `shares_kernel`: its machines run on the kernel of this host. Without `creates_machines` they are those that
+    lab.yml lists: their number, addresses and network are given, and `auto` never takes them. `adapters` begins the
+    names of interfaces that its labs leave on the host and take again.
+    """
+
+    sizing: Sizing = Sizing()
+    shares_kernel: bool = False
+    creates_machines: bool = True
+    adapters: str = ""
+
+
+@dataclass(frozen=True)
 class ProviderState:
     """One provider as this host has it: `detail` says what is missing when it is not `ready`, `fix` how to get it.
 
@@ -249,12 +273,12 @@ class ProviderState:
     ready: bool
     detail: str = ""
     fix: str = ""
-    capabilities: Capabilities | None = None
     only_named: str = ""
+    traits: ProviderTraits = ProviderTraits()
 
     @property
     def automatic(self) -> bool:
-        return self.ready and not self.only_named
+        return self.ready and not self.only_named and self.traits.creates_machines
 
 
 @dataclass(frozen=True)
@@ -295,11 +319,12 @@ class BusyPort:
 
 @dataclass(frozen=True)
 class TakenNetwork:
-    """A network this lab must not use: of the host (`lab` is empty) or of another lab; `by` says whose it is."""
+    """A network this lab must not use: of an `interface` of the host, or of another `lab`; `by` says whose it is."""
 
     cidr: str
     by: str
     lab: str = ""
+    interface: str = ""
 
 
 @dataclass(frozen=True)

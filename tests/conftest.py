@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.model import BuildableBundle, Observed, ProviderState
+from orchestrator.providers import registry
 from tests import host_state
 
 # Helpers that assert tell as much as a test does when they fail.
@@ -71,6 +72,8 @@ def observe() -> Callable[..., Observed]:
     )
 
     def changed(**facts: Any) -> Observed:
-        return replace(host, **facts)
+        observed = replace(host, **facts)
+        states = (replace(one, traits=registry.provider(one.name).traits) for one in observed.providers)
+        return replace(observed, providers=tuple(states))
 
     return changed

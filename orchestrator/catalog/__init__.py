@@ -1,6 +1,6 @@
 """The catalogue: facts about releases, guests, pod networks and package sources as data, and what goes together."""
 
-from orchestrator.catalog.facts import Calico, Catalog, Guest, Release, Sizing, load
+from orchestrator.catalog.facts import Calico, Catalog, Guest, Release, load
 from orchestrator.catalog.resolve import Refusal, Request, Resolution, resolve
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "Release",
     "Request",
     "Resolution",
-    "Sizing",
     "load",
     "resolve",
 ]

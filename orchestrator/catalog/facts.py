@@ -80,20 +80,6 @@ class Community:
 
 
 @dataclass(frozen=True)
-class Sizing:
-    """What a provider needs of the host, in MB; with `machine_memory` the memory of lab.yml is taken as a whole."""
-
-    machine_memory: bool
-    disk_lab: int
-    disk_node: int
-    disk_bare: int
-    minimum_cpus: int
-    memory_control_plane: int = 0
-    memory_worker: int = 0
-    memory_bare: int = 0
-
-
-@dataclass(frozen=True)
 class Catalog:
     """All facts; `releases` oldest first, `calico` newest first."""
 
@@ -101,7 +87,6 @@ class Catalog:
     guests: tuple[Guest, ...]
     calico: tuple[Calico, ...]
     community: Community
-    sizing: Mapping[str, Sizing]
     image_registry: str
     cri_sockets: Mapping[str, str]
     cri_dockerd_version: str
@@ -136,8 +121,6 @@ def read_data(name: str) -> Any:
 def load() -> Catalog:
     """The catalogue that ships with labctl."""
     releases, cni, sources = read_data("releases.yml"), read_data("cni.yml"), read_data("package_sources.yml")
-    providers = read_data("providers.yml")
-    build_disk = providers.pop("bundle_build_disk")
     community = sources["community"]
     return Catalog(
         releases=tuple(_releases(releases, community["kubernetes"])),
@@ -150,14 +133,13 @@ def load() -> Catalog:
             for row in cni["calico"]["versions"]
         ),
         community=Community(**{key: community[key] for key in Community.__dataclass_fields__}),
-        sizing={name: Sizing(**body) for name, body in providers.items()},
         image_registry=releases["image_registry"],
         cri_sockets=releases["cri_sockets"],
         cri_dockerd_version=releases["cri_dockerd"]["version"],
         cri_dockerd_sha256=releases["cri_dockerd"]["sha256"],
         cgroup_driver_in_v1_containers=releases["cgroup_driver_in_v1_containers"],
         bundle_port=sources["bundle"]["port"],
-        bundle_build_disk=build_disk,
+        bundle_build_disk=sources["bundle"]["build_disk"],
     )
 
 

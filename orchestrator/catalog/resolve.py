@@ -17,8 +17,8 @@ class Request:
     """A combination; `kernel` and `cgroup` are those of the nodes (of the host, for containers).
 
     `cri_dockerd` says that the package source carries it, or that its checksum is confirmed; `containerd` is
-    the version the source has, empty for the one that the guest's own repositories have. `shared_kernel` says of
-    machines that are there already that they are containers.
+    the version the source has, empty for the one that the guest's own repositories have. `shared_kernel` says that the
+    nodes run on the kernel of their host.
     """
 
     version: str
@@ -35,14 +35,9 @@ class Request:
     shared_kernel: bool = False
 
     @property
-    def containers(self) -> bool:
-        """Whether the nodes run on the host's kernel."""
-        return self.provider == "container" or self.shared_kernel
-
-    @property
     def nested_v1(self) -> bool:
         """Whether each node's control groups lie inside those of a host with version 1."""
-        return self.containers and self.cgroup == "v1"
+        return self.shared_kernel and self.cgroup == "v1"
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
             f"{catalog.cri_dockerd_version}, which the package source does not have with a known checksum",
             f"kubernetes.runtime: containerd{_or_version(request, catalog)}",
         )
-    nodes = "this host" if request.containers else request.guest
+    nodes = "this host" if request.shared_kernel else request.guest
     if request.cgroup not in release.cgroup_modes:
         yield Refusal(
             "kubernetes.version",

@@ -26,9 +26,11 @@ def plan(spec: Spec, output: str) -> int:
 
 
 def _text(result: PlanResult) -> Iterator[str]:
+    from orchestrator.providers.registry import ssh_endpoint
+
     machines = [("machine", "role", "address", "cpus", "memory", "ssh")]
     for node in result.plan.nodes:
-        _, address, port = result.plan.ssh_endpoint(node)
+        _, address, port = ssh_endpoint(result.plan, node)
         role, size = node.role.replace("_", " "), f"{node.memory} MB"
         machines.append((node.name, role, node.address, str(node.cpus), size, f"{address}:{port}"))
     decisions = [(decision.field, decision.value, decision.reason) for decision in result.plan.decisions]

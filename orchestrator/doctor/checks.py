@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import host, paths
-from orchestrator.catalog import Sizing
-from orchestrator.model import ProviderName
+from orchestrator.model import ProviderName, Sizing
 from orchestrator.spec import Spec
 
 from . import judges, probes
@@ -79,7 +78,8 @@ def needs(asked: Spec, provider: ProviderName, sizing: Sizing, names: dict[str, 
         cpus=sizing.minimum_cpus if kubernetes else 1,
         ports=ports,
         ports_chosen=asked.is_explicit("network.ssh_port_base"),
-        subnet=lab.network.subnet,
+        # A default that is in use moves on, as `auto` does.
+        subnet="auto" if asked.is_default("network.subnet") else lab.network.subnet,
         pod_cidr=lab.kubernetes.pod_cidr,
         service_cidr=lab.kubernetes.service_cidr,
         kubernetes=kubernetes,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from orchestrator.model import ProviderName
 
 LANGUAGES = ("en", "ko")
 # What a text or a kubectl line may name; labctl puts the lab's own names there.
@@ -66,8 +68,8 @@ class Needs(Section):
     """The labs on which the drill can be run."""
 
     workers: int = Field(1, ge=0, le=20, description="smallest number of workers")
-    providers: tuple[Literal["container", "virtualbox", "libvirt", "static"], ...] = Field(
-        ("container", "virtualbox", "libvirt", "static"), min_length=1, description="providers whose machines allow it"
+    providers: tuple[ProviderName, ...] = Field(
+        get_args(ProviderName), min_length=1, description="providers whose machines allow it"
     )
     runtime: Literal["docker", "containerd"] | None = Field(None, description="the container runtime, when it matters")
     cni: Literal["bridge_cni", "calico"] | None = Field(None, description="the pod network, when it matters")

@@ -25,7 +25,7 @@ from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import ObservedLab, observe_with, require_running
 from orchestrator.lab.package_source import ensure_source, serve_source
 from orchestrator.lab.phases import ALL_PHASES, PhaseRange, playbook
-from orchestrator.lab.planning import decide, refuse_fewer, refuse_orphans
+from orchestrator.lab.planning import decide_and_claim, refuse_fewer, refuse_orphans
 from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import wait_until_healthy
@@ -83,7 +83,7 @@ def build_lab(
     began = time.monotonic()
     with phase(emit, "plan", "Plan"):
         install_missing_packages(spec, agree, emit)
-        plan = decide(spec)
+        plan = decide_and_claim(spec, directory)
         refuse_fewer(plan, directory)
         emit(Note(phase="plan", text=_summary(plan)))
         if not directory.plan.exists():

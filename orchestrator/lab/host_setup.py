@@ -9,8 +9,8 @@ from orchestrator import bundle, host
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note
 from orchestrator.model import Plan
-from orchestrator.providers.container import engine, private_engine
-from orchestrator.providers.vagrant import preflight as vagrant_preflight
+from orchestrator.plan import select
+from orchestrator.providers import registry
 from orchestrator.spec import Spec
 
 Agree = Callable[[str], bool]
@@ -34,20 +34,12 @@ def missing_packages(spec: Spec) -> tuple[str, ...]:
     """Packages of this host's package manager that the lab needs and that are not installed."""
     manager = host.package_manager()
     names = [by[manager] for program, by in _PROGRAMS.items() if manager in by and shutil.which(program) is None]
-    if wants_containers(spec):
-        if not (shutil.which("dockerd", path=private_engine.SYSTEM_PATH) or engine.running()):
-            names += engine.docker_packages()
+    state = select(spec.lab.provider, registry.states()).state
+    names += registry.provider(state.name).missing_packages(spec.lab.guest)
+    if state.traits.shares_kernel:
+        # Containers make a lab on a host without an internet, which builds its bundle itself.
         names += [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
-    if spec.lab.provider == "libvirt" and manager == "apt":
-        names += vagrant_preflight.missing_packages(spec.lab.guest)
     return tuple(dict.fromkeys(names))
-
-
-def wants_containers(spec: Spec) -> bool:
-    """Whether the lab's machines would be containers on this host."""
-    return spec.lab.provider == "container" or (
-        spec.lab.provider == "auto" and not (shutil.which("vagrant") and shutil.which("VBoxManage"))
-    )
 
 
 def install_missing_packages(spec: Spec, agree: Agree, emit: Emit) -> None:
@@ -66,13 +58,12 @@ def install_missing_packages(spec: Spec, agree: Agree, emit: Emit) -> None:
 
 
 def agree_to_start(plan: Plan, agree: Agree) -> None:
-    """Ask before a Docker engine is started for a new lab. Raises HostError when the user does not agree."""
-    if plan.provider != "container" or engine.running() is not None:
-        return
-    if not agree("No Docker engine runs here. Start one for the lab? It ends with the last lab."):
+    """Ask before a service is started for a new lab. Raises HostError when the user does not agree."""
+    service = registry.provider(plan.provider).stopped_service()
+    if service and not agree(f"No {service} runs here. Start one for the lab? It ends with the last lab."):
         raise HostError(
-            "no Docker engine runs here, and you did not agree to start one",
-            fix="start Docker yourself, or: labctl provision --yes, which starts one for the lab",
+            f"no {service} runs here, and you did not agree to start one",
+            fix="start it yourself, or: labctl provision --yes, which starts one for the lab",
         )
 
 

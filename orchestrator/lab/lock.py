@@ -17,6 +17,11 @@ from orchestrator.paths import LabDir, write_private
 HOLDER_SECONDS = 0.15
 
 
+def holder_file(directory: LabDir) -> Path:
+    """Where the command that changes the lab notes itself while it works."""
+    return directory.lock.with_suffix(".holder")
+
+
 @contextmanager
 def exclusive_lock(directory: LabDir, verb: str) -> Iterator[None]:
     """Hold the lock of this lab while the block runs. Raises LockedError naming the holder.
@@ -27,7 +32,7 @@ def exclusive_lock(directory: LabDir, verb: str) -> Iterator[None]:
 
     directory.create()
     lock = FileLock(directory.lock, timeout=0, mode=0o600)
-    note = directory.lock.with_suffix(".holder")
+    note = holder_file(directory)
     try:
         lock.acquire()
     except Timeout:

@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator import bundle, catalog, debian_mirror, host, paths
 from orchestrator.bundle import BundleInfo
 from orchestrator.errors import LabError
+from orchestrator.lab import subnets
 from orchestrator.lab.state import lab_identity, saved_plan
 from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
@@ -37,9 +38,9 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         disk_path=str(paths.cache_dir()),
         kernel=facts.kernel,
         cgroup=facts.cgroup,
-        providers=registry.states(facts),
+        providers=registry.states(),
         busy_ports=_busy_ports(existing),
-        networks=_networks(facts, existing),
+        networks=(*subnets.others(directory), *_networks(facts, existing)),
         bundles=tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir())),
         buildable=_buildable(facts),
         community_reachable=reachable,
@@ -131,4 +132,8 @@ def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:
 def _networks(facts: host.HostFacts, existing: Plan | None) -> tuple[TakenNetwork, ...]:
     """The networks this host is on, those of other labs among them; this lab's own is there too once it runs."""
     own = existing.network.subnet if existing else ""
-    return tuple(TakenNetwork(n.cidr, f"interface {n.interface} of this host") for n in facts.networks if n.cidr != own)
+    return tuple(
+        TakenNetwork(n.cidr, f"interface {n.interface} of this host", interface=n.interface)
+        for n in facts.networks
+        if n.cidr != own
+    )

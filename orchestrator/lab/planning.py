@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator import catalog, spec
 from orchestrator.errors import ProviderError, SpecError
+from orchestrator.lab import subnets
 from orchestrator.lab.observe import existing_plan, observe
 from orchestrator.lab.state import lab_file
 from orchestrator.model import Observed, Plan
@@ -24,7 +25,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Spec:
     """
     loaded = _load(file, overrides)
     existing = existing_plan(directory_of(loaded))
-    if existing is None or existing.provider == "static" or loaded.is_explicit("workers.count"):
+    if existing is None or existing.static_hosts or loaded.is_explicit("workers.count"):
         return loaded
     if len(existing.workers) == loaded.lab.workers.count:
         return loaded
@@ -50,6 +51,19 @@ def decide(loaded: Spec, observed: Observed | None = None) -> Plan:
     if planned.ca:
         _check_certificate(Path(planned.owner) / planned.ca)
     return planned
+
+
+def decide_and_claim(loaded: Spec, directory: LabDir) -> Plan:
+    """The plan for a lab that is to be built, with its subnet claimed; raises as `decide` does.
+
+    A default or `auto` moves on when a lab planned at the same moment was faster; an explicit subnet is refused.
+    """
+    while True:
+        plan = decide(loaded)
+        existing = existing_plan(directory)
+        keep = bool(plan.static_hosts) or (existing is not None and existing.network.subnet == plan.network.subnet)
+        if subnets.claim(plan, directory, keep=keep):
+            return plan
 
 
 def _check_certificate(file: Path) -> None:

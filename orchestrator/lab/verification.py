@@ -100,7 +100,7 @@ def _host(observed: ObservedLab) -> HostTarget:
     return HostTarget(
         provider=plan.provider,
         # Somebody else's machines are on somebody else's network.
-        gateway="" if plan.provider == "static" else plan.network.gateway,
+        gateway="" if plan.static_hosts else plan.network.gateway,
         server=api_server_url(plan, observed.node(plan.control_plane.name)) if plan.kubernetes else "",
         kubeconfig=str(directory.kubeconfig),
         newest=max((path.stat().st_mtime for path in directory.root.glob("*.json*")), default=0.0),

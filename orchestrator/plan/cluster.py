@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.catalog import Catalog, Request, Resolution, resolve
-from orchestrator.model import Cni, Dns, KubernetesPlan, Observed, Runtime
-from orchestrator.plan.ledger import Ledger
-from orchestrator.plan.source import Chosen, with_content
+from orchestrator.catalog import Request, Resolution, resolve
+from orchestrator.model import Cni, Dns, KubernetesPlan, Runtime
+from orchestrator.plan.diagnostics import Diagnostics
+from orchestrator.plan.source import SourceSelection, with_content
 
 
 def kubernetes(
-    request: Request, chosen: Chosen, api_port: int, catalog: Catalog, observed: Observed, ledger: Ledger
+    request: Request, selection: SourceSelection, api_port: int, diagnostics: Diagnostics
 ) -> KubernetesPlan | None:
     """The cluster; None after recording why the combination cannot work."""
-    lab = ledger.spec.lab
-    content = chosen.content
-    runtime, runtime_why, request = _runtime(request, chosen, catalog, ledger)
+    lab, catalog = diagnostics.spec.lab, diagnostics.catalog
+    content = selection.content
+    runtime, runtime_reason, request = _runtime(request, selection, diagnostics)
     resolution = resolve(request, catalog)
     if not isinstance(resolution, Resolution):
-        # The guest is judged by the caller, which also has labs without Kubernetes.
-        ledger.refuse_all(tuple(refusal for refusal in resolution if refusal.field != "guest"))
+        # The caller checks the guest, also for labs without Kubernetes.
+        diagnostics.refuse_all(tuple(refusal for refusal in resolution if refusal.field != "guest"))
         return None
     release = resolution.release
-    cni, cni_why = _cni(chosen, resolution, observed, ledger)
-    dns, dns_why = _dns(chosen, observed, ledger)
+    cni, cni_reason = _cni(selection, resolution, diagnostics)
+    dns, dns_reason = _dns(selection, diagnostics)
     calico = resolution.calico if cni == "calico" else None
     registry = lab.kubernetes.image_registry or lab.packages.mirror.image_registry or catalog.image_registry
     alone = lab.workers.count == 0
-    planned = KubernetesPlan(
-        version=chosen.version,
+    plan = KubernetesPlan(
+        version=selection.version,
         config_api=release.config_api,
         runtime=runtime,
         cri_socket=resolution.cri_socket,
@@ -49,87 +49,67 @@ def kubernetes(
         cri_dockerd_version=resolution.cri_dockerd_version,
         cri_dockerd_sha256=lab.packages.checksums.get(f"cri-dockerd-{resolution.cri_dockerd_version}"),
     )
-    ledger.decide("kubernetes.version", planned.version, chosen.version_why)
-    ledger.decide("kubernetes.runtime", planned.runtime, runtime_why)
-    ledger.decide("kubernetes.cri_socket", planned.cri_socket, f"where {release.minor} finds {runtime}")
-    ledger.decide(
-        "kubernetes.cgroup_driver",
-        planned.cgroup_driver,
-        "runtime and kubelet alike; "
-        + (
-            "systemd in a container cannot manage cgroup v1"
-            if request.nested_v1
-            else "what kubeadm writes from 1.21 on"
-        ),
-    )
-    ledger.decide("kubernetes.config_api", planned.config_api, f"what kubeadm {release.minor} reads")
-    ledger.decide(
-        "kubernetes.image_registry",
-        planned.image_registry,
-        "" if lab.kubernetes.image_registry else "k8s.gcr.io, which old versions name, is frozen",
-    )
-    ledger.decide("kubernetes.pause_image", planned.pause_image, f"what kubeadm {release.minor} names")
-    ledger.decide("kubernetes.cni", planned.cni, cni_why)
+    diagnostics.decide("kubernetes.version", plan.version, selection.version_reason)
+    diagnostics.decide("kubernetes.runtime", plan.runtime, runtime_reason)
+    diagnostics.decide("kubernetes.cri_socket", plan.cri_socket, f"where {release.minor} finds {runtime}")
+    nested, usual = "systemd in a container cannot manage cgroup v1", "what kubeadm writes from 1.21 on"
+    driver_reason = f"runtime and kubelet alike; {nested if request.nested_v1 else usual}"
+    diagnostics.decide("kubernetes.cgroup_driver", plan.cgroup_driver, driver_reason)
+    diagnostics.decide("kubernetes.config_api", plan.config_api, f"what kubeadm {release.minor} reads")
+    frozen = "" if lab.kubernetes.image_registry else "k8s.gcr.io, which old versions name, is frozen"
+    diagnostics.decide("kubernetes.image_registry", plan.image_registry, frozen)
+    diagnostics.decide("kubernetes.pause_image", plan.pause_image, f"what kubeadm {release.minor} names")
+    diagnostics.decide("kubernetes.cni", plan.cni, cni_reason)
     if calico and calico.sha256 is None:
-        ledger.decide(
-            "kubernetes.cni_manifest_sha256",
-            "unknown",
-            f"nobody computed it yet: confirm it as packages.checksums.calico-{calico.version}",
-        )
-    ledger.decide("kubernetes.dns", planned.dns, dns_why)
-    ledger.decide(
-        "kubernetes.taints",
-        "none" if alone else planned.taints,
-        "no workers: the control plane takes the work" if alone else f"what kubeadm {release.minor} sets",
-    )
-    return planned
+        confirm = f"nobody computed it yet: confirm it as packages.checksums.calico-{calico.version}"
+        diagnostics.decide("kubernetes.cni_manifest_sha256", "unknown", confirm)
+    diagnostics.decide("kubernetes.dns", plan.dns, dns_reason)
+    taints_reason = "no workers: the control plane takes the work" if alone else f"what kubeadm {release.minor} sets"
+    diagnostics.decide("kubernetes.taints", "none" if alone else plan.taints, taints_reason)
+    return plan
 
 
-def _runtime(request: Request, chosen: Chosen, catalog: Catalog, ledger: Ledger) -> tuple[Runtime, str, Request]:
-    """The runtime; a default gives way to containerd where Docker cannot work."""
-    request = with_content(replace(request, version=chosen.version), chosen.content)
+def _runtime(request: Request, selection: SourceSelection, diagnostics: Diagnostics) -> tuple[Runtime, str, Request]:
+    """The runtime, why, and the request with it; a default gives way to containerd where Docker cannot work."""
+    catalog, spec = diagnostics.catalog, diagnostics.spec
+    # Only an explicit Calico is a wish that the catalog may refuse.
+    cni = "calico" if spec.lab.kubernetes.cni == "calico" else "bridge_cni"
+    request = with_content(replace(request, version=selection.version, cni=cni), selection.content)
+    release = catalog.release(selection.version)
+    explicit = spec.is_explicit("kubernetes.runtime")
     if request.runtime == "containerd":
-        return "containerd", "", _with_cni(request, ledger)
-    release = catalog.release(chosen.version)
-    explicit = ledger.spec.is_explicit("kubernetes.runtime")
+        return "containerd", "", request
     if release and not release.dockershim and not request.cri_dockerd and not explicit:
         adapter = f"cri-dockerd {catalog.cri_dockerd_version}"
-        why = f"{release.minor} has no dockershim, and {adapter} has no confirmed checksum"
-        return "containerd", why, _with_cni(replace(request, runtime="containerd"), ledger)
-    return "docker", "", _with_cni(request, ledger)
+        reason = f"{release.minor} has no dockershim, and {adapter} has no confirmed checksum"
+        return "containerd", reason, replace(request, runtime="containerd")
+    return "docker", "", request
 
 
-def _with_cni(request: Request, ledger: Ledger) -> Request:
-    """Only an explicit Calico is a wish that the catalogue may refuse."""
-    return replace(request, cni="calico" if ledger.spec.lab.kubernetes.cni == "calico" else "bridge_cni")
-
-
-def _cni(chosen: Chosen, resolution: Resolution, observed: Observed, ledger: Ledger) -> tuple[Cni, str]:
-    asked = ledger.spec.lab.kubernetes.cni
-    existing = observed.existing.kubernetes if observed.existing else None
-    if asked == "bridge_cni":
-        return "bridge_cni", ""
-    if asked == "calico":
-        return "calico", ""
+def _cni(selection: SourceSelection, resolution: Resolution, diagnostics: Diagnostics) -> tuple[Cni, str]:
+    requested = diagnostics.spec.lab.kubernetes.cni
+    plan = diagnostics.observed.existing
+    existing = plan.kubernetes if plan else None
+    if requested != "auto":
+        return requested, ""
     if existing:
         return existing.cni, "auto: the lab has it already"
-    if chosen.kind != "community" and not (chosen.content and chosen.content.has_calico):
-        return "bridge_cni", f"auto: the {chosen.kind} has no Calico images"
+    if selection.kind != "community" and not (selection.content and selection.content.has_calico):
+        return "bridge_cni", f"auto: the {selection.kind} has no Calico images"
     if resolution.calico is None:
         return "bridge_cni", f"auto: {resolution.calico_refused}"
-    return (
-        "calico",
-        f"auto: its images can be had, and {resolution.calico.version} goes with {resolution.release.minor}",
-    )
+    fits = f"{resolution.calico.version} goes with {resolution.release.minor}"
+    return "calico", f"auto: its images can be had, and {fits}"
 
 
-def _dns(chosen: Chosen, observed: Observed, ledger: Ledger) -> tuple[Dns, str]:
-    asked = ledger.spec.lab.kubernetes.dns
-    existing = observed.existing.kubernetes if observed.existing else None
-    if asked != "auto":
-        return asked, ""
+def _dns(selection: SourceSelection, diagnostics: Diagnostics) -> tuple[Dns, str]:
+    requested = diagnostics.spec.lab.kubernetes.dns
+    plan = diagnostics.observed.existing
+    existing = plan.kubernetes if plan else None
+    if requested != "auto":
+        return requested, ""
     if existing:
         return existing.dns, "auto: the lab has it already"
-    if chosen.kind == "community" or (chosen.content and chosen.content.has_coredns):
+    if selection.kind == "community" or (selection.content and selection.content.has_coredns):
         return "coredns", "auto: its image can be had"
-    return "dnsmasq", f"auto: the {chosen.kind} has no CoreDNS image; dnsmasq is fed from the API server instead"
+    return "dnsmasq", f"auto: the {selection.kind} has no CoreDNS image; dnsmasq is fed from the API server instead"

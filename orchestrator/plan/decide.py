@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import get_args
 
 from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import Purpose, guest_refusals
 from orchestrator.model import KubernetesPlan, Observed, Plan, ProviderName, ProviderState, SourcePlan
-from orchestrator.plan import cluster, host, network, source
-from orchestrator.plan.ledger import Ledger
+from orchestrator.plan import cluster, network, source
+from orchestrator.plan.diagnostics import Diagnostics
+from orchestrator.plan.provider import check_capacity, provider
 from orchestrator.spec import Spec
 
 
@@ -18,44 +20,43 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
 
     `purpose` is `converge` for a lab that is to run, `create` for machines alone, `render` for files
     alone (nothing about this host matters then). Raises SpecError with all problems when the lab cannot
-    work as asked, HostError when this host is not ready for it.
+    work as requested, HostError when this host is not ready for it.
     """
-    if purpose == "render":
-        observed = _as_if_ready(observed, spec)
-    lab, ledger = spec.lab, Ledger(spec)
-    ledger.decide("name", lab.name)
-    ledger.decide("profile", lab.profile)
-    provider = host.provider(observed, ledger)
-    if provider == "static":
-        kinds = {True: "containers: swap, modules and SELinux stay as they are", False: "each has a kernel of its own"}
-        ledger.decide("static.shared_kernel", lab.static.shared_kernel, kinds[lab.static.shared_kernel])
-    ledger.decide("guest", lab.guest)
-    ledger.refuse_all(tuple(guest_refusals(lab.guest, provider, purpose, catalog)))
-    networks = network.network(lab, observed, ledger)
-    nodes = network.nodes(lab, networks.subnet, observed, ledger)
-    _sizes(ledger)
+    lab = spec.lab
+    diagnostics = Diagnostics(spec, catalog, _as_if_ready(observed) if purpose == "render" else observed)
+    diagnostics.decide("name", lab.name)
+    diagnostics.decide("profile", lab.profile)
+    state = provider(diagnostics)
+    if lab.listed:
+        kinds = ("each has a kernel of its own", "containers: swap, modules and SELinux stay as they are")
+        diagnostics.decide("static.shared_kernel", lab.listed.shared_kernel, kinds[lab.listed.shared_kernel])
+    diagnostics.decide("guest", lab.guest)
+    diagnostics.refuse_all(tuple(guest_refusals(lab.guest, state.name, purpose, catalog)))
+    networks = network.network(state.traits, diagnostics)
+    nodes = network.nodes(networks.subnet, diagnostics)
+    _sizes(diagnostics)
 
-    request = _request(spec, provider, catalog, observed, purpose)
-    chosen = source.choose(_wanted(spec, request, observed), observed, catalog, ledger)
+    request = _request(state, purpose, diagnostics)
+    selection = source.select(_requirements(request, diagnostics), diagnostics)
     packages = SourcePlan(kind="community")
     kubernetes: KubernetesPlan | None = None
-    if chosen:
-        packages = source.source_plan(chosen, networks.gateway, catalog.guest(lab.guest), catalog, ledger)
-    if chosen and lab.kubernetes.enabled:
-        api_port = network.api_port(lab, {node.ssh_port for node in nodes}, observed, ledger)
-        kubernetes = cluster.kubernetes(request, chosen, api_port, catalog, observed, ledger)
+    if selection:
+        packages = source.source_plan(selection, networks.gateway, catalog.guest(lab.guest), diagnostics)
+    if selection and lab.kubernetes.enabled:
+        api_port = network.api_port({node.ssh_port for node in nodes}, diagnostics)
+        kubernetes = cluster.kubernetes(request, selection, api_port, diagnostics)
     elif not lab.kubernetes.enabled:
-        ledger.decide("kubernetes.enabled", False)
+        diagnostics.decide("kubernetes.enabled", False)
     if purpose != "render":
-        host.capacity(provider, nodes, lab.kubernetes.enabled, bool(chosen and chosen.build), observed, catalog, ledger)
-    _others(ledger)
+        check_capacity(state, nodes, bool(selection and selection.build), diagnostics)
+    _others(diagnostics)
 
-    planned = Plan(
+    result = Plan(
         name=lab.name,
         uuid=observed.uuid,
         owner=observed.owner,
         profile=lab.profile,
-        provider=provider,
+        provider=state.name,
         guest=lab.guest,
         group=lab.virtualbox.group or f"/{lab.name}",
         nodes=nodes,
@@ -64,24 +65,26 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         kubernetes=kubernetes,
         base_packages=lab.packages.base or (),
         http_proxy=lab.http_proxy,
-        decisions=tuple(ledger.decisions),
+        decisions=tuple(diagnostics.decisions),
         ca=lab.ca,
         static_hosts=network.static_hosts(lab),
-        static_key=lab.static.key if lab.provider == "static" else None,
-        static_shared_kernel=lab.provider == "static" and lab.static.shared_kernel,
+        static_key=lab.listed.key if lab.listed else None,
+        static_shared_kernel=bool(lab.listed and lab.listed.shared_kernel),
     )
     if observed.existing:
-        _unchanged(observed.existing, planned, ledger)
-    ledger.settle()
-    return planned
+        _refuse_changes(observed.existing, result, diagnostics)
+    diagnostics.raise_problems()
+    return result
 
 
-def _as_if_ready(observed: Observed, spec: Spec) -> Observed:
-    """A host on which everything is there: what is only rendered needs none of it."""
-    names: tuple[ProviderName, ...] = ("virtualbox", "libvirt", "container", "static")
+def _as_if_ready(observed: Observed) -> Observed:
+    """A host that has everything: what is only rendered needs none of it."""
+    states = {state.name: state for state in observed.providers}
+    names: tuple[ProviderName, ...] = get_args(ProviderName)
+    unseen = [ProviderState(name, ready=True) for name in names if name not in states]
     return replace(
         observed,
-        providers=tuple(ProviderState(name, ready=True) for name in names),
+        providers=tuple(replace(state, ready=True, only_named="") for state in (*states.values(), *unseen)),
         busy_ports=(),
         networks=(),
         buildable=replace(observed.buildable, possible=True),
@@ -90,19 +93,19 @@ def _as_if_ready(observed: Observed, spec: Spec) -> Observed:
     )
 
 
-def _request(spec: Spec, provider: str, catalog: Catalog, observed: Observed, purpose: Purpose) -> Request:
-    lab = spec.lab
+def _request(state: ProviderState, purpose: Purpose, diagnostics: Diagnostics) -> Request:
+    lab, catalog, observed = diagnostics.spec.lab, diagnostics.catalog, diagnostics.observed
     guest = catalog.guest(lab.guest)
-    shared_kernel = provider == "static" and lab.static.shared_kernel
-    own_kernel = guest is not None and provider != "container" and not shared_kernel
+    shared_kernel = state.traits.shares_kernel or bool(lab.listed and lab.listed.shared_kernel)
+    kernel_of = guest if guest and not shared_kernel else observed
     checksums = lab.packages.checksums
     return Request(
         version=lab.kubernetes.version,
         runtime=lab.kubernetes.runtime,
         guest=lab.guest,
-        provider=provider,
-        kernel=guest.kernel if guest and own_kernel else observed.kernel,
-        cgroup=guest.cgroup if guest and own_kernel else observed.cgroup,
+        provider=state.name,
+        kernel=kernel_of.kernel,
+        cgroup=kernel_of.cgroup,
         cri_dockerd=f"cri-dockerd-{catalog.cri_dockerd_version}" in checksums,
         checksums=checksums,
         purpose=purpose,
@@ -110,53 +113,49 @@ def _request(spec: Spec, provider: str, catalog: Catalog, observed: Observed, pu
     )
 
 
-def _wanted(spec: Spec, request: Request, observed: Observed) -> source.Wanted:
-    lab = spec.lab
-    version = lab.kubernetes.version
-    existing = observed.existing.kubernetes if observed.existing else None
-    kept = existing is not None and version in ("auto", "oldest")
-    if existing and kept:
-        version = existing.version
-    return source.Wanted(
-        version=version,
+def _requirements(request: Request, diagnostics: Diagnostics) -> source.Requirements:
+    lab, plan = diagnostics.spec.lab, diagnostics.observed.existing
+    existing = plan.kubernetes if plan else None
+    kept = existing if lab.kubernetes.version in source.OPEN_VERSIONS else None
+    return source.Requirements(
+        version=kept.version if kept else lab.kubernetes.version,
         request=request,
-        any_runtime=not spec.is_explicit("kubernetes.runtime"),
+        any_runtime=not diagnostics.spec.is_explicit("kubernetes.runtime"),
         calico=lab.kubernetes.cni == "calico" or bool(existing and existing.cni == "calico"),
         coredns=lab.kubernetes.dns == "coredns" or bool(existing and existing.dns == "coredns"),
         kubernetes=lab.kubernetes.enabled,
-        kept=kept,
+        kept=kept is not None,
     )
 
 
-def _sizes(ledger: Ledger) -> None:
-    lab = ledger.spec.lab
-    ledger.decide("control_plane.cpus", lab.control_plane.cpus)
-    ledger.decide("control_plane.memory", lab.control_plane.memory)
-    ledger.decide("workers.count", lab.workers.count)
+def _sizes(diagnostics: Diagnostics) -> None:
+    lab = diagnostics.spec.lab
+    diagnostics.decide("control_plane.cpus", lab.control_plane.cpus)
+    diagnostics.decide("control_plane.memory", lab.control_plane.memory)
+    diagnostics.decide("workers.count", lab.workers.count)
     if lab.workers.count:
-        ledger.decide("workers.cpus", lab.workers.cpus)
-        ledger.decide("workers.memory", lab.workers.memory)
+        diagnostics.decide("workers.cpus", lab.workers.cpus)
+        diagnostics.decide("workers.memory", lab.workers.memory)
 
 
-def _others(ledger: Ledger) -> None:
-    lab = ledger.spec.lab
-    ledger.decide("names.control_plane", lab.names.control_plane)
-    ledger.decide("names.worker", lab.names.worker)
-    ledger.decide("names.suffix", lab.names.suffix or "none")
+def _others(diagnostics: Diagnostics) -> None:
+    lab = diagnostics.spec.lab
+    diagnostics.decide("names.control_plane", lab.names.control_plane)
+    diagnostics.decide("names.worker", lab.names.worker)
+    diagnostics.decide("names.suffix", lab.names.suffix or "none")
     group = "" if lab.virtualbox.group else "default: the lab's name"
-    ledger.decide("virtualbox.group", lab.virtualbox.group or f"/{lab.name}", group)
+    diagnostics.decide("virtualbox.group", lab.virtualbox.group or f"/{lab.name}", group)
     listed = lab.packages.base
-    ledger.decide(
-        "packages.base", listed if listed is not None else "auto", "" if listed is not None else "the system's own list"
-    )
+    own_list = "" if listed is not None else "the system's own list"
+    diagnostics.decide("packages.base", listed if listed is not None else "auto", own_list)
     if lab.http_proxy:
         # A decision is printed; a password in the URL is not for the screen.
-        ledger.decide("http_proxy", re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", lab.http_proxy))
+        diagnostics.decide("http_proxy", re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", lab.http_proxy))
     if lab.ca:
-        ledger.decide("ca", lab.ca)
+        diagnostics.decide("ca", lab.ca)
 
 
-def _unchanged(old: Plan, new: Plan, ledger: Ledger) -> None:
+def _refuse_changes(old: Plan, new: Plan, diagnostics: Diagnostics) -> None:
     """Refuse what cannot be changed in a lab that has machines."""
     pairs: list[tuple[str, object, object]] = [
         ("provider", old.provider, new.provider),
@@ -165,22 +164,19 @@ def _unchanged(old: Plan, new: Plan, ledger: Ledger) -> None:
         ("kubernetes.pod_cidr", old.network.pod_cidr, new.network.pod_cidr),
         ("kubernetes.service_cidr", old.network.service_cidr, new.network.service_cidr),
         ("network.dns_domain", old.network.dns_domain, new.network.dns_domain),
-        ("kubernetes.enabled", old.kubernetes is not None, ledger.spec.lab.kubernetes.enabled),
+        ("kubernetes.enabled", old.kubernetes is not None, diagnostics.spec.lab.kubernetes.enabled),
         ("names.control_plane", old.control_plane.name, new.control_plane.name),
         ("network.control_plane_offset", old.control_plane.address, new.control_plane.address),
     ]
     if old.kubernetes and new.kubernetes:
-        pairs += [
-            ("kubernetes.version", old.kubernetes.version, new.kubernetes.version),
-            ("kubernetes.runtime", old.kubernetes.runtime, new.kubernetes.runtime),
-            ("kubernetes.cni", old.kubernetes.cni, new.kubernetes.cni),
-            ("kubernetes.dns", old.kubernetes.dns, new.kubernetes.dns),
-        ]
+        fields = ("version", "runtime", "cni", "dns")
+        pairs += [(f"kubernetes.{f}", getattr(old.kubernetes, f), getattr(new.kubernetes, f)) for f in fields]
     for name, before, after in pairs:
-        if before != after:
-            way = f"`labctl upgrade --kubernetes {after}`, " if name == "kubernetes.version" else ""
-            ledger.refuse(
-                name,
-                f"the lab exists with {before}; it cannot become {after}{' by provision' if way else ''}",
-                f"{way}change it back, or `labctl destroy --yes` first (which loses what is in the lab)",
-            )
+        if before == after:
+            continue
+        upgrade = f"`labctl upgrade --kubernetes {after}`, " if name == "kubernetes.version" else ""
+        diagnostics.refuse(
+            name,
+            f"the lab exists with {before}; it cannot become {after}{' by provision' if upgrade else ''}",
+            f"{upgrade}change it back, or `labctl destroy --yes` first (which loses what is in the lab)",
+        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from orchestrator.model import NetworkPlan, NodePlan, Observed, StaticHost
-from orchestrator.plan.ledger import Ledger
+from orchestrator.model import NetworkPlan, NodePlan, ProviderTraits, StaticHost
+from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.spec import Lab
 from orchestrator.spec.rules import AUTO_SUBNETS, offsets
 from orchestrator.spec.schema import STATIC_HOST
@@ -17,11 +17,12 @@ MOVED_BASES = (61010, 62010, 63010, 64010, 65010, 50010, 51010, 52010, 53010, 54
 HIGHEST_PORT = 65535
 
 
-def network(lab: Lab, observed: Observed, ledger: Ledger) -> NetworkPlan:
+def network(traits: ProviderTraits, diagnostics: Diagnostics) -> NetworkPlan:
     """The lab's networks; a subnet that somebody else uses is refused."""
-    subnet, reason = _subnet(lab, observed, ledger)
+    lab = diagnostics.spec.lab
+    subnet, reason = _subnet(traits, diagnostics)
     services = ipaddress.IPv4Network(lab.kubernetes.service_cidr)
-    planned = NetworkPlan(
+    plan = NetworkPlan(
         subnet=str(subnet),
         gateway=lab.static.gateway or str(subnet[1]),
         pod_cidr=lab.kubernetes.pod_cidr,
@@ -30,167 +31,164 @@ def network(lab: Lab, observed: Observed, ledger: Ledger) -> NetworkPlan:
         dns_domain=lab.network.dns_domain,
         resolvers=lab.network.resolvers,
     )
-    ledger.decide("network.subnet", planned.subnet, reason)
-    ledger.decide(
-        "network.gateway",
-        planned.gateway,
-        "this host, as the machines reach it" if lab.static.gateway else "the first address of the subnet is this host",
-    )
-    automatic = "" if planned.resolvers else "none are set: the machines keep those their provider gives them"
-    ledger.decide("network.resolvers", planned.resolvers, automatic)
+    given = "this host, as the machines reach it"
+    first = "the first address of the subnet is this host"
+    automatic = "" if plan.resolvers else "none are set: the machines keep those their provider gives them"
+    diagnostics.decide("network.subnet", plan.subnet, reason)
+    diagnostics.decide("network.gateway", plan.gateway, given if lab.static.gateway else first)
+    diagnostics.decide("network.resolvers", plan.resolvers, automatic)
     if lab.kubernetes.enabled:
-        ledger.decide("kubernetes.pod_cidr", planned.pod_cidr)
-        ledger.decide("kubernetes.service_cidr", planned.service_cidr)
-        ledger.decide("network.dns_address", planned.dns_address, "kubeadm takes the tenth address of service_cidr")
-        ledger.decide("network.dns_domain", planned.dns_domain)
-    return planned
+        tenth = "kubeadm takes the tenth address of service_cidr"
+        diagnostics.decide("kubernetes.pod_cidr", plan.pod_cidr)
+        diagnostics.decide("kubernetes.service_cidr", plan.service_cidr)
+        diagnostics.decide("network.dns_address", plan.dns_address, tenth)
+        diagnostics.decide("network.dns_domain", plan.dns_domain)
+    return plan
 
 
-def _subnet(lab: Lab, observed: Observed, ledger: Ledger) -> tuple[ipaddress.IPv4Network, str]:
-    taken = [(ipaddress.IPv4Network(network.cidr, strict=False), network.by) for network in observed.networks]
-    existing = observed.existing.network.subnet if observed.existing else None
+def _subnet(traits: ProviderTraits, diagnostics: Diagnostics) -> tuple[ipaddress.IPv4Network, str]:
+    """The subnet and why; a default that somebody else uses moves to the next free one, as `auto` does."""
+    lab, field = diagnostics.spec.lab, "network.subnet"
+    plan = diagnostics.observed.existing
+    existing = plan.network.subnet if plan else None
+    taken = [
+        (ipaddress.IPv4Network(one.cidr, strict=False), one.by)
+        for one in diagnostics.observed.networks
+        if not (traits.adapters and one.interface.startswith(traits.adapters))
+    ]
+    default = diagnostics.spec.is_default(field)
+    reason = "auto"
+    if existing and (default or lab.network.subnet == "auto"):
+        return ipaddress.IPv4Network(existing), "auto: the lab has it already"
     if lab.network.subnet != "auto":
         subnet = ipaddress.IPv4Network(lab.network.subnet)
-        # Machines that are there already may well be on a network of this host.
-        shared = lab.provider == "static" or lab.network.subnet == existing
-        for other, by in [] if shared else taken:
-            if subnet.overlaps(other):
-                ledger.lack(
-                    f"{subnet} overlaps {other}, used by {by}", "network.subnet: auto", ledger.spec.at("network.subnet")
-                )
-        return subnet, ""
-    if existing:
-        return ipaddress.IPv4Network(existing), "auto: the lab has it already"
+        # Machines that lab.yml lists may well be on a network of this host.
+        shared = lab.listed is not None or lab.network.subnet == existing
+        overlaps = [(other, by) for other, by in taken if subnet.overlaps(other) and not shared]
+        if not overlaps:
+            return subnet, ""
+        other, by = overlaps[0]
+        if not default:
+            diagnostics.lack(f"{subnet} overlaps {other}, used by {by}", "network.subnet: auto", field)
+            return subnet, ""
+        reason = f"moved from {subnet}, used by {by}"
     pool = ipaddress.IPv4Network(AUTO_SUBNETS)
+    avoided = [other for other, _ in taken]
+    avoided += map(ipaddress.IPv4Network, (lab.kubernetes.pod_cidr, lab.kubernetes.service_cidr))
     for candidate in pool.subnets(new_prefix=24):
-        if not any(candidate.overlaps(other) for other, _ in taken):
-            return candidate, f"auto: the first /24 of {pool} that nobody uses"
-    ledger.lack(
-        f"no /24 of {pool} is free",
-        "destroy a lab, or name a free network under network.subnet",
-        ledger.spec.at("network.subnet"),
-    )
+        if not any(candidate.overlaps(other) for other in avoided):
+            return candidate, f"{reason}: the first /24 of {pool} that nobody uses"
+    diagnostics.lack(f"no /24 of {pool} is free", "destroy a lab, or name a free network under network.subnet", field)
     return next(pool.subnets(new_prefix=24)), ""
 
 
-def nodes(lab: Lab, subnet: str, observed: Observed, ledger: Ledger) -> tuple[NodePlan, ...]:
+def nodes(subnet: str, diagnostics: Diagnostics) -> tuple[NodePlan, ...]:
     """Every machine, control plane first, with address, size and SSH port."""
+    lab = diagnostics.spec.lab
     base = ipaddress.IPv4Network(subnet).network_address
     places = offsets(lab)
-    there = dict(zip(places, static_hosts(lab), strict=False))
-    ports = {name: host.port for name, host in there.items()} or _ssh_ports(places, lab, observed, ledger)
-    planned: list[NodePlan] = []
+    listed = dict(zip(places, static_hosts(lab), strict=False))
+    ports = {name: host.port for name, host in listed.items()} or _ssh_ports(places, diagnostics)
+    plans: list[NodePlan] = []
     for name, offset in places.items():
-        first = not planned
-        size = lab.control_plane if first else lab.workers
-        planned.append(
+        size = lab.workers if plans else lab.control_plane
+        plans.append(
             NodePlan(
                 name=name,
-                role="control_plane" if first else "worker",
-                address=there[name].address if name in there else str(base + offset),
+                role="worker" if plans else "control_plane",
+                address=listed[name].address if name in listed else str(base + offset),
                 cpus=size.cpus,
                 memory=size.memory,
                 ssh_port=ports[name],
                 display_name=name + lab.names.suffix,
             )
         )
-    return tuple(planned)
+    return tuple(plans)
 
 
 def static_hosts(lab: Lab) -> tuple[StaticHost, ...]:
-    """The machines that are there already; none for a provider that makes them."""
-    found = (STATIC_HOST.fullmatch(host) for host in lab.static.hosts if lab.provider == "static")
+    """The machines that lab.yml lists; none for a provider that makes them."""
+    matches = (STATIC_HOST.fullmatch(host) for host in (lab.listed.hosts if lab.listed else ()))
     return tuple(
         StaticHost(match["user"], match["address"], int(match["port"] or 22), match["fingerprint"])
-        for match in found
+        for match in matches
         if match
     )
 
 
-def _ssh_ports(places: Mapping[str, int], lab: Lab, observed: Observed, ledger: Ledger) -> dict[str, int]:
-    busy = {port.port: port.by for port in observed.busy_ports}
-    field = "network.ssh_port_base"
+def _ssh_ports(places: Mapping[str, int], diagnostics: Diagnostics) -> dict[str, int]:
+    spec, observed = diagnostics.spec, diagnostics.observed
+    busy = {port.port: port.by or "another program" for port in observed.busy_ports}
+    field, base = "network.ssh_port_base", spec.lab.network.ssh_port_base
 
-    def block(base: int) -> dict[str, int]:
-        return {name: base + offset - 10 for name, offset in places.items()}
+    def decide(ports: dict[str, int], reason: str) -> dict[str, int]:
+        diagnostics.decide("network.ssh_ports", _shown(ports.values()), reason)
+        return ports
 
-    def shown(ports: Mapping[str, int]) -> str:
-        return (
-            ", ".join(map(str, ports.values())) if len(ports) < 6 else f"{min(ports.values())} .. {max(ports.values())}"
-        )
-
-    wanted = block(lab.network.ssh_port_base)
-    held = {name: port for name, port in wanted.items() if port in busy}
-    if ledger.spec.is_explicit(field):
+    usual = _block(places, base)
+    held = {name: port for name, port in usual.items() if port in busy}
+    if spec.is_explicit(field):
+        fix = "end that program, or leave network.ssh_port_base out: a default moves to free ports"
         for name, port in held.items():
-            ledger.lack(
-                f"port {port}, SSH of {name}, is held by {busy[port] or 'another program'}",
-                "end that program, or leave network.ssh_port_base out: a default moves to free ports",
-                ledger.spec.at(field),
-            )
-        ledger.decide("network.ssh_ports", shown(wanted), ledger.spec.why(field))
-        return wanted
+            diagnostics.lack(f"port {port}, SSH of {name}, is held by {busy[port]}", fix, field)
+        return decide(usual, spec.why(field))
     if observed.existing:
         kept = {node.name: node.ssh_port for node in observed.existing.nodes}
-        ports = _fill(places, kept, wanted, set(busy))
-        ledger.decide("network.ssh_ports", shown(ports), "the lab has them already")
-        return ports
+        return decide(_fill(places, kept, usual, set(busy)), "the lab has them already")
     if not held:
-        ledger.decide("network.ssh_ports", shown(wanted), "ssh_port_base + last octet - 10")
-        return wanted
+        return decide(usual, "ssh_port_base + last octet - 10")
     first = next(iter(held.values()))
-    for base in MOVED_BASES:
-        moved = block(base)
+    for moved in (_block(places, candidate) for candidate in MOVED_BASES):
         if max(moved.values()) <= HIGHEST_PORT and not busy.keys() & moved.values():
-            reason = f"moved from {lab.network.ssh_port_base}: {first} is held by {busy[first] or 'another program'}"
-            ledger.decide("network.ssh_ports", shown(moved), reason)
-            return moved
-    ledger.lack(
-        f"port {first} is held by {busy[first] or 'another program'} and no other block of ports is free",
-        "end that program, or set network.ssh_port_base",
-        ledger.spec.at(field),
-    )
-    return wanted
+            return decide(moved, f"moved from {base}: {first} is held by {busy[first]}")
+    what = f"port {first} is held by {busy[first]} and no other block of ports is free"
+    diagnostics.lack(what, "end that program, or set network.ssh_port_base", field)
+    return usual
+
+
+def _block(places: Mapping[str, int], base: int) -> dict[str, int]:
+    return {name: base + offset - 10 for name, offset in places.items()}
+
+
+def _shown(ports: Iterable[int]) -> str:
+    listed = list(ports)
+    return ", ".join(map(str, listed)) if len(listed) < 6 else f"{min(listed)} .. {max(listed)}"
 
 
 def _fill(
-    places: Mapping[str, int], kept: Mapping[str, int], wanted: Mapping[str, int], busy: set[int]
+    places: Mapping[str, int], kept: Mapping[str, int], usual: Mapping[str, int], busy: set[int]
 ) -> dict[str, int]:
     """Kept ports for nodes that have one; the usual one, or the next free one, for nodes that are new."""
     ports: dict[str, int] = {name: port for name, port in kept.items() if name in places}
     # The offset between the kept block and the usual one, for labs whose block has moved.
-    shift = next((kept[name] - wanted[name] for name in kept if name in wanted), 0)
+    shift = next((kept[name] - usual[name] for name in kept if name in usual), 0)
     for name in places:
         if name in ports:
             continue
-        port = wanted[name] + shift
+        port = usual[name] + shift
         while port in busy or port in ports.values():
             port = port + 1 if port < HIGHEST_PORT else 50010
         ports[name] = port
     return {name: ports[name] for name in places}
 
 
-def api_port(lab: Lab, taken: set[int], observed: Observed, ledger: Ledger) -> int:
-    """The port on 127.0.0.1 that leads to the API server; `taken` are the lab's own SSH ports."""
-    field = "kubernetes.api_port"
-    busy = {port.port: port.by for port in observed.busy_ports}
-    asked = lab.kubernetes.api_port
-    if asked is not None:
-        if asked in busy:
-            ledger.lack(
-                f"port {asked} is held by {busy[asked] or 'another program'}",
-                "end that program, or leave kubernetes.api_port out: a default moves to a free port",
-                ledger.spec.at(field),
-            )
-        ledger.decide(field, asked)
-        return asked
-    if observed.existing and observed.existing.kubernetes:
-        port = observed.existing.kubernetes.api_port
-        ledger.decide(field, port, "the lab has it already")
-        return port
-    port = DEFAULT_API_PORT
-    while port in busy or port in taken:
-        port += 1
-    moved = f"moved from {DEFAULT_API_PORT}, which is busy" if port != DEFAULT_API_PORT else "default"
-    ledger.decide(field, port, moved)
+def api_port(ssh_ports: set[int], diagnostics: Diagnostics) -> int:
+    """The port on 127.0.0.1 that leads to the API server; `ssh_ports` are the lab's own."""
+    field, observed = "kubernetes.api_port", diagnostics.observed
+    busy = {port.port: port.by or "another program" for port in observed.busy_ports}
+    port = diagnostics.spec.lab.kubernetes.api_port
+    reason = ""
+    if port is not None:
+        if port in busy:
+            fix = "end that program, or leave kubernetes.api_port out: a default moves to a free port"
+            diagnostics.lack(f"port {port} is held by {busy[port]}", fix, field)
+    elif observed.existing and observed.existing.kubernetes:
+        port, reason = observed.existing.kubernetes.api_port, "the lab has it already"
+    else:
+        port = DEFAULT_API_PORT
+        while port in busy or port in ssh_ports:
+            port += 1
+        moved = f"moved from {DEFAULT_API_PORT}, which is busy"
+        reason = moved if port != DEFAULT_API_PORT else "default"
+    diagnostics.decide(field, port, reason)
     return port

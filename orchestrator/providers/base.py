@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from orchestrator import host
 from orchestrator.errors import Problem
-from orchestrator.events import Emit
-from orchestrator.model import Capabilities, Node, Plan, ProviderName
+from orchestrator.events import Emit, Step
+from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits
 from orchestrator.paths import LabDir
+
+THREADS = 16
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -21,16 +29,33 @@ class LabIdentity:
     uuid: str
     owner: str
 
+    @property
+    def directory(self) -> LabDir:
+        """Where the lab's state lies, if it still exists."""
+        return LabDir(Path(self.owner) / ".labctl" / self.name)
 
-def of_containers(shared: str) -> Capabilities:
-    """What machines own that run on the kernel of their host; `shared` says so, for the reasons."""
+
+@dataclass(frozen=True)
+class Rendering:
+    """Files from which a lab's machines can be made without labctl, by name, and what to know about them."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def identity(plan: Plan) -> LabIdentity:
+    """The identity that the machines of a plan carry."""
+    return LabIdentity(plan.name, plan.uuid, plan.owner)
+
+
+def container_capabilities(shared: str) -> Capabilities:
+    """What machines have that run on the kernel of their host; `shared` says so, for the reasons."""
     return Capabilities(
         own_kernel=False,
         own_swap=False,
         own_modules=False,
         own_conntrack_limits=False,
         selinux=False,
-        snapshot=False,
         cgroup=host.cgroup_mode(),
         reasons={
             "own_kernel": shared,
@@ -43,7 +68,7 @@ def of_containers(shared: str) -> Capabilities:
 
 
 def unusable(nodes: Sequence[Node]) -> list[Problem]:
-    """The nodes that are missing or broken, as the problems they are for whoever needs all of them."""
+    """The nodes that are missing or broken, as problems for a command that needs all of them."""
     return [
         Problem(f"is {node.state}{f' ({node.detail})' if node.detail else ''}", node.name, "labctl provision")
         for node in nodes
@@ -51,24 +76,73 @@ def unusable(nodes: Sequence[Node]) -> list[Problem]:
     ]
 
 
+def run_parallel(action: Callable[[T], R], items: Iterable[T], stop: Callable[[], None] = lambda: None) -> list[R]:
+    """Results of one action on all items at the same time; every one is finished before the first failure is raised.
+
+    `stop` is called on an interrupt, which then does not wait for the rest.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            futures = [pool.submit(action, item) for item in items]
+            wait(futures)
+        except BaseException:
+            stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+@contextmanager
+def changing(name: str, node: str, emit: Emit, phase: str) -> Iterator[None]:
+    """Report a step as running, and as changed at the end of the block."""
+    emit(Step(phase=phase, node=node, name=name, status="running"))
+    yield
+    emit(Step(phase=phase, node=node, name=name, status="changed"))
+
+
 class Provider(Protocol):
     """Machines of one kind. `phase` is the phase that the caller has opened and under which events are emitted.
 
-    Every method but `close` may be called again after a failure or a kill: it continues from what is there.
+    Every method but `close` may be called again after a failure or a kill: it continues from the existing state.
     """
 
-    @property
-    def name(self) -> ProviderName:
-        """The name under which lab.yml asks for this provider."""
+    name: ProviderName
+    """The name in lab.yml."""
+    traits: ProviderTraits
+
+    def obstacle(self) -> Problem | None:
+        """Why this host cannot run the provider at all; None when it can. Starts nothing."""
+        return None
+
+    def only_named(self) -> str:
+        """Why `auto` passes this provider by although it can be used; empty when it does not."""
+        return ""
+
+    def missing_packages(self, guest: str) -> Sequence[str]:
+        """Packages of this host's package manager that a lab needs and that are not installed."""
+        return ()
+
+    def stopped_service(self) -> str:
+        """What `create` would have to start on this host, in words; empty when nothing."""
+        return ""
 
     def capabilities(self, plan: Plan | None = None) -> Capabilities:
         """What machines of this provider own, or those of a plan, where that depends on it; touches nothing."""
+
+    def ssh_endpoint(self, plan: Plan, node: NodePlan) -> tuple[str, str, int]:
+        """User, address and port under which this host reaches a node; a forward on 127.0.0.1 by default."""
+        return "vagrant", "127.0.0.1", node.ssh_port
+
+    def rendering(self, plan: Plan, to: Path) -> Rendering:
+        """Files that make the plan's machines without labctl, to be written to a directory; starts nothing."""
+        return Rendering(notes=(f"the provider {self.name} needs no Vagrantfile",))
 
     def preflight(self, plan: Plan) -> list[Problem]:
         """Every reason why `create` could not succeed, at once. Starts nothing, makes nothing."""
 
     def prepare(self, emit: Emit, phase: str) -> None:
         """Make ready what all labs share and what takes time (engine, node image). `create` does it if nobody has."""
+        return
 
     def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Make what is missing, repair what is broken, change limits in place; return when SSH works on every node.
@@ -98,7 +172,8 @@ class Provider(Protocol):
         """Make the machines what they were; `plan` is that of the snapshot. Returns when SSH works on every node."""
 
     def forget(self, plan: Plan, lab: LabDir, kept: Collection[str], emit: Emit, phase: str) -> None:
-        """Remove every snapshot that labctl made of this lab but those `kept`, half-made ones among them."""
+        """Remove every snapshot that labctl made of this lab but those `kept`, incomplete ones among them."""
+        return
 
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
         """Remove everything that carries this identity, found from the backend alone."""
@@ -108,3 +183,4 @@ class Provider(Protocol):
 
     def close(self, emit: Emit, phase: str) -> None:
         """Let go of the backend; what labctl started for its labs ends with the last of them."""
+        return

@@ -64,6 +64,12 @@ def known_hosts(nodes: Iterable[Node]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def host_keys_in(known_hosts: str) -> tuple[str, ...]:
+    """The keys of a known_hosts text or of a scan, without the places they belong to."""
+    rows = (line.split() for line in known_hosts.splitlines() if line and not line.startswith("#"))
+    return tuple(" ".join(row[1:3]) for row in rows if len(row) >= 3)
+
+
 def write_known_hosts(lab: LabDir, nodes: Iterable[Node]) -> None:
     """Replace the lab's known_hosts by the host keys of these nodes."""
     write_private(lab.known_hosts, known_hosts(nodes))
@@ -113,6 +119,20 @@ def ssh_argv(
     """The ssh command line for a node."""
     arguments = [*as_arguments(options(lab, shared=shared)), *(["-t"] if tty else [])]
     return ["ssh", *NO_USER_CONFIG, *arguments, *destination(node), *command]
+
+
+def login_failure(lab: LabDir, node: Node, seconds: float = 60) -> str | None:
+    """What ssh says when the lab cannot log in to a node; None when it can."""
+    try:
+        result = proc.run(ssh_argv(lab, node, command=["true"], shared=False), check=False, timeout=seconds)
+    except proc.ProcessFailed as problem:
+        return str(problem)
+    return None if result.ok else result.stderr.strip() or "no answer"
+
+
+def is_host_key_mismatch(cause: str) -> bool:
+    """Whether a login failed because the node shows another host key than the pinned one."""
+    return "HOST IDENTIFICATION HAS CHANGED" in cause or "verification failed" in cause
 
 
 def destination(node: Node) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one connection to a new machine that knows no lab yet: lets the lab's key in, yields the host key to pin."""
+"""The first connection to a machine that does not know the lab's key yet: installs it, yields the host key to pin."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import proc
@@ -14,15 +15,17 @@ from orchestrator.model import Node
 from orchestrator.providers import ssh_access
 from orchestrator.ssh_options import NO_USER_CONFIG, as_arguments, session_options
 
-# Adds the lab's key once, and says which addresses the machine has.
-_SCRIPT = (
-    "umask 077; mkdir -p ~/.ssh; touch ~/.ssh/authorized_keys; "
-    "grep -qxF {key} ~/.ssh/authorized_keys || printf '%s\\n' {key} >> ~/.ssh/authorized_keys; "
-    "/sbin/ip -4 -o addr"
-)
+
+def key_script(public_key: str) -> str:
+    """The shell script that lets a public key in, once, as the user who runs it."""
+    key = shlex.quote(public_key)
+    return (
+        "umask 077; mkdir -p ~/.ssh; touch ~/.ssh/authorized_keys; "
+        f"grep -qxF {key} ~/.ssh/authorized_keys || printf '%s\\n' {key} >> ~/.ssh/authorized_keys; "
+    )
 
 
-def introduce(
+def install_key(
     node: Node, address: str, own_key: Path, lab_key: str, expected: Sequence[str], seconds: float
 ) -> tuple[str, ...]:
     """Let the lab's key into a machine; return its public host keys.
@@ -33,35 +36,18 @@ def introduce(
     """
     with tempfile.TemporaryDirectory(prefix="labctl-") as directory:
         known = Path(directory) / "known_hosts"
+        changes = {"StrictHostKeyChecking": "yes" if expected else "accept-new", "HashKnownHosts": "no"}
         if expected:
-            known.write_text(ssh_access.known_hosts([_with(node, expected)]), encoding="ascii")
-        argv = _argv(node, own_key, known, strict=bool(expected), script=_SCRIPT.format(key=shlex.quote(lab_key)))
+            known.write_text(ssh_access.known_hosts([replace(node, host_keys=tuple(expected))]), encoding="ascii")
+        options = as_arguments({**session_options(own_key, known), **changes})
+        command = f"{key_script(lab_key)}/sbin/ip -4 -o addr"
+        argv = ["ssh", *NO_USER_CONFIG, *options, *ssh_access.destination(node), command]
         deadline = time.monotonic() + seconds
         while not (result := proc.run(argv, check=False, timeout=60)).ok:
             if time.monotonic() > deadline:
                 raise ProviderError(f"{node.name} does not answer on SSH: {result.tail}", fix="labctl provision")
             time.sleep(1)
         if f" {address}/" not in result.stdout:
-            raise ProviderError(
-                f"{node.name} has no interface with its lab address {address}", fix="labctl provision   (makes it anew)"
-            )
-        return tuple(expected) or keys_of(known.read_text(encoding="ascii"))
-
-
-def keys_of(known_hosts: str) -> tuple[str, ...]:
-    """The keys of a known_hosts text, without the places they belong to."""
-    rows = (line.split() for line in known_hosts.splitlines() if line and not line.startswith("#"))
-    return tuple(" ".join(row[1:3]) for row in rows if len(row) >= 3)
-
-
-def _with(node: Node, keys: Sequence[str]) -> Node:
-    return Node(node.name, node.state, node.ssh_host, node.ssh_port, node.ssh_user, tuple(keys))
-
-
-def _argv(node: Node, key: Path, known: Path, *, strict: bool, script: str) -> list[str]:
-    options = {
-        **session_options(key, known),
-        "StrictHostKeyChecking": "yes" if strict else "accept-new",
-        "HashKnownHosts": "no",
-    }
-    return ["ssh", *NO_USER_CONFIG, *as_arguments(options), *ssh_access.destination(node), script]
+            fix = "labctl provision   (recreates it)"
+            raise ProviderError(f"{node.name} has no interface with its lab address {address}", fix=fix)
+        return tuple(expected) or ssh_access.host_keys_in(known.read_text(encoding="ascii"))

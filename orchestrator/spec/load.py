@@ -43,6 +43,10 @@ class Spec:
         """Whether the user wrote this field, or a block that is a part of it."""
         return name in self.explicit
 
+    def is_default(self, name: str) -> bool:
+        """Whether neither the user nor the profile gives this field a value."""
+        return name not in self.origins
+
     def at(self, name: str) -> str:
         """Where the value of the field stands: `lab.yml:7 workers.memory`, `--workers`, or its profile or default."""
         return self.origins.get(name) or f"{name} (default)"

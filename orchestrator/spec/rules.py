@@ -46,9 +46,9 @@ def broken(lab: Lab) -> Iterator[Broken]:
 def _static(lab: Lab) -> Iterator[Broken]:
     """Machines that are there already: as many as the lab has, on its network, none twice."""
     hosts: FieldPath = ("static", "hosts")
-    addresses = [STATIC_HOST.fullmatch(host)["address"] for host in lab.static.hosts]  # type: ignore[index]
-    if lab.provider != "static":
+    if lab.listed is None:
         return
+    addresses = [STATIC_HOST.fullmatch(host)["address"] for host in lab.listed.hosts]  # type: ignore[index]
     if len(addresses) != lab.workers.count + 1:
         fix = f"write workers: {{count: {len(addresses) - 1}}}" if addresses else "list them under static.hosts"
         yield Broken(
@@ -147,7 +147,7 @@ def subnet_prefix(lab: Lab) -> int:
 
 
 def _addresses(lab: Lab) -> Iterator[Broken]:
-    if lab.provider == "static":
+    if lab.listed is not None:
         # Their machines have the addresses they have.
         return
     # The last address is the broadcast; .1 is this host.
@@ -174,7 +174,7 @@ def _addresses(lab: Lab) -> Iterator[Broken]:
 
 
 def _ports(lab: Lab) -> Iterator[Broken]:
-    if lab.provider == "static":
+    if lab.listed is not None:
         return
     base = lab.network.ssh_port_base
     offsets = [lab.network.control_plane_offset]

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from orchestrator.model import ProviderName
+
 # kubeadm refuses a control plane with less (its preflight checks NumCPU and Mem).
 KUBEADM_CPUS = 2
 KUBEADM_MEMORY = 1700
@@ -282,7 +284,7 @@ class Lab(Section):
     profile: Literal["book", "bare", "modern", "offline"] = Field(
         "modern", description="a named set of values that lab.yml then changes"
     )
-    provider: Literal["auto", "virtualbox", "libvirt", "container", "static"] = Field(
+    provider: Literal["auto", ProviderName] = Field(
         "auto", description="what makes the machines; `auto` is the first that this host has"
     )
     guest: str = Field("debian-12", max_length=60, description="system of the machines; `labctl catalog` lists them")
@@ -298,6 +300,12 @@ class Lab(Section):
     ca: Annotated[str, Field(max_length=1000)] | None = Field(
         None, description="PEM file with a company's CA certificate that the machines shall trust"
     )
+
+    @property
+    def listed(self) -> Static | None:
+        """The section that lists the machines; None for a provider that makes them."""
+        section = getattr(self, self.provider, None)
+        return section if isinstance(section, Static) else None
 
 
 def json_schema() -> dict[str, Any]:

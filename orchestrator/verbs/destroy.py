@@ -101,5 +101,5 @@ def _end_connections(target: Target) -> None:
     with suppress(OSError, ValueError):
         plan = Plan.from_json(target.directory.plan.read_text(encoding="utf-8"))
         for node in plan.nodes:
-            user, address, port = plan.ssh_endpoint(node)
+            user, address, port = registry.ssh_endpoint(plan, node)
             ssh_access.end_shared(user, port, address)

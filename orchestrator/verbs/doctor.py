@@ -11,18 +11,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import bundle, catalog, doctor, host, paths
+from orchestrator import bundle, doctor, host, paths
 from orchestrator.doctor import Check, Finding, Repair, Result
 from orchestrator.doctor.checks import Needs, needs
 from orchestrator.doctor.probes import Once
 from orchestrator.errors import HostError, LabError
 from orchestrator.events import Emit, Note, discard
-from orchestrator.lab import host_setup as prepare
 from orchestrator.lab import observe
 from orchestrator.lab import planning as plans
 from orchestrator.model import Observed, Plan, ProviderName
+from orchestrator.plan import select
 from orchestrator.providers import registry
-from orchestrator.providers.container import engine, private_engine
+from orchestrator.providers.container import engine
 from orchestrator.providers.vagrant import boxes, virtualbox
 from orchestrator.providers.vagrant import preflight as vagrant_preflight
 from orchestrator.spec import Spec
@@ -95,9 +95,8 @@ def checks_for(asked: Spec) -> tuple[Check, ...]:
     directory = plans.directory_of(asked)
     existing = observe.existing_plan(directory)
     provider = _likely(asked, existing)
-    sizing = catalog.load().sizing
     own = existing.network.subnet if existing else ""
-    lab = needs(asked, provider, sizing.get(provider, sizing["container"]), offsets(asked.lab), own)
+    lab = needs(asked, provider, registry.provider(provider).traits.sizing, offsets(asked.lab), own)
     observed = Once(lambda: observe.observe(asked, directory))
     info = Once(_engine_info)
     slow = SLOW_SECONDS
@@ -123,7 +122,7 @@ def _likely(asked: Spec, existing: Plan | None) -> ProviderName:
         return existing.provider
     if asked.lab.provider != "auto":
         return asked.lab.provider
-    return "container" if prepare.wants_containers(asked) else "virtualbox"
+    return select(asked.lab.provider, registry.states()).state.name
 
 
 def _choice(asked: Spec, existing: Plan | None, observed: Observed) -> Finding:
@@ -161,7 +160,7 @@ def _engine(lab: Needs) -> Finding:
         return doctor.not_applicable(f"the lab's provider is {lab.provider}")
     problem = engine.obstacle()
     if problem is not None:
-        missing = shutil.which("dockerd", path=private_engine.SYSTEM_PATH) is None
+        missing = shutil.which("dockerd", path=host.SYSTEM_PATH) is None
         repair = Repair(packages=tuple(engine.docker_packages())) if missing else None
         return doctor.bad(problem.message, "an engine that runs or that labctl can start", problem.fix, repair)
     there = engine.running()

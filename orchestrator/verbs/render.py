@@ -15,10 +15,7 @@ from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers import registry
-from orchestrator.providers.vagrant import boxes, vagrantfile
 from orchestrator.spec import Spec
-
-WITH_VAGRANT = ("virtualbox", "libvirt")
 
 
 @dataclass(frozen=True)
@@ -69,20 +66,12 @@ def render(asked: Spec, to: Path) -> Rendered:
 def _texts(plan: Plan, directory: LabDir) -> Mapping[str, str]:
     """File name -> content."""
     texts = {"plan.json": plan.as_json(), "inventory.yml": _inventory(plan, directory)}
-    if plan.provider in WITH_VAGRANT:
-        texts = {"Vagrantfile": vagrantfile.render(plan, boxes.choose(plan)), **texts}
-    return texts
+    return {**registry.provider(plan.provider).rendering(plan, directory.root).files, **texts}
 
 
 def _notes(plan: Plan, to: Path) -> tuple[str, ...]:
     guest = catalog.load().guest(plan.guest)
-    notes = []
-    if plan.provider in WITH_VAGRANT:
-        notes.append(f"machines without Kubernetes: cd {to} && vagrant up --provider={plan.provider}")
-        if box := boxes.obstacle(plan):
-            notes.append(str(box))
-    else:
-        notes.append(f"the provider {plan.provider} needs no Vagrantfile")
+    notes = list(registry.provider(plan.provider).rendering(plan, to).notes)
     if guest is not None and not guest.converge:
         notes.append(f"{guest.title} can be created but not set up: {guest.refused.strip()}")
     return tuple(notes)
@@ -104,7 +93,7 @@ def _inventory(plan: Plan, directory: LabDir) -> str:
 
 def _expected(plan: Plan, node: NodePlan) -> Node:
     """A node as it will be reached."""
-    user, address, port = plan.ssh_endpoint(node)
+    user, address, port = registry.ssh_endpoint(plan, node)
     return Node(node.name, "running", ssh_host=address, ssh_port=port, ssh_user=user)
 
 

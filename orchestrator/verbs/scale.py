@@ -48,7 +48,7 @@ def plan_scaling(lab: Lab, spec: Spec, *, written: Spec) -> Scaling:
     """
     count = spec.lab.workers.count
     workers = lab.plan.workers
-    if lab.plan.provider == "static":
+    if lab.plan.static_hosts:
         fix = "edit static.hosts in lab.yml; labctl provision"
         raise SpecError("a static lab has as many workers as lab.yml lists hosts", fix=fix)
     if bool(count) != bool(workers):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.providers.vagrant import libvirt_daemon
+from orchestrator.providers.without_systemd import libvirt_daemon
 from tests import host_state
 from tests.e2e.conftest import CHECKOUT, User, poll
 

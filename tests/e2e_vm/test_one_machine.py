@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.providers.vagrant import libvirt_daemon
+from orchestrator import host
 from tests.e2e.conftest import User, poll
 from tests.e2e_vm import machines
 from tests.e2e_vm.machines import on
@@ -26,9 +26,7 @@ workers: {count: 0}
 pytestmark = [
     pytest.mark.real,
     # What else is missing, Vagrant and libvirt included, the first command installs: that is a part of the proof.
-    pytest.mark.skipif(
-        os.geteuid() != 0 and not libvirt_daemon.service_manager(), reason="starting libvirtd takes root"
-    ),
+    pytest.mark.skipif(os.geteuid() != 0 and not host.has_service_manager(), reason="starting libvirtd takes root"),
 ]
 
 

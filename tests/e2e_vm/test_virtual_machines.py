@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.providers.vagrant import libvirt_daemon
+from orchestrator import host
 from tests.e2e.conftest import User, poll
 from tests.e2e_vm import machines
 from tests.e2e_vm.machines import on
@@ -40,9 +40,7 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
     # What else is missing, Vagrant and libvirt included, the first command installs: that is a part of the proof.
-    pytest.mark.skipif(
-        os.geteuid() != 0 and not libvirt_daemon.service_manager(), reason="starting libvirtd takes root"
-    ),
+    pytest.mark.skipif(os.geteuid() != 0 and not host.has_service_manager(), reason="starting libvirtd takes root"),
 ]
 
 

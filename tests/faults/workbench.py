@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import paths
-from orchestrator.providers.container import engine, private_engine
+from orchestrator.providers.container import engine
+from orchestrator.providers.without_systemd import private_engine
 from tests.e2e.conftest import CHECKOUT, User
 from tests.faults.catalogue import Case, Kind, Moment, Start
 

@@ -18,9 +18,12 @@ from orchestrator.events import Event, Step, discard
 from orchestrator.model import NetworkPlan, Node, NodePlan, Plan, SourcePlan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
-from orchestrator.providers.container import engine, private_engine
+from orchestrator.providers.base import identity
+from orchestrator.providers.container import engine
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container.provider import ContainerProvider
+from orchestrator.providers.without_systemd import private_engine
+from orchestrator.providers.without_systemd.daemon import start_time
 from tests import host_state
 
 pytestmark = pytest.mark.real
@@ -98,7 +101,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, before: dict[str, list[str]] |
         made.create()
         yield made
     finally:
-        made.provider.destroy(spec.identity(plan), discard, "destroy")
+        made.provider.destroy(identity(plan), discard, "destroy")
         made.provider.close(discard, "destroy")
 
 
@@ -242,7 +245,7 @@ def test_a_second_lab_of_the_same_name_lives_beside_the_first(lab: Lab, tmp_path
         assert second.ssh("m-k8s", "hostname -I") == "192.168.251.10"
         assert {lab.plan.uuid, plan.uuid} <= {found.uuid for found in second.provider.find_labs()}
     finally:
-        second.provider.destroy(spec.identity(plan), discard, "destroy")
+        second.provider.destroy(identity(plan), discard, "destroy")
         second.provider.close(discard, "destroy")
     assert lab.ssh("m-k8s", "hostname") == "m-k8s"
     assert plan.uuid not in {found.uuid for found in lab.provider.find_labs()}
@@ -262,7 +265,7 @@ def test_foreign_objects_with_the_labs_names_are_refused_and_left_alone(lab: Lab
         assert any("the network" in text for text in told)
         with pytest.raises(ProviderError, match="left alone"):
             provider.create(plan, directory, discard, "create")
-        provider.destroy(spec.identity(plan), discard, "destroy")
+        provider.destroy(identity(plan), discard, "destroy")
         assert lab.api.inspect_container(made)["State"]["Status"] == "created"
         assert lab.api.inspect_network(network)["Id"] == network
     finally:
@@ -280,9 +283,9 @@ def test_everything_in_the_way_is_told_at_once(lab: Lab, tmp_path: Path) -> None
 
 
 def test_destroy_needs_only_the_labels_and_leaves_no_trace(lab: Lab, before: dict[str, list[str]] | None) -> None:
-    identity = next(found for found in lab.provider.find_labs() if found.uuid == lab.plan.uuid)
-    assert identity == spec.identity(lab.plan)
-    lab.provider.destroy(identity, discard, "destroy")
+    found = next(found for found in lab.provider.find_labs() if found.uuid == lab.plan.uuid)
+    assert found == identity(lab.plan)
+    lab.provider.destroy(found, discard, "destroy")
     chosen = spec.selector(lab.plan.uuid)
     assert lab.api.containers(all=True, filters=chosen) == []
     assert lab.api.networks(filters=chosen) == []
@@ -313,7 +316,7 @@ def test_an_engine_whose_starter_was_killed_is_found_again(no_engine: None) -> N
     again.close(discard, "close")
     assert engine.answers(opened.url), "somebody still uses it"
     provider.close(discard, "close")
-    assert private_engine.start_time(state["pid"]) is None
+    assert start_time(state["pid"]) is None
     assert not own.directory.exists()
 
 

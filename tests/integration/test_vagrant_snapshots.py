@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.model import Plan
-from orchestrator.providers.vagrant import snapshots as vagrant_snapshots
+from orchestrator.providers.vagrant import provider as vagrant_provider
+from orchestrator.providers.vagrant.output import snapshot_names
 from orchestrator.providers.vagrant.vagrantfile import Box, render
 from tests.integration.test_vagrant_virtualbox import BOX, Double, add_box, double, lab
 
@@ -26,16 +27,16 @@ def test_a_snapshot_of_all_machines_comes_and_goes(double: Double, lab: Callable
     double.write(render(lab(LAB), Box(BOX)))
     double.vagrant("up", "--no-provision")
     double.vagrant("halt")
-    tag = f"{vagrant_snapshots.PREFIX}before.0123abcd"
+    tag = f"{vagrant_provider.SNAPSHOT_PREFIX}before.0123abcd"
     double.vagrant("snapshot", "save", tag)
     double.vagrant("snapshot", "save", "their-own")
     assert [vm["snapshots"] for vm in double.machines().values()] == [[tag, "their-own"]] * 2
 
     listed = double.vagrant("snapshot", "list", "--machine-readable").stdout
-    names = set(vagrant_snapshots.names_in(listed))
+    names = set(snapshot_names(listed))
     assert {tag, "their-own"} <= names
-    assert vagrant_snapshots.unkept(names, {"before.0123abcd"}) == []
-    assert vagrant_snapshots.unkept(names, set()) == [tag]
+    assert vagrant_provider.unkept(names, {"before.0123abcd"}) == []
+    assert vagrant_provider.unkept(names, set()) == [tag]
 
     double.vagrant("up", "--no-provision")
     double.vagrant("halt")

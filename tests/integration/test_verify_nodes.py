@@ -13,7 +13,7 @@ from orchestrator import inventory
 from orchestrator.events import discard
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
-from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.base import identity
 from orchestrator.providers.container.provider import ContainerProvider
 from orchestrator.verify import CheckResult, Report, Target, run_checks
 from tests.integration.test_container_nodes import Lab, bare_plan
@@ -40,7 +40,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         made.create()
         yield made
     finally:
-        made.provider.destroy(spec.identity(plan), discard, "destroy")
+        made.provider.destroy(identity(plan), discard, "destroy")
         made.provider.close(discard, "destroy")
 
 

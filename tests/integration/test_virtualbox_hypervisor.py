@@ -51,7 +51,7 @@ def add(plan: Plan, node: str, *, uuid: str | None = None, name: str = "") -> st
 
 
 def provider() -> VagrantProvider:
-    return VagrantProvider("virtualbox", VirtualBox())
+    return VagrantProvider(VirtualBox())
 
 
 def identity(plan: Plan) -> LabIdentity:

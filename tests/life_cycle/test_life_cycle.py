@@ -180,7 +180,7 @@ def test_a_save_that_is_killed_leaves_nothing_half(lab: Teacher) -> None:
 
 
 def test_a_restore_that_is_killed_names_the_command_that_finishes_it(lab: Teacher) -> None:
-    lab.killed("snapshot", "restore", "before", "--yes", when="bring back the machine")
+    lab.killed("snapshot", "restore", "before", "--yes", when="restore the machine")
     refused = lab.run("provision", "--yes")
     assert refused.returncode == 4
     assert "fix: labctl snapshot restore before" in refused.stderr

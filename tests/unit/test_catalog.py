@@ -13,7 +13,7 @@ from orchestrator.catalog import Refusal, Request, Resolution, resolve
 from orchestrator.catalog.facts import read_data
 from orchestrator.catalog.versions import at_least, minor, number, within
 
-BOOK = Request("1.20.2", "docker", "debian-12", "container", kernel="6.1.0", cgroup="v1")
+BOOK = Request("1.20.2", "docker", "debian-12", "container", kernel="6.1.0", cgroup="v1", shared_kernel=True)
 
 
 def resolved(request: Request) -> Resolution:

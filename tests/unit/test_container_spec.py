@@ -14,11 +14,11 @@ from orchestrator.host import CAPABILITIES, HostNetwork
 from orchestrator.model import KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourcePlan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
-from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.base import LabIdentity, identity
+from orchestrator.providers.conflicts import overlap_problems
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container import preflight
 from orchestrator.providers.container import reach as container_reach
-from orchestrator.providers.networks import overlap_problems
 
 KUBERNETES = KubernetesPlan(
     version="1.20.2",
@@ -62,7 +62,7 @@ PLAN = Plan(
 def test_every_object_carries_the_labs_identity() -> None:
     config = spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"], "ssh-ed25519 AAAA")
     assert spec.lab_of(config["Labels"]) == LabIdentity("k8s-lab", PLAN.uuid, "/home/reader/lab")
-    assert spec.lab_of(spec.network_arguments(PLAN)["labels"]) == spec.identity(PLAN)
+    assert spec.lab_of(spec.network_arguments(PLAN)["labels"]) == identity(PLAN)
     assert config["Labels"]["labctl.node"] == "m-k8s"
 
 

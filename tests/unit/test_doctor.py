@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from orchestrator import spec
-from orchestrator.catalog import Sizing
 from orchestrator.doctor import (
     Check,
     Finding,
@@ -26,7 +25,7 @@ from orchestrator.doctor import (
 from orchestrator.doctor.checks import Needs, needs
 from orchestrator.errors import HostError
 from orchestrator.host import HostNetwork
-from orchestrator.model import BuildableBundle, Observed, SourceContent
+from orchestrator.model import BuildableBundle, Observed, Sizing, SourceContent
 from orchestrator.spec.rules import offsets
 from orchestrator.verbs import doctor as workflow
 from orchestrator.verify import html, junit

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.providers.container import engine, private_engine
-from orchestrator.providers.container.private_engine import Lock, OwnEngine
+from orchestrator.providers.container import engine
+from orchestrator.providers.without_systemd import private_engine
+from orchestrator.providers.without_systemd.daemon import Lock, start_time
+from orchestrator.providers.without_systemd.private_engine import OwnEngine
 
 
 def test_docker_host_goes_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +56,7 @@ def test_an_engine_on_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_a_record_counts_only_for_the_same_process_of_the_same_boot(tmp_path: Path) -> None:
     own = OwnEngine(tmp_path)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    started = private_engine.start_time(os.getpid())
+    started = start_time(os.getpid())
     own.write_state({"pid": os.getpid(), "started": started, "boot_id": boot})
     assert own.process() == os.getpid()
     assert started is not None

@@ -10,7 +10,7 @@ import pytest
 from orchestrator import catalog, proc, spec
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
-from orchestrator.providers import ssh_bootstrap as first_contact
+from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.vagrant import libvirt, virtualbox
 
@@ -135,7 +135,7 @@ class TestLibvirt:
         self, plan: Plan, virsh: list[str]
     ) -> None:
         orphan = f"k8s-lab-{plan.uuid[:8]}-w1-k8s.img"
-        assert libvirt.Libvirt().clear(plan) == [f"disk {orphan}"]
+        assert libvirt.Libvirt().remove_leftovers(plan) == [f"disk {orphan}"]
         assert [words for words in virsh if words.startswith("vol-delete")] == [f"vol-delete --pool labctl {orphan}"]
 
     def test_a_domain_of_the_same_name_that_is_not_ours_is_a_problem(self, plan: Plan, virsh: list[str]) -> None:
@@ -146,7 +146,7 @@ class TestLibvirt:
         assert "virsh domrename" in problems[0].fix
 
 
-class TestFirstContact:
+class TestFirstConnection:
     def test_the_keys_of_the_one_connection_are_what_is_pinned(self) -> None:
         text = "[127.0.0.1]:60010 ssh-ed25519 AAAA\n# comment\n\n192.168.56.10 ssh-rsa BBBB extra\n"
-        assert first_contact.keys_of(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
+        assert ssh_access.host_keys_in(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")

@@ -110,7 +110,7 @@ def test_a_container_is_on_the_labs_network_under_its_own_address_or_not(
 ) -> None:
     networks = {container_spec.network_name(PLAN): endpoint} if endpoint else {"other": {"IPAddress": "10.0.0.2"}}
     found = {"State": {"Running": running}, "NetworkSettings": {"Networks": networks}}
-    assert container_spec.on_network(PLAN, PLAN.control_plane, found) is there
+    assert container_spec.is_on_network(PLAN, PLAN.control_plane, found) is there
 
 
 @pytest.mark.parametrize(

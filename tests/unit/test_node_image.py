@@ -71,11 +71,11 @@ def test_files_belong_to_root_with_plain_modes_whatever_the_checkout_has(tmp_pat
 def test_a_truncated_archive_of_the_cache_is_not_used(tmp_path: Path) -> None:
     archive = tmp_path / "image.tar"
     archive.write_bytes(b"whole image")
-    assert not node_image._intact(archive)
+    assert not node_image._is_intact(archive)
     node_image._sum_file(archive).write_text(node_image._sha256(archive) + "\n")
-    assert node_image._intact(archive)
+    assert node_image._is_intact(archive)
     archive.write_bytes(b"whole imag")
-    assert not node_image._intact(archive)
+    assert not node_image._is_intact(archive)
 
 
 def test_the_runtime_wrapper_changes_nothing_where_everything_can_be_granted(grantable: dict[str, Any]) -> None:

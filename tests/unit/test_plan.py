@@ -205,6 +205,13 @@ class TestProvider:
         ready = tuple(ProviderState(name, ready=True) for name in ("virtualbox", "container"))
         assert planned("", observe(providers=ready)).provider == "virtualbox"
 
+    def test_an_adapter_that_virtualbox_left_is_taken_again(self, observe: Observe) -> None:
+        ready = (ProviderState("virtualbox", ready=True), ProviderState("container", ready=True))
+        left = (TakenNetwork("192.168.56.0/24", "interface vboxnet0 of this host", interface="vboxnet0"),)
+        host = observe(providers=ready, networks=left)
+        assert planned("", host).network.subnet == "192.168.56.0/24"
+        assert planned("provider: container", host).network.subnet == "192.168.57.0/24"
+
     def test_machines_bring_the_guests_kernel_not_the_hosts(self, observe: Observe) -> None:
         ready = (ProviderState("virtualbox", ready=True),)
         lab = planned('kubernetes: {version: "1.35"}', observe(providers=ready, community_reachable=True, cgroup="v1"))

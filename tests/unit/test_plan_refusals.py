@@ -154,11 +154,18 @@ UNREADY = [
         id="mirror",
     ),
     pytest.param(
-        "",
+        "network: {subnet: 192.168.56.0/24}",
         {"networks": (TakenNetwork("192.168.56.0/24", "lab other (/home/x)", "other"),)},
         "used by lab other (/home/x)",
         "network.subnet: auto",
-        id="default-subnet",
+        id="explicit-subnet",
+    ),
+    pytest.param(
+        "profile: book",
+        {"networks": (TakenNetwork("192.168.1.0/24", "interface eth0 of this host"),)},
+        "192.168.1.0/24 overlaps 192.168.1.0/24, used by interface eth0",
+        "network.subnet: auto",
+        id="subnet-of-a-profile",
     ),
     pytest.param(
         "network: {subnet: auto}",

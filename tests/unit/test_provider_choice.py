@@ -16,13 +16,13 @@ STATES = (NO_VIRTUALBOX, CONTAINER)
 def test_auto_takes_the_first_that_is_ready_and_says_what_the_others_lack() -> None:
     assert registry.choose("auto", STATES, None) == (
         "container",
-        "the first that this host has (virtualbox: VBoxManage is not installed)",
+        "auto: the first that this host has (virtualbox: VBoxManage is not installed)",
     )
 
 
 def test_auto_prefers_virtualbox_when_it_is_there() -> None:
     states = (ProviderState("virtualbox", ready=True), CONTAINER)
-    assert registry.choose("auto", states, None) == ("virtualbox", "preferred")
+    assert registry.choose("auto", states, None) == ("virtualbox", "auto: the first that this host has")
 
 
 def test_a_lab_keeps_the_provider_it_has() -> None:
@@ -34,7 +34,7 @@ def test_a_lab_keeps_the_provider_it_has() -> None:
 def test_a_provider_that_is_not_installed_is_refused_with_the_fix() -> None:
     with pytest.raises(HostError, match="VBoxManage is not installed") as refused:
         registry.choose("virtualbox", STATES, None)
-    assert refused.value.fix == "install VirtualBox"
+    assert refused.value.fix == "install VirtualBox, or provider: container"
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:

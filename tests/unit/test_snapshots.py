@@ -5,7 +5,8 @@ from __future__ import annotations
 from orchestrator.model import Node
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container import snapshots
-from orchestrator.providers.vagrant import snapshots as vagrant_snapshots
+from orchestrator.providers.vagrant import provider as vagrant_provider
+from orchestrator.providers.vagrant.output import snapshot_names
 from tests.unit.test_container_spec import PLAN
 
 
@@ -36,7 +37,7 @@ def test_the_parts_of_a_snapshot_are_the_labs_and_no_nodes() -> None:
 
 def test_of_vagrants_snapshots_only_those_that_labctl_made_are_ever_deleted() -> None:
     listing = "1,m-k8s,ui,output,==> m-k8s: \n2,,ui,detail,labctl.one.0123abcd\n3,,ui,detail,their-own\n"
-    names = set(vagrant_snapshots.names_in(listing))
+    names = set(snapshot_names(listing))
     assert {"labctl.one.0123abcd", "their-own"} <= names
-    assert vagrant_snapshots.unkept(names, set()) == ["labctl.one.0123abcd"]
-    assert vagrant_snapshots.unkept(names, {"one.0123abcd"}) == []
+    assert vagrant_provider.unkept(names, set()) == ["labctl.one.0123abcd"]
+    assert vagrant_provider.unkept(names, {"one.0123abcd"}) == []

@@ -12,6 +12,7 @@ from orchestrator import catalog, spec
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.model import Node, Observed, Plan, ProviderState, StaticHost, TakenNetwork
 from orchestrator.plan import plan as make_plan
+from orchestrator.providers import registry, ssh_access
 from orchestrator.providers.static import provider as static
 
 PRINT = "SHA256:" + "A" * 43
@@ -49,7 +50,7 @@ def test_the_nodes_are_the_listed_machines_at_their_own_addresses(planned: Calla
     assert plan.static_hosts[1] == StaticHost("vagrant", "10.0.0.12", 2222, PRINT)
     assert plan.network.gateway == "10.0.0.5"
     assert plan.static_key == "~/.ssh/lab"
-    assert [plan.ssh_endpoint(node) for node in plan.nodes] == [
+    assert [registry.ssh_endpoint(plan, node) for node in plan.nodes] == [
         ("kim", "10.0.0.11", 22),
         ("vagrant", "10.0.0.12", 2222),
     ]
@@ -83,7 +84,7 @@ def test_a_fingerprint_is_the_one_that_ssh_keygen_prints() -> None:
 
 def test_the_keys_of_a_scan_are_read_without_its_comments() -> None:
     text = "# 10.0.0.11:22 SSH-2.0-OpenSSH\n[10.0.0.11]:2222 ssh-ed25519 AAAA\n10.0.0.11 ssh-rsa BBBB\n"
-    assert static.keys_of_scan(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
+    assert ssh_access.host_keys_in(text) == ("ssh-ed25519 AAAA", "ssh-rsa BBBB")
 
 
 def test_containers_that_are_listed_as_such_keep_what_is_their_hosts(planned: Callable[[str], Plan]) -> None:
@@ -122,9 +123,9 @@ def test_a_machine_of_another_kind_than_listed_is_refused(
     assert fix in (refused.value.fix or "")
 
 
-def test_the_farewell_goes_in_one_piece_because_the_key_that_let_it_in_is_gone_then(
+def test_the_teardown_script_is_one_piece_because_the_key_that_let_it_in_is_gone_then(
     planned: Callable[[str], Plan],
 ) -> None:
-    script = static.farewell("kim", "ssh-ed25519 AAAA+/= labctl mine", planned(LAB))
+    script = static.teardown_script("kim", "ssh-ed25519 AAAA+/= labctl mine", planned(LAB))
     assert script.startswith("set -- kim AAAA+/=\nCRI_SOCKET=/var/run/dockershim.sock\n")
     assert script.index("authorized_keys") < script.index("kubeadm reset")

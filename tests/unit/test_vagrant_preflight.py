@@ -13,10 +13,10 @@ import pytest
 
 from orchestrator import catalog, host, proc, spec
 from orchestrator.events import Event
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Observed, Plan, Sizing
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant import box_build
+from orchestrator.providers.vagrant import box_build, libvirt
 from orchestrator.providers.vagrant import preflight as vagrant_preflight
 from orchestrator.providers.vagrant.hypervisor import Machine
 from orchestrator.providers.vagrant.provider import VagrantProvider
@@ -25,24 +25,31 @@ from orchestrator.providers.vagrant.provider import VagrantProvider
 class Hypervisor:
     """A hypervisor that has these machines, has no complaint, and notes what it is told to do."""
 
-    def __init__(self, machines: list[Machine] | None = None) -> None:
-        self.there = machines or []
-        self.told: list[str] = []
+    name = "libvirt"
+    sizing = Sizing()
+    adapters = ""
+    programs = libvirt.Libvirt.programs
+    plugin = libvirt.PLUGIN
+
+    def __init__(self, machines: list[Machine] | None = None, *, forwards: bool = False) -> None:
+        self.existing = machines or []
+        self.calls: list[str] = []
+        self.forwards = forwards
 
     def machines(self, uuid: str | None = None) -> list[Machine]:
-        return [machine for machine in self.there if uuid in (None, machine.lab.uuid)]
+        return [machine for machine in self.existing if uuid in (None, machine.lab.uuid)]
 
     def open(self, emit: object, phase: str) -> None:
-        self.told.append("open")
+        self.calls.append("open")
 
     def remove(self, machine: Machine) -> None:
-        self.told.append(f"remove {machine.node}")
-        self.there.remove(machine)
+        self.calls.append(f"remove {machine.node}")
+        self.existing.remove(machine)
 
     def remove_networks(self, identity: LabIdentity) -> list[str]:
         return ["network labctl-00000000"]
 
-    def clear(self, plan: Plan) -> list[str]:
+    def remove_leftovers(self, plan: Plan) -> list[str]:
         return ["disk m-k8s.img"]
 
     def answers(self) -> bool:
@@ -54,7 +61,7 @@ class Hypervisor:
     def owns_subnet(self, plan: Plan) -> bool:
         return False
 
-    def traces(self, identity: LabIdentity) -> bool:
+    def has_networks(self, identity: LabIdentity) -> bool:
         return False
 
 
@@ -111,17 +118,17 @@ def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(
     ready: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(box_build, "MBR", tmp_path)
-    assert vagrant_preflight.missing_packages("debian-12") == []
+    assert libvirt.Libvirt().missing_packages("debian-12") == []
     ready["vagrant plugin list --machine-readable"] = "1,,ui,info,vagrant-vbguest (0.1)\n"
-    assert vagrant_preflight.missing_packages("debian-12") == ["vagrant-libvirt"]
+    assert libvirt.Libvirt().missing_packages("debian-12") == ["vagrant-libvirt"]
     ready |= {"vagrant": "", "qemu-img": "", "mmdebstrap": ""}
-    assert vagrant_preflight.missing_packages("debian-12") == ["vagrant-libvirt", "qemu-utils", "mmdebstrap"]
-    assert vagrant_preflight.missing_packages("rocky-9") == ["vagrant-libvirt", "qemu-utils"], "no box is built of it"
+    assert libvirt.Libvirt().missing_packages("debian-12") == ["vagrant-libvirt", "qemu-utils", "mmdebstrap"]
+    assert libvirt.Libvirt().missing_packages("rocky-9") == ["vagrant-libvirt", "qemu-utils"], "no box is built of it"
 
 
 def test_without_a_box_and_a_sum_nothing_is_fetched(make: Callable[..., Plan], ready: dict[str, str]) -> None:
     ready["vagrant box list"] = ""
-    (problem,) = vagrant_preflight.problems(make("virtualbox"), Hypervisor())
+    (problem,) = vagrant_preflight.problems(make("virtualbox"), Hypervisor(forwards=True))
     assert "bento/debian-12" in problem.what
     assert "labctl box import FILE" in problem.fix
 
@@ -151,7 +158,9 @@ def test_a_forward_that_somebody_holds_is_named_with_its_use(
     make: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "port_is_free", lambda port: port != 61443)
-    (problem,) = vagrant_preflight.problems(make("virtualbox", "kubernetes: {api_port: 61443}\n"), Hypervisor())
+    (problem,) = vagrant_preflight.problems(
+        make("virtualbox", "kubernetes: {api_port: 61443}\n"), Hypervisor(forwards=True)
+    )
     assert "port 61443 on 127.0.0.1, the forward to the API server, is in use" in problem.what
     assert problem.where == "kubernetes.api_port"
 
@@ -169,9 +178,9 @@ def test_destroy_without_vagrants_notes_removes_every_machine_and_network(make: 
     identity = LabIdentity(plan.name, plan.uuid, plan.owner)
     other = LabIdentity("other", "another-uuid", "/elsewhere")
     hypervisor = Hypervisor([Machine(f"d{i}", n.name, identity, "running", 2, 2048) for i, n in enumerate(plan.nodes)])
-    hypervisor.there.append(Machine("x", "m-k8s", other, "running", 2, 2048))
+    hypervisor.existing.append(Machine("x", "m-k8s", other, "running", 2, 2048))
     events: list[Event] = []
-    VagrantProvider("libvirt", hypervisor).destroy(identity, events.append, "destroy")  # type: ignore[arg-type]
-    assert hypervisor.told == ["open", "remove m-k8s", "remove w1-k8s"]
-    assert [machine.lab for machine in hypervisor.there] == [other]
+    VagrantProvider(hypervisor).destroy(identity, events.append, "destroy")  # type: ignore[arg-type]
+    assert hypervisor.calls == ["open", "remove m-k8s", "remove w1-k8s"]
+    assert [machine.lab for machine in hypervisor.existing] == [other]
     assert any("network labctl-00000000" in str(event) for event in events)

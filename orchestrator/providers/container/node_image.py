@@ -12,8 +12,9 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from orchestrator import debian_mirror, host, paths, proc
 from orchestrator.errors import HostError, Problem
@@ -22,10 +23,9 @@ from orchestrator.events import Emit, Note, Step
 if TYPE_CHECKING:
     from docker import APIClient
 
-# What a node looks like to its roles. The stand-in is Debian with the package managers and the identity of EL 9, for
-# tests of roles on hosts without an EL mirror; each recipe is laid over those before it.
-Flavour = Literal["debian", "el-stand-in"]
-RECIPES: dict[Flavour, tuple[str, ...]] = {"debian": ("node",), "el-stand-in": ("node", "node-el-stand-in")}
+# What a node looks like to its roles: `debian`, or that with the recipe images/node-<flavour> laid over it.
+Flavour = str
+DEBIAN: Flavour = "debian"
 
 SUITE = "bookworm"
 REPOSITORY = "labctl/node"
@@ -60,75 +60,68 @@ def packages(*roots: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def recipes(flavour: Flavour = "debian") -> list[Path]:
+def recipes(flavour: Flavour = DEBIAN) -> list[Path]:
     """Where the recipes of a flavour lie, in the order in which they are applied."""
-    return [paths.data("images", name) for name in RECIPES[flavour]]
+    names = ("node", *(() if flavour == DEBIAN else (f"node-{flavour}",)))
+    return [paths.data("images", name) for name in names]
 
 
 def _repository(flavour: Flavour) -> str:
-    return REPOSITORY if flavour == "debian" else f"{REPOSITORY}-{flavour}"
+    return REPOSITORY if flavour == DEBIAN else f"{REPOSITORY}-{flavour}"
 
 
-def tag(flavour: Flavour = "debian") -> str:
+def tag(flavour: Flavour = DEBIAN) -> str:
     """The image's name in Docker; another recipe has another name."""
     return f"{_repository(flavour)}:{recipe_hash(*recipes(flavour))}"
 
 
-def cached(flavour: Flavour = "debian") -> Path:
+def cached(flavour: Flavour = DEBIAN) -> Path:
     """Where the image's root file system lies, or will lie, in the cache; its sha256 stands beside it."""
     place = paths.cache_dir() / "node-images"
-    return (place if flavour == "debian" else place / flavour) / f"{recipe_hash(*recipes(flavour))}.tar"
+    return (place if flavour == DEBIAN else place / flavour) / f"{recipe_hash(*recipes(flavour))}.tar"
 
 
-def present(api: APIClient, flavour: Flavour = "debian") -> bool:
+def is_present(api: APIClient, flavour: Flavour = DEBIAN) -> bool:
     """Whether Docker already has the image of this recipe."""
     return bool(api.images(name=tag(flavour)))
 
 
-def problems(flavour: Flavour = "debian") -> list[Problem]:
+def problems(flavour: Flavour = DEBIAN) -> list[Problem]:
     """Why the image could not be built here, when the cache does not have it."""
     if cached(flavour).exists():
         return []
     found = []
-    manager = host.package_manager()
+    install, where, mirror = partial(host.install_command, host.package_manager()), "node image", debian_mirror.find()
     if shutil.which("mmdebstrap") is None:
-        fix = host.install_command(manager, ["mmdebstrap"])
-        found.append(Problem("mmdebstrap is not installed; it makes the node image", "node image", fix))
+        text = "mmdebstrap is not installed; it makes the node image"
+        found.append(Problem(text, where, install(["mmdebstrap"])))
     if os.geteuid() != 0:
-        found.append(Problem("making the node image takes root, once", "node image", "sudo ./labctl provision"))
-    mirror = debian_mirror.find()
+        found.append(Problem("making the node image takes root, once", where, "sudo ./labctl provision"))
     if mirror is None:
-        found.append(
-            Problem(
-                "this host's package sources name no Debian mirror to make the node image from",
-                "node image",
-                f"export {debian_mirror.SETTING}=URL   (a Debian mirror that this host reaches)",
-            )
-        )
+        text = "this host's package sources name no Debian mirror to make the node image from"
+        fix = f"export {debian_mirror.SETTING}=URL   (a Debian mirror that this host reaches)"
+        found.append(Problem(text, where, fix))
     elif mirror.keyring and not mirror.keyring.exists():
-        fix = host.install_command(manager, ["debian-archive-keyring"])
-        found.append(Problem(f"Debian's signing keys are not here ({mirror.keyring})", "node image", fix))
-    free = host.disk_free(paths.cache_dir())
-    if free < DISK_MB:
-        where = str(paths.cache_dir())
-        found.append(
-            Problem(f"{free} MB free, the node image takes {DISK_MB}", where, "free space, or set LABCTL_CACHE")
-        )
+        text = f"Debian's signing keys are not here ({mirror.keyring})"
+        found.append(Problem(text, where, install(["debian-archive-keyring"])))
+    if (free := host.disk_free(paths.cache_dir())) < DISK_MB:
+        text = f"{free} MB free, the node image takes {DISK_MB}"
+        found.append(Problem(text, str(paths.cache_dir()), "free space, or set LABCTL_CACHE"))
     return found
 
 
-def ensure(api: APIClient, emit: Emit, phase: str, flavour: Flavour = "debian") -> str:
+def ensure(api: APIClient, emit: Emit, phase: str, flavour: Flavour = DEBIAN) -> str:
     """Have the image in Docker, built if the cache lacks it or holds a damaged one; return its name."""
     name = tag(flavour)
-    if present(api, flavour):
+    if is_present(api, flavour):
         return name
     with _one_builder():
-        if not present(api, flavour):
+        if not is_present(api, flavour):
             archive = cached(flavour)
             archive.parent.mkdir(mode=0o700, exist_ok=True)
-            if not _intact(archive):
+            if not _is_intact(archive):
                 if archive.exists():
-                    emit(Note(phase=phase, text=f"{archive} is damaged: building the node image anew"))
+                    emit(Note(phase=phase, text=f"{archive} is damaged: rebuilding the node image"))
                 build(archive, emit, phase, flavour)
             emit(Step(phase=phase, name="load the node image", status="running", remaining=5.0))
             _load(api, archive, name)
@@ -156,7 +149,7 @@ def _sha256(archive: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _intact(archive: Path) -> bool:
+def _is_intact(archive: Path) -> bool:
     """Whether the cached archive is the one that was built; a truncated or changed one is not used."""
     try:
         return _sha256(archive) == _sum_file(archive).read_text(encoding="ascii").strip()
@@ -182,7 +175,7 @@ def rootfs_tar(*roots: Path) -> bytes:
     return buffer.getvalue()
 
 
-def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = "debian") -> None:
+def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = DEBIAN) -> None:
     """Make the root file system with mmdebstrap. Raises HostError with its last line and log."""
     if found := problems(flavour):
         raise HostError("the node image cannot be built here", problems=found, fix=found[0].fix)

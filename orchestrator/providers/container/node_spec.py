@@ -10,8 +10,8 @@ from typing import Any
 
 from orchestrator.host import CAPABILITIES
 from orchestrator.model import NodePlan, Plan
-from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.host_state import BRIDGE_PREFIX
+from orchestrator.providers.base import LabIdentity, identity
+from orchestrator.providers.without_systemd.host_state import BRIDGE_PREFIX
 
 NAME, UUID, OWNER, NODE, PART = "labctl.name", "labctl.uuid", "labctl.owner", "labctl.node", "labctl.part"
 SPEC, HOST_KEY = "labctl.spec", "labctl.host-key"
@@ -23,11 +23,6 @@ USER_ID = 1000
 WITHHELD = ("SYS_MODULE", "SYS_TIME")
 # Docker before 23 refuses a container that asks for one of these: it does not know the names.
 UNKNOWN_BEFORE_23 = ("PERFMON", "BPF", "CHECKPOINT_RESTORE")
-
-
-def identity(plan: Plan) -> LabIdentity:
-    """The identity that the plan's objects carry."""
-    return LabIdentity(plan.name, plan.uuid, plan.owner)
 
 
 def labels(lab: LabIdentity, *, node: str = "", part: str = "") -> dict[str, str]:
@@ -144,23 +139,21 @@ def container_config(
 
     Labels carry a digest of what cannot be changed later, and the public host key that the node is given.
     """
-    config: dict[str, Any] = {
+    settings = host_config(plan, node, capabilities)
+    endpoint = {"IPAMConfig": {"IPv4Address": node.address}, "Aliases": [node.name]}
+    own = labels(identity(plan), node=node.name)
+    return {
         "Image": image,
         "Hostname": node.name,
         "StopSignal": "SIGRTMIN+3",
-        "ExposedPorts": {port: {} for port in host_config(plan, node, capabilities)["PortBindings"]},
-        "HostConfig": host_config(plan, node, capabilities),
-        "NetworkingConfig": {
-            "EndpointsConfig": {
-                network_name(plan): {"IPAMConfig": {"IPv4Address": node.address}, "Aliases": [node.name]}
-            }
-        },
+        "ExposedPorts": {port: {} for port in settings["PortBindings"]},
+        "HostConfig": settings,
+        "NetworkingConfig": {"EndpointsConfig": {network_name(plan): endpoint}},
+        "Labels": {**own, SPEC: fixed_digest(plan, node), HOST_KEY: host_key},
     }
-    config["Labels"] = {**labels(identity(plan), node=node.name), SPEC: fixed_digest(plan, node), HOST_KEY: host_key}
-    return config
 
 
-def on_network(plan: Plan, node: NodePlan, found: Mapping[str, Any]) -> bool:
+def is_on_network(plan: Plan, node: NodePlan, found: Mapping[str, Any]) -> bool:
     """Whether a container, as Docker inspects it, is on the lab's network under the planned address."""
     endpoint = found["NetworkSettings"]["Networks"].get(network_name(plan)) or {}
     if found["State"]["Running"]:

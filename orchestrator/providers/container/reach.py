@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator import proc
 from orchestrator.errors import Interrupted, ProviderError
 from orchestrator.events import Emit, Note
 from orchestrator.model import Node, NodePlan, Plan
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
 
 JOURNAL = ["journalctl", "-b", "-n", "5", "--no-pager", "-o", "cat"]
 # Succeeds when the boot is over and SSH does not listen: it was stopped, and is started again.
-REVIVE_SSH = ["sh", "-c", '[ -z "$(systemctl list-jobs --no-legend)" ] && systemctl restart ssh']
+RESTART_SSH = ["sh", "-c", '[ -z "$(systemctl list-jobs --no-legend)" ] && systemctl restart ssh']
 # A machine that boots refuses connections too; this many seconds of it are no reason to look inside.
 BOOT_SECONDS = 3.0
-HOST_KEY_CHANGED = "Host key verification failed"
+LOGIN_SECONDS = 20.0
 
 
 def reported(planned: NodePlan, containers: Iterable[Mapping[str, Any]]) -> Node:
@@ -39,15 +38,6 @@ def reported(planned: NodePlan, containers: Iterable[Mapping[str, Any]]) -> Node
         return Node(planned.name, "running", ssh_port=planned.ssh_port, host_keys=(key,) if key else ())
     state: Literal["stopped", "broken"] = "stopped" if found["State"] in ("exited", "paused") else "broken"
     return Node(planned.name, state, ssh_port=planned.ssh_port, detail=str(found["Status"]))
-
-
-def _attempt(argv: Sequence[str]) -> str | None:
-    """Try to log in once; None when it worked, else what ssh said."""
-    try:
-        result = proc.run(argv, check=False, timeout=20)
-    except proc.ProcessFailed as problem:
-        return str(problem)
-    return None if result.ok else result.stderr.strip() or "no answer"
 
 
 @dataclass(frozen=True)
@@ -69,23 +59,22 @@ class Waiting:
         systemd that gives up in its first second on a busy host comes up the second time. One whose SSH server was
         stopped has it started again. A node that shows another host key than its own is refused at once.
         """
-        argv = ssh_access.ssh_argv(self.lab, node, command=["true"], shared=False)
-        given = started = revived = False
+        has_key = was_started = ssh_restarted = False
         began = time.monotonic()
-        while (cause := _attempt(argv)) is not None:
-            if HOST_KEY_CHANGED in cause:
-                raise self._impostor(node)
-            if "Permission denied" in cause and not given:
-                given = True
+        while (cause := ssh_access.login_failure(self.lab, node, LOGIN_SECONDS)) is not None:
+            if ssh_access.is_host_key_mismatch(cause):
+                raise self._host_key_mismatch(node)
+            if "Permission denied" in cause and not has_key:
+                has_key = True
                 self._give_key(node.name)
             elif (ended := self._ended(node.name)) is not None:
-                if started:
+                if was_started:
                     raise self._unreachable(node.name, f"its container ended: {ended['Status']}")
-                started = True
+                was_started = True
                 self.emit(Note(phase=self.phase, node=node.name, text=f"{ended['Status']}: starting it once more"))
                 self.api.start(ended["Id"])
-            elif not revived and time.monotonic() - began > BOOT_SECONDS:
-                revived = self._revive_ssh(node.name)
+            elif not ssh_restarted and time.monotonic() - began > BOOT_SECONDS:
+                ssh_restarted = self._restart_ssh(node.name)
             if time.monotonic() > self.deadline:
                 raise self._unreachable(node.name, cause)
             if self.stop.wait(0.05):
@@ -103,22 +92,22 @@ class Waiting:
         for container in self.api.containers(filters=spec.of_node(self.plan.uuid, name)):
             self.api.put_archive(container["Id"], "/", keys)
 
-    def _revive_ssh(self, name: str) -> bool:
+    def _restart_ssh(self, name: str) -> bool:
         """Start the SSH server of a node that has booted without it, or lost it since; whether that was so."""
         for container in self.api.containers(filters=spec.of_node(self.plan.uuid, name)):
-            run = self.api.exec_create(container["Id"], REVIVE_SSH)
+            run = self.api.exec_create(container["Id"], RESTART_SSH)
             self.api.exec_start(run["Id"])
             if self.api.exec_inspect(run["Id"])["ExitCode"] == 0:
                 self.emit(Note(phase=self.phase, node=name, text="its SSH server did not answer: started it again"))
                 return True
         return False
 
-    def _impostor(self, node: Node) -> ProviderError:
+    def _host_key_mismatch(self, node: Node) -> ProviderError:
         name = spec.container_name(self.plan, node.name)
         return ProviderError(
             f"{node.name} shows another SSH host key than the one it was made with: somebody changed the key, or "
             f"another machine answers on port {node.ssh_port}. Nothing was sent to it",
-            fix=f"{engine.docker_command()} rm --force --volumes {name}   (labctl provision then makes the node anew)",
+            fix=f"{engine.docker_command()} rm --force --volumes {name}   (labctl provision then recreates the node)",
         )
 
     def _unreachable(self, name: str, cause: str) -> ProviderError:

@@ -1,33 +1,29 @@
-"""Takes a lab's objects out of an engine, and puts an engine's refusals into words."""
+"""Removes a lab's objects from an engine, and explains an engine's failures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import ProviderError
+from orchestrator.errors import LabError, ProviderError
 from orchestrator.events import Emit, Step
 from orchestrator.providers import ssh_access
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-Together = Callable[[Callable[[Any], Any], Any], list[Any]]
+RunParallel = Callable[[Callable[[Any], Any], Any], list[Any]]
 
 
-def remove(api: APIClient, filters: dict[str, list[str]], together: Together, emit: Emit, phase: str) -> None:
+def remove(api: APIClient, filters: dict[str, list[str]], run_parallel: RunParallel, emit: Emit, phase: str) -> None:
     """Remove what the filter selects: containers first, then images, volumes and networks."""
     from docker.errors import NotFound
 
     def attempt(what: str, action: Callable[[], Any]) -> None:
-        try:
+        with suppress(NotFound), docker_failures(what, NotFound):
             action()
-        except NotFound:
-            pass
-        except Exception as error:
-            raise failure(what, error) from error
-        else:
             emit(Step(phase=phase, name=f"remove {what}", status="changed"))
 
     def remove_container(item: dict[str, Any]) -> None:
@@ -37,7 +33,7 @@ def remove(api: APIClient, filters: dict[str, list[str]], together: Together, em
                 ssh_access.end_shared("vagrant", port["PublicPort"])
         attempt(name, partial(api.remove_container, item["Id"], force=True, v=True))
 
-    together(remove_container, api.containers(all=True, filters=filters))
+    run_parallel(remove_container, api.containers(all=True, filters=filters))
     # The newest first: an image stays while another one stands on it.
     for image in sorted(api.images(filters=filters), key=lambda item: -int(item["Created"])):
         attempt(f"image {image['Id'][7:19]}", partial(api.remove_image, image["Id"], force=True))
@@ -54,3 +50,14 @@ def failure(what: str, error: Exception) -> ProviderError:
     if "port is already allocated" in str(cause) or "address already in use" in str(cause):
         fix = "set network.ssh_port_base in lab.yml to a free range, or end the program that has the port"
     return ProviderError(f"{what}: Docker refuses: {cause}", fix=fix)
+
+
+@contextmanager
+def docker_failures(what: str, passed: type[Exception] = LabError) -> Iterator[None]:
+    """Turn what the SDK lets through (also requests' and urllib3's errors) into a ProviderError about `what`."""
+    try:
+        yield
+    except (LabError, passed):
+        raise
+    except Exception as error:
+        raise failure(what, error) from error

@@ -16,8 +16,8 @@ from pathlib import Path
 from orchestrator import debian_mirror, host, paths, proc
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
-from orchestrator.providers import host_state as engine_traces
 from orchestrator.providers.vagrant import boxes
+from orchestrator.providers.without_systemd import host_state
 
 SUITE = "bookworm"
 GUEST = "debian-12"
@@ -157,7 +157,7 @@ def _alone(emit: Emit, phase: str) -> Iterator[None]:
 
 def _clear(work: Path) -> None:
     """Remove the directory of a build, also of one that was killed with file systems mounted in it."""
-    engine_traces.unmount_below((work,))
+    host_state.unmount_below((work,))
     shutil.rmtree(work, ignore_errors=True)
 
 

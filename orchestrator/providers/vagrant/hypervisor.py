@@ -1,14 +1,14 @@
-"""What the two hypervisors behind Vagrant are asked directly: whose machines there are, and their state."""
+"""What the hypervisors behind Vagrant are asked directly: whose machines there are, and their state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from orchestrator.errors import Problem
 from orchestrator.events import Emit
-from orchestrator.model import Plan
+from orchestrator.model import Plan, ProviderName, Sizing
 from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.vagrant.vagrantfile import LibvirtSettings
 
@@ -34,7 +34,27 @@ class Machine:
 
 
 class Hypervisor(Protocol):
-    """VirtualBox or libvirt, seen without Vagrant."""
+    """A hypervisor, seen without Vagrant.
+
+    `programs` are those a lab takes, each with where it comes from; `plugin` is Vagrant's for this hypervisor. With
+    `forwards` its machines are reached on ports of 127.0.0.1, else at their own addresses. `adapters` begins the names
+    of host interfaces that all its labs share.
+    """
+
+    name: ClassVar[ProviderName]
+    sizing: ClassVar[Sizing]
+    programs: ClassVar[dict[str, str]]
+    plugin: ClassVar[str] = ""
+    forwards: ClassVar[bool] = True
+    adapters: ClassVar[str] = ""
+
+    def only_named(self) -> str:
+        """Why `auto` passes it by although it can be used; empty when it does not."""
+        return ""
+
+    def missing_packages(self, guest: str) -> Sequence[str]:
+        """Packages of this host's package manager that a lab needs and that are not installed."""
+        return ()
 
     def open(self, emit: Emit, phase: str) -> None:
         """Make sure that it answers; starts its daemon where nothing else does."""
@@ -45,23 +65,24 @@ class Hypervisor(Protocol):
     def machines(self, uuid: str | None = None) -> list[Machine]:
         """Every machine that carries a lab's identity; of one lab when `uuid` is given."""
 
-    def clear(self, plan: Plan) -> list[str]:
-        """Remove what is left of machines that never came to be; the names of what went."""
-
-    def machine_name(self, plan: Plan, node: str) -> str:
-        """What a node's machine is called there."""
+    def remove_leftovers(self, plan: Plan) -> list[str]:
+        """Remove what is left of machines that were never complete; the names of what was removed."""
+        return []
 
     def pin(self, machine: Machine, host_keys: Sequence[str]) -> None:
         """Keep public host keys with the machine."""
 
     def host_keys(self, machine: Machine) -> tuple[str, ...]:
         """Public host keys handed over by the hypervisor, without the network; empty where it cannot."""
+        return ()
 
-    def emulates(self) -> bool:
+    def is_emulated(self) -> bool:
         """Whether its machines have a processor made of software on this host."""
+        return False
 
     def settings(self, plan: Plan) -> LibvirtSettings | None:
         """What of the Vagrantfile depends on this host."""
+        return None
 
     def owns_subnet(self, plan: Plan) -> bool:
         """Whether the lab's subnet is on this host because of the lab itself."""
@@ -75,11 +96,18 @@ class Hypervisor(Protocol):
     def remove(self, machine: Machine) -> None:
         """Remove a machine with its disks, whatever its state."""
 
-    def traces(self, identity: LabIdentity) -> bool:
-        """Whether a lab has left anything besides machines."""
+    def has_networks(self, identity: LabIdentity) -> bool:
+        """Whether a lab has left networks, whatever became of its machines."""
+        return False
 
     def remove_networks(self, identity: LabIdentity) -> list[str]:
-        """Remove what a lab has besides machines; the names of what went."""
+        """Remove what a lab has besides machines; the names of what was removed."""
+        return []
 
     def close(self, emit: Emit, phase: str) -> None:
         """End what labctl started for its labs, once the last is gone."""
+
+
+def foreign_machine(name: str, hypervisor: str, fix: str) -> Problem:
+    """A machine that has the name of a node and is not the lab's."""
+    return Problem(f"a virtual machine called {name} exists and is not of this lab; it is left alone", hypervisor, fix)

@@ -12,17 +12,20 @@ import re
 import shutil
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote
 
 from orchestrator import host, proc
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit
-from orchestrator.model import Plan
-from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant import libvirt_daemon
-from orchestrator.providers.vagrant.hypervisor import Machine, MachineState
+from orchestrator.model import Plan, ProviderName, Sizing
+from orchestrator.providers.base import LabIdentity, Provider
+from orchestrator.providers.vagrant import box_build, boxes
+from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
+from orchestrator.providers.vagrant.preflight import has_plugin
+from orchestrator.providers.vagrant.provider import VagrantProvider
 from orchestrator.providers.vagrant.vagrantfile import (
     SYSTEM_URI,
     LibvirtSettings,
@@ -30,6 +33,8 @@ from orchestrator.providers.vagrant.vagrantfile import (
     management_name,
     network_name,
 )
+from orchestrator.providers.without_systemd import libvirt_daemon
+from orchestrator.providers.without_systemd.daemon import Lock
 
 POOL = "labctl"
 POOL_PATH = Path("/var/lib/libvirt/images/labctl")
@@ -38,7 +43,22 @@ NAMESPACE = "urn:labctl:machine"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 # Where the networks to the outside are taken from: vagrant-libvirt's own default range and those after it.
 MANAGEMENT_POOL = [ipaddress.IPv4Network(f"192.168.{third}.0/24") for third in range(121, 141)]
+PLUGIN = "vagrant-libvirt"
+# What a lab calls on the host, and the Debian packages that have it.
+PACKAGES = {
+    "vagrant": PLUGIN,
+    "virsh": "libvirt-clients",
+    "libvirtd": "libvirt-daemon-system",
+    "dnsmasq": "dnsmasq-base",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+}
 _KVM_CREATE_VM = 0xAE01
+
+
+def make() -> Provider:
+    """The provider."""
+    return VagrantProvider(Libvirt())
 
 
 def kvm() -> bool:
@@ -47,23 +67,14 @@ def kvm() -> bool:
     Both are asked: /dev/kvm may make a machine that then stops with "KVM internal error" at its first odd
     instruction, where the processor this host sees (itself a virtual one) has neither vmx nor svm.
     """
-    try:
+    with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", flags, re.MULTILINE):
-        return False
-    try:
-        descriptor = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        os.close(fcntl.ioctl(descriptor, _KVM_CREATE_VM, 0))
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+        if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", flags, re.MULTILINE):
+            return False
+        with Path("/dev/kvm").open("rb+", buffering=0) as device:
+            os.close(fcntl.ioctl(device, _KVM_CREATE_VM, 0))
+        return True
+    return False
 
 
 def identity_of(description: str) -> tuple[LabIdentity, str] | None:
@@ -84,29 +95,53 @@ def machine_of(text: str, state: MachineState) -> Machine | None:
     if found is None:
         return None
     keys = root.findall(f"metadata/{{{NAMESPACE}}}machine/{{{NAMESPACE}}}host-key")
-    memory = root.find("memory")
-    kib = int(memory.text or 0) if memory is not None else 0
     return Machine(
         id=root.findtext("uuid") or "",
         node=found[1],
         lab=found[0],
         state=state,
         cpus=int(root.findtext("vcpu") or 0),
-        memory=kib // 1024,
+        memory=int(root.findtext("memory") or 0) // 1024,
         host_keys=tuple((key.text or "").strip() for key in keys),
     )
 
 
-class Libvirt:
+class Libvirt(Hypervisor):
     """The libvirt of this host, `qemu:///system`."""
 
+    name: ClassVar[ProviderName] = "libvirt"
+    sizing: ClassVar[Sizing] = Sizing(disk_lab=2000, disk_node=4000, disk_bare=2000, minimum_cpus=2)
+    programs: ClassVar[dict[str, str]] = {
+        "virsh": "install libvirt and its clients with your package manager",
+        "vagrant": f"install Vagrant and its libvirt plugin: apt-get install {PLUGIN}",
+    }
+    plugin: ClassVar[str] = PLUGIN
+    forwards: ClassVar[bool] = False
+
     def __init__(self) -> None:
-        self._use: int | None = None
+        self._users: Lock | None = None
+
+    def only_named(self) -> str:
+        """Without KVM, or without a daemon of the host's own, a container is the better choice."""
+        if not kvm():
+            return "no KVM here: its machines would be emulated in software, which takes minutes"
+        return "its daemon does not run" if libvirt_daemon.started_here() or not self.answers() else ""
+
+    def missing_packages(self, guest: str) -> list[str]:
+        """Debian packages of what the host lacks, those to build the machines' box among them."""
+        if host.package_manager() != "apt":
+            return []
+        names = [package for program, package in PACKAGES.items() if not shutil.which(program, path=host.SYSTEM_PATH)]
+        if PLUGIN not in names and not has_plugin(PLUGIN):
+            names.append(PLUGIN)
+        if boxes.buildable(guest, self.name) and boxes.find(guest, self.name) is None:
+            names += box_build.missing_tools()
+        return list(dict.fromkeys(names))
 
     def open(self, emit: Emit, phase: str) -> None:
         """Make sure that libvirt answers and that the pool of labctl's disks is there, and keep it so until `close`."""
-        if self._use is None:
-            self._use = libvirt_daemon.use()
+        if self._users is None:
+            self._users = libvirt_daemon.join()
         if not self.answers():
             libvirt_daemon.start(self.answers, emit, phase, hide_kvm=not kvm())
         self._ensure_pool()
@@ -122,42 +157,26 @@ class Libvirt:
         """Machines by the identity in their description; from libvirt's own files while no daemon runs."""
         if shutil.which("virsh") is None:
             return []
-        if not self.answers():
-            return self._dormant(uuid)
-        running = set(self._names("list", "--state-running", "--name"))
-        stopped = set(self._names("list", "--state-shutoff", "--name"))
-        found = []
+        machines = self._defined() if self.answers() else _dormant()
+        return [machine for machine in machines if machine and uuid in (None, machine.lab.uuid)]
+
+    def _defined(self) -> Iterator[Machine | None]:
+        states: dict[str, MachineState] = dict.fromkeys(self._names("list", "--state-running", "--name"), "running")
+        states |= dict.fromkeys(self._names("list", "--state-shutoff", "--name"), "stopped")
         for name in self._names("list", "--all", "--name"):
             result = self._virsh("dumpxml", "--domain", name, check=False)
-            state: MachineState = "running" if name in running else "stopped" if name in stopped else "broken"
-            machine = machine_of(result.stdout, state) if result.ok else None
-            if machine is not None and uuid in (None, machine.lab.uuid):
-                found.append(machine)
-        return found
+            yield machine_of(result.stdout, states.get(name, "broken")) if result.ok else None
 
-    def _dormant(self, uuid: str | None) -> list[Machine]:
-        found = []
-        for file in sorted(DEFINITIONS.glob("*.xml")):
-            with contextlib.suppress(OSError, ET.ParseError):
-                machine = machine_of(file.read_text(encoding="utf-8"), "stopped")
-                if machine is not None and uuid in (None, machine.lab.uuid):
-                    found.append(machine)
-        return found
-
-    def clear(self, plan: Plan) -> list[str]:
+    def remove_leftovers(self, plan: Plan) -> list[str]:
         """Remove disks without a machine: a run that ended between the two leaves one, and Vagrant then refuses."""
         made = {f"{name}.img" for name in self._names("list", "--all", "--name")}
         gone = []
         for node in plan.nodes:
-            volume = f"{self.machine_name(plan, node.name)}.img"
+            volume = f"{_machine_name(plan, node.name)}.img"
             if volume not in made and volume in self._volumes():
                 self._virsh("vol-delete", "--pool", POOL, volume)
                 gone.append(f"disk {volume}")
         return gone
-
-    def machine_name(self, plan: Plan, node: str) -> str:
-        """The domain of a node; it carries the lab's id, so that labs never meet."""
-        return domain_prefix(plan.name, plan.uuid) + node
 
     def pin(self, machine: Machine, host_keys: Sequence[str]) -> None:
         """Keep public host keys in the domain's metadata."""
@@ -183,7 +202,7 @@ class Libvirt:
         result: dict[str, str] = json.loads(answer)["return"]
         return result
 
-    def emulates(self) -> bool:
+    def is_emulated(self) -> bool:
         """Where there is no KVM."""
         return not kvm()
 
@@ -194,13 +213,12 @@ class Libvirt:
     def _management_subnet(self, plan: Plan) -> str:
         """The subnet the lab's network has already, else the first of the pool that nobody uses."""
         result = self._virsh("net-dumpxml", management_name(plan.uuid), check=False)
-        if result.ok:
-            ip = ET.fromstring(result.stdout).find("ip")
-            if ip is not None:
-                return str(ipaddress.IPv4Interface(f"{ip.get('address')}/{ip.get('netmask')}").network)
+        if result.ok and (current := _subnet_of(result.stdout)):
+            return str(current)
         taken = [ipaddress.IPv4Network(network.cidr, strict=False) for network in host.networks()]
         taken.append(ipaddress.IPv4Network(plan.network.subnet))
-        taken += self._subnets()
+        networks = (self._virsh("net-dumpxml", name).stdout for name in self._names("net-list", "--all", "--name"))
+        taken += filter(None, map(_subnet_of, networks))
         for candidate in MANAGEMENT_POOL:
             if not any(candidate.overlaps(other) for other in taken):
                 return str(candidate)
@@ -209,15 +227,6 @@ class Libvirt:
             fix="virsh net-list --all, and remove what is not needed (virsh net-undefine NAME)",
         )
 
-    def _subnets(self) -> list[ipaddress.IPv4Network]:
-        """Subnets of libvirt's networks, also of those that are not started."""
-        found = []
-        for name in self._names("net-list", "--all", "--name"):
-            ip = ET.fromstring(self._virsh("net-dumpxml", name).stdout).find("ip[@netmask]")
-            if ip is not None:
-                found.append(ipaddress.IPv4Interface(f"{ip.get('address')}/{ip.get('netmask')}").network)
-        return found
-
     def owns_subnet(self, plan: Plan) -> bool:
         """Whether the lab's network is there already, left by a run that did not end."""
         return self.answers() and network_name(plan.uuid) in self._names("net-list", "--all", "--name")
@@ -225,11 +234,11 @@ class Libvirt:
     def problems(self, plan: Plan) -> list[Problem]:
         """What about libvirt keeps this plan from being made."""
         found = []
-        if not self.answers() and (obstacle := libvirt_daemon.obstacle()):
+        if self.answers():
+            rename = "virsh domrename {0} {0}-old, or another name in lab.yml".format
+            found += [foreign_machine(name, "libvirt", rename(name)) for name in self._foreign(plan)]
+        elif obstacle := libvirt_daemon.obstacle():
             found.append(obstacle)
-        for name in self._foreign(plan) if self.answers() else []:
-            text = f"a virtual machine called {name} exists and is not of this lab; it is left alone"
-            found.append(Problem(text, "libvirt", f"virsh domrename {name} {name}-old, or another name in lab.yml"))
         program = "qemu-system-x86_64"
         if shutil.which(program) is None and not Path("/usr/libexec/qemu-kvm").exists():
             fix = host.install_command(host.package_manager(), ["qemu-system-x86", "qemu-utils"])
@@ -238,9 +247,9 @@ class Libvirt:
 
     def _foreign(self, plan: Plan) -> list[str]:
         """Domains that have the name of a node's and are not the lab's."""
-        wanted = {self.machine_name(plan, node.name) for node in plan.nodes}
+        wanted = {_machine_name(plan, node.name) for node in plan.nodes}
         taken = wanted & set(self._names("list", "--all", "--name"))
-        own = {self.machine_name(plan, machine.node) for machine in self.machines(plan.uuid)} if taken else set()
+        own = {_machine_name(plan, machine.node) for machine in self.machines(plan.uuid)} if taken else set()
         return sorted(taken - own)
 
     def stop(self, machine: Machine, seconds: float) -> None:
@@ -261,7 +270,7 @@ class Libvirt:
         if not result.ok and "no domain" not in result.stderr.lower():
             raise ProviderError(f"{machine.node}: libvirt does not remove it: {result.tail}", fix="labctl destroy")
 
-    def traces(self, identity: LabIdentity) -> bool:
+    def has_networks(self, identity: LabIdentity) -> bool:
         """Whether libvirt's own files name a network of the lab, whatever became of its machines."""
         names = (network_name(identity.uuid), management_name(identity.uuid))
         return any((DEFINITIONS / "networks" / f"{name}.xml").exists() for name in names)
@@ -287,16 +296,16 @@ class Libvirt:
         Whoever only looked (`open` was not called) leaves everything as it is, and so does everybody while another
         labctl works with libvirt.
         """
-        if self._use is None:
+        users, self._users = self._users, None
+        if users is None:
             return
-        descriptor, self._use = self._use, None
-        last = libvirt_daemon.alone(descriptor) and self.answers() and not self.machines()
+        last = users.upgrade() and self.answers() and not self.machines()
         try:
             if last:
                 self._remove_pool()
                 libvirt_daemon.stop(emit, phase)
         finally:
-            libvirt_daemon.release(descriptor, last=last)
+            users.release(remove=last)
 
     def _remove_pool(self) -> None:
         if POOL in self._names("pool-list", "--all", "--name"):
@@ -327,3 +336,23 @@ class Libvirt:
             raise ProviderError(
                 f"libvirt refuses {words[0]}: {problem.result.tail or problem}", fix="labctl doctor"
             ) from problem
+
+
+def _dormant() -> Iterator[Machine | None]:
+    """The machines in libvirt's own files."""
+    for file in sorted(DEFINITIONS.glob("*.xml")):
+        with contextlib.suppress(OSError, ET.ParseError):
+            yield machine_of(file.read_text(encoding="utf-8"), "stopped")
+
+
+def _machine_name(plan: Plan, node: str) -> str:
+    """The domain of a node; it carries the lab's id, so that labs never meet."""
+    return domain_prefix(plan.name, plan.uuid) + node
+
+
+def _subnet_of(network: str) -> ipaddress.IPv4Network | None:
+    """The subnet in a network's XML."""
+    ip = ET.fromstring(network).find("ip[@netmask]")
+    if ip is None:
+        return None
+    return ipaddress.IPv4Interface(f"{ip.get('address')}/{ip.get('netmask')}").network

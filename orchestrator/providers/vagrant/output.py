@@ -182,3 +182,11 @@ def failure(verb: str, text: str, node: str = "") -> ProviderError:
     words = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.search(line)]
     said = " ".join(dict.fromkeys(words))[:400] or "Vagrant gave no reason"
     return ProviderError(f"{where}: {verb} failed: {said}", fix="labctl provision   (a second run continues)")
+
+
+def snapshot_names(listing: str) -> list[str]:
+    """The names in the machine-readable output of `vagrant snapshot list`; Vagrant prints them as detail lines."""
+    fields = (line.split(",", 4) for line in listing.splitlines())
+    details = (row[4] for row in fields if len(row) == 5 and row[2] == "ui" and row[3] in ("detail", "output"))
+    names = (text.rpartition(": ")[2].strip() for text in details)
+    return [name for name in names if name and not name.startswith("==>")]

@@ -9,15 +9,16 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote
 
 from orchestrator import host, proc
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit
-from orchestrator.model import Plan
-from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant.hypervisor import Machine, MachineState
-from orchestrator.providers.vagrant.vagrantfile import LibvirtSettings
+from orchestrator.model import Plan, ProviderName, Sizing
+from orchestrator.providers.base import LabIdentity, Provider
+from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
+from orchestrator.providers.vagrant.provider import VagrantProvider
 
 PROGRAM = "VBoxManage"
 NETWORKS_CONF = Path("/etc/vbox/networks.conf")
@@ -35,6 +36,11 @@ _STATES: dict[str, MachineState] = {
     "aborted": "stopped",
     "paused": "stopped",
 }
+
+
+def make() -> Provider:
+    """The provider."""
+    return VagrantProvider(VirtualBox())
 
 
 def allowed_ranges(text: str) -> tuple[ipaddress.IPv4Network, ...]:
@@ -95,8 +101,16 @@ def machine_of(key: str, extra: str, info: str) -> Machine | None:
     )
 
 
-class VirtualBox:
+class VirtualBox(Hypervisor):
     """The VirtualBox of this user."""
+
+    name: ClassVar[ProviderName] = "virtualbox"
+    sizing: ClassVar[Sizing] = Sizing(disk_lab=2000, disk_node=6000, disk_bare=3000, minimum_cpus=2)
+    programs: ClassVar[dict[str, str]] = {
+        PROGRAM: "install VirtualBox: https://www.virtualbox.org/wiki/Linux_Downloads",
+        "vagrant": "install Vagrant: https://developer.hashicorp.com/vagrant/install",
+    }
+    adapters: ClassVar[str] = "vboxnet"
 
     def open(self, emit: Emit, phase: str) -> None:
         """Make sure that VBoxManage answers. Raises HostError with what it says (kernel modules, for example)."""
@@ -123,53 +137,31 @@ class VirtualBox:
                 found.append(machine)
         return found
 
-    def clear(self, plan: Plan) -> list[str]:
-        """Nothing: Vagrant notes a machine as soon as it is imported, and goes on with it."""
-        return []
-
-    def machine_name(self, plan: Plan, node: str) -> str:
-        """The display name of a node."""
-        return next(item.display_name for item in plan.nodes if item.name == node)
-
     def pin(self, machine: Machine, host_keys: Sequence[str]) -> None:
         """Keep public host keys in the machine's extra data."""
         self._manage("setextradata", machine.id, HOST_KEYS, ";".join(host_keys))
 
-    def host_keys(self, machine: Machine) -> tuple[str, ...]:
-        """Nothing: VirtualBox hands no host key over without its guest additions."""
-        return ()
-
-    def emulates(self) -> bool:
-        """Never: VirtualBox refuses to work without the processor's help."""
-        return False
-
-    def settings(self, plan: Plan) -> LibvirtSettings | None:
-        """Nothing: the Vagrantfile depends on no other fact of this host."""
-        return None
-
     def owns_subnet(self, plan: Plan) -> bool:
         """Whether one of VirtualBox's own adapters has the lab's subnet: machines of several labs may share it."""
         subnet = ipaddress.IPv4Network(plan.network.subnet)
-        networks = (ipaddress.IPv4Network(n.cidr) for n in host.networks() if n.interface.startswith("vboxnet"))
+        networks = (ipaddress.IPv4Network(n.cidr) for n in host.networks() if n.interface.startswith(self.adapters))
         return any(network.overlaps(subnet) for network in networks)
 
     def problems(self, plan: Plan) -> list[Problem]:
         """The host-only range rule, and names that other machines have."""
         free = platform.system() == "Windows" or "microsoft" in platform.release().lower()
         conf = NETWORKS_CONF.read_text(encoding="utf-8", errors="replace") if NETWORKS_CONF.exists() else None
-        found = [problem for problem in [range_problem(plan.network.subnet, conf, free=free)] if problem]
-        own = {machine.id for machine in self.machines(plan.uuid)} if self.answers() else set()
-        wanted = {node.display_name for node in plan.nodes}
-        for name, key in self._listed() if self.answers() else []:
-            if name in wanted and key not in own:
-                found.append(
-                    Problem(
-                        f"a virtual machine called {name} exists and is not of this lab; it is left alone",
-                        "VirtualBox",
-                        f'VBoxManage modifyvm "{name}" --name "{name}-old", or set names.suffix in lab.yml',
-                    )
-                )
-        return found
+        problem = range_problem(plan.network.subnet, conf, free=free)
+        if not self.answers():
+            return [problem] if problem else []
+        own = {machine.id for machine in self.machines(plan.uuid)}
+        names = {node.display_name for node in plan.nodes}
+        rename = 'VBoxManage modifyvm "{0}" --name "{0}-old", or set names.suffix in lab.yml'.format
+        foreign = [name for name, key in self._listed() if name in names and key not in own]
+        return [
+            *([problem] if problem else []),
+            *(foreign_machine(name, "VirtualBox", rename(name)) for name in foreign),
+        ]
 
     def stop(self, machine: Machine, seconds: float) -> None:
         """Press the machine's power button; switch it off after `seconds`."""
@@ -198,16 +190,8 @@ class VirtualBox:
                 )
             time.sleep(0.5)
 
-    def traces(self, identity: LabIdentity) -> bool:
-        """Nothing that would be a lab's alone."""
-        return False
-
-    def remove_networks(self, identity: LabIdentity) -> list[str]:
-        """Nothing: host-only adapters are shared by all machines of this user and stay, as Vagrant leaves them."""
-        return []
-
     def close(self, emit: Emit, phase: str) -> None:
-        """Nothing was started."""
+        """Nothing was started. Host-only adapters are shared by all machines of this user and stay."""
 
     def _listed(self) -> list[tuple[str, str]]:
         """Name and id of every registered machine."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.providers import host_state as engine_traces
-from orchestrator.providers.host_state import HostBefore
+from orchestrator.providers.without_systemd import host_state
+from orchestrator.providers.without_systemd.host_state import HostBefore
 
 FOREIGN = """\
 *filter
@@ -44,7 +44,7 @@ COMMIT
 
 
 def test_dockers_chains_jumps_and_policy_are_undone() -> None:
-    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_DOCKER)]
+    commands = [" ".join(words) for words in host_state.undo(FOREIGN, WITH_DOCKER)]
     assert commands == [
         "-t filter -D FORWARD -j DOCKER-USER",
         "-t filter -D FORWARD -o lc-0123456789 -j DOCKER",
@@ -62,27 +62,27 @@ def test_dockers_chains_jumps_and_policy_are_undone() -> None:
 
 
 def test_a_rule_the_user_added_since_stays() -> None:
-    assert not any("80" in words for words in engine_traces.undo(FOREIGN, WITH_DOCKER))
+    assert not any("80" in words for words in host_state.undo(FOREIGN, WITH_DOCKER))
 
 
 def test_chains_of_a_docker_that_was_there_before_stay() -> None:
     before = WITH_DOCKER.replace("-A FORWARD -o lc-0123456789 -j DOCKER\n", "")
-    assert engine_traces.undo(before, WITH_DOCKER) == [
+    assert host_state.undo(before, WITH_DOCKER) == [
         ["-t", "filter", "-D", "FORWARD", "-o", "lc-0123456789", "-j", "DOCKER"]
     ]
 
 
 def test_a_policy_that_dropped_before_goes_on_dropping() -> None:
     before = FOREIGN.replace(":FORWARD ACCEPT", ":FORWARD DROP")
-    assert ["-t", "filter", "-P", "FORWARD", "ACCEPT"] not in engine_traces.undo(before, WITH_DOCKER)
+    assert ["-t", "filter", "-P", "FORWARD", "ACCEPT"] not in host_state.undo(before, WITH_DOCKER)
 
 
 def test_a_host_without_any_rules_gets_its_forward_policy_back() -> None:
-    assert ["-t", "filter", "-P", "FORWARD", "ACCEPT"] in engine_traces.undo("", WITH_DOCKER)
+    assert ["-t", "filter", "-P", "FORWARD", "ACCEPT"] in host_state.undo("", WITH_DOCKER)
 
 
 def test_a_table_is_blank_when_only_accepting_base_chains_are_left() -> None:
-    tables = engine_traces.parse_rules("*nat\n:OUTPUT ACCEPT [1:2]\nCOMMIT\n" + FOREIGN)
+    tables = host_state.parse_rules("*nat\n:OUTPUT ACCEPT [1:2]\nCOMMIT\n" + FOREIGN)
     assert tables["nat"].blank
     assert not tables["filter"].blank
 
@@ -95,7 +95,7 @@ def test_mounts_below_a_directory_are_found_deepest_first() -> None:
         "23 20 0:3 / /cache/engine/over\\040lay/merged rw - overlay overlay rw\n"
         "24 20 0:4 / /cache/engineer rw - tmpfs tmpfs rw\n"
     )
-    found = engine_traces.mounts_below(mountinfo, (Path("/run/labctl/engine"), Path("/cache/engine")))
+    found = host_state.mounts_below(mountinfo, (Path("/run/labctl/engine"), Path("/cache/engine")))
     assert found[-1] == "/cache/engine"
     assert set(found) == {"/run/labctl/engine/exec/netns/1", "/cache/engine", "/cache/engine/over lay/merged"}
 
@@ -122,7 +122,7 @@ COMMIT
 
 
 def test_libvirts_chains_and_jumps_are_undone_and_the_users_rules_stay() -> None:
-    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_LIBVIRT, engine_traces.LIBVIRT)]
+    commands = [" ".join(words) for words in host_state.undo(FOREIGN, WITH_LIBVIRT, host_state.LIBVIRT)]
     assert commands == [
         "-t filter -D INPUT -j LIBVIRT_INP",
         "-t filter -D FORWARD -j LIBVIRT_FWO",
@@ -134,11 +134,11 @@ def test_libvirts_chains_and_jumps_are_undone_and_the_users_rules_stay() -> None
 
 
 def test_chains_of_a_libvirt_that_was_there_before_stay() -> None:
-    assert engine_traces.undo(WITH_LIBVIRT, WITH_LIBVIRT, engine_traces.LIBVIRT) == []
+    assert host_state.undo(WITH_LIBVIRT, WITH_LIBVIRT, host_state.LIBVIRT) == []
 
 
 def test_an_engine_leaves_libvirts_chains_alone() -> None:
-    assert engine_traces.undo(FOREIGN, WITH_LIBVIRT) == []
+    assert host_state.undo(FOREIGN, WITH_LIBVIRT) == []
 
 
 WITH_BOTH = WITH_LIBVIRT.replace(
@@ -149,6 +149,6 @@ WITH_BOTH = WITH_LIBVIRT.replace(
 
 
 def test_cleaning_up_after_libvirt_leaves_the_rules_of_a_running_engines_bridges() -> None:
-    commands = [" ".join(words) for words in engine_traces.undo(FOREIGN, WITH_BOTH, engine_traces.LIBVIRT)]
+    commands = [" ".join(words) for words in host_state.undo(FOREIGN, WITH_BOTH, host_state.LIBVIRT)]
     assert not [command for command in commands if "lc-" in command or "DOCKER" in command]
     assert "-t filter -D FORWARD -j LIBVIRT_FWO" in commands

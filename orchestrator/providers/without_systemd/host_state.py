@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import proc
-from orchestrator.providers import nft
+from orchestrator.providers.without_systemd import nft
 
 CGROUP = "/labctl"
 # Where libvirt puts its machines when no service manager has a slice for them.
@@ -141,8 +141,8 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
-def look() -> HostBefore:
-    """Note the host as it is now."""
+def observe() -> HostBefore:
+    """The host as it is now."""
     sysctls = {}
     for name in SYSCTLS:
         with contextlib.suppress(OSError):

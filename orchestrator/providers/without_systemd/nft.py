@@ -22,20 +22,10 @@ def delete_table(family: str, name: str) -> None:
     encoded = name.encode() + b"\0"
     attribute = struct.pack("=HH", 4 + len(encoded), NFTA_TABLE_NAME) + encoded
     attribute += b"\0" * (-len(attribute) % 4)
-    request = b"".join(
-        (
-            _message(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, 0, NFNL_SUBSYS_NFTABLES, 1),
-            _message(
-                NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE,
-                NLM_F_REQUEST | NLM_F_ACK,
-                FAMILIES[family],
-                0,
-                2,
-                attribute,
-            ),
-            _message(NFNL_MSG_BATCH_END, NLM_F_REQUEST, 0, NFNL_SUBSYS_NFTABLES, 3),
-        )
-    )
+    delete = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE
+    request = _message(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, 0, NFNL_SUBSYS_NFTABLES, 1)
+    request += _message(delete, NLM_F_REQUEST | NLM_F_ACK, FAMILIES[family], 0, 2, attribute)
+    request += _message(NFNL_MSG_BATCH_END, NLM_F_REQUEST, 0, NFNL_SUBSYS_NFTABLES, 3)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as channel:
         channel.settimeout(5)
         channel.bind((0, 0))

@@ -1,0 +1,64 @@
+"""Runs Vagrant in a lab's directory: its output as steps, its failures with cause, fix and log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator import proc
+from orchestrator.errors import ProviderError
+from orchestrator.events import Emit
+from orchestrator.model import ProviderName
+from orchestrator.paths import LabDir
+from orchestrator.providers.vagrant import output
+
+UP_SECONDS = 3600
+LIST_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Vagrant:
+    """Vagrant for one lab and provider; `nodes` are the names of the lab's machines."""
+
+    provider: ProviderName
+    lab: LabDir
+    nodes: Sequence[str]
+    emit: Emit
+    phase: str
+
+    def run(self, *words: str, seconds: float = UP_SECONDS) -> None:
+        """Run a Vagrant command. Raises ProviderError."""
+        reader = output.Reader(self.phase, self.nodes)
+        log = self.lab.root / "vagrant.log"
+
+        def report(line: str) -> None:
+            if step := reader.step(line):
+                self.emit(step)
+
+        argv = ["vagrant", *words, "--machine-readable"]
+        env, cwd = self.environment, self.lab.root
+        try:
+            result = proc.stream(argv, report, timeout=seconds, log=log, check=False, env=env, cwd=cwd)
+        except proc.ProcessFailed as problem:
+            raise ProviderError(f"vagrant {words[0]}: {problem}", fix="labctl provision", log=log) from problem
+        if not result.ok:
+            error = output.failure(words[0], "\n".join(reader.errors) or result.tail, reader.failed_node)
+            error.log = log
+            raise error
+
+    def list_snapshots(self) -> list[str]:
+        """Names of the snapshots that the lab's machines have."""
+        argv = ["vagrant", "snapshot", "list", "--machine-readable"]
+        listed = proc.run(argv, timeout=LIST_SECONDS, check=False, env=self.environment, cwd=self.lab.root)
+        return output.snapshot_names(listed.stdout)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Vagrant gets besides its command line; the user's own settings must not lead it elsewhere."""
+        return {
+            "VAGRANT_CWD": str(self.lab.root),
+            "VAGRANT_DOTFILE_PATH": ".vagrant",
+            "VAGRANT_VAGRANTFILE": "Vagrantfile",
+            "VAGRANT_DEFAULT_PROVIDER": self.provider,
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+        }
