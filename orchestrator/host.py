@@ -184,7 +184,7 @@ def port_is_free(port: int) -> bool:
 
 
 def package_manager() -> PackageManager:
-    """The host's package manager by the program that is there."""
+    """The host's package manager by the program that is installed."""
     return next((name for name, argv in _INSTALL.items() if shutil.which(argv[0])), "none")
 
 

@@ -45,7 +45,7 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class StaticHost:
-    """A machine that is there already: how it is reached, and the SHA256 fingerprint of its host key."""
+    """A machine that lab.yml lists: how it is reached, and the SHA256 fingerprint of its host key."""
 
     user: str
     address: str
@@ -98,7 +98,7 @@ class SourcePlan:
     bundle: `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be built from
     Debian's source package), served to the nodes from the host under `url` while needed. mirror: `url`
     is the base with the same layout as a bundle. community: `url` is None. In all three `apt_url` with
-    `apt_suite`, `rpm_url` and `key_url` are what the guest's package manager is told.
+    `apt_suite`, `rpm_url` and `key_url` are the settings of the guest's package manager.
     """
 
     kind: SourceKind
@@ -266,7 +266,7 @@ class ProviderTraits:
 class ProviderState:
     """One provider as this host has it: `detail` says what is missing when it is not `ready`, `fix` how to get it.
 
-    `only_named` says why `auto` passes a ready provider by, so that it is taken only when it is asked for.
+    `only_named` says why `auto` passes a ready provider by, so that it is taken only when it is named.
     """
 
     name: ProviderName

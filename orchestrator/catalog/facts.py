@@ -1,4 +1,4 @@
-"""Reads the catalogue's data files into typed facts."""
+"""Reads the catalog's data files into typed facts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.catalog.versions import number, within
 
 @dataclass(frozen=True)
 class Release:
-    """One Kubernetes minor: what it needs and how it is told.
+    """One Kubernetes minor: what it needs and how it is configured.
 
     `newest_patch` is the newest patch release seen; `final` says that no later one will come.
     """
@@ -97,8 +97,8 @@ class Catalog:
 
     def release(self, version: str) -> Release | None:
         """The release that `1.20` or `1.20.2` belongs to."""
-        wanted = number(version)[:2]
-        return next((release for release in self.releases if number(release.minor) == wanted), None)
+        requested = number(version)[:2]
+        return next((release for release in self.releases if number(release.minor) == requested), None)
 
     def guest(self, name: str) -> Guest | None:
         """The guest of that name."""
@@ -119,7 +119,7 @@ def read_data(name: str) -> Any:
 
 @cache
 def load() -> Catalog:
-    """The catalogue that ships with labctl."""
+    """The catalog that ships with labctl."""
     releases, cni, sources = read_data("releases.yml"), read_data("cni.yml"), read_data("package_sources.yml")
     community = sources["community"]
     return Catalog(

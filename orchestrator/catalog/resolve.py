@@ -124,12 +124,12 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
 
 
 def unknown_version(version: str, catalog: Catalog) -> Refusal:
-    """The refusal of a version that no release of the catalogue is."""
+    """The refusal of a version that no release of the catalog is."""
     first, last = catalog.releases[0], catalog.releases[-1]
     nearest = first if number(version) < number(first.minor) else last
     return Refusal(
         "kubernetes.version",
-        f"Kubernetes {version} is not known; the catalogue has {first.minor} to {last.minor}",
+        f"Kubernetes {version} is not known; the catalog has {first.minor} to {last.minor}",
         f'kubernetes.version: "{nearest.newest_patch}" is the nearest',
     )
 
@@ -143,7 +143,7 @@ def guest_refusals(name: str, provider: str, purpose: Purpose, catalog: Catalog)
     if guest is None:
         near = difflib.get_close_matches(name, names, 1, 0.4)
         fix = f"did you mean {near[0]}?" if near else f"write one of {', '.join(names)}"
-        yield Refusal("guest", f"{name!r} is not in the catalogue", fix)
+        yield Refusal("guest", f"{name!r} is not in the catalog", fix)
         return
     if provider not in guest.providers:
         fitting = next((known.name for known in catalog.guests if provider in known.providers), "debian-12")
@@ -190,8 +190,8 @@ def _or_version(request: Request, catalog: Catalog) -> str:
 
 def nearest_version(request: Request, catalog: Catalog) -> str | None:
     """The newest patch of the minor closest to the requested one that works with everything else."""
-    wanted = number(request.version)[1]
-    for release in sorted(catalog.releases, key=lambda item: abs(number(item.minor)[1] - wanted)):
+    requested = number(request.version)[1]
+    for release in sorted(catalog.releases, key=lambda item: abs(number(item.minor)[1] - requested)):
         candidate = replace(request, version=release.newest_patch, cni="bridge_cni")
         if _runs(candidate, release, catalog):
             return release.newest_patch

@@ -15,7 +15,7 @@ SHOWN = {"executed": "**executed**", "rendered": "rendered only", "read up": "re
 INTRO = """\
 # What has been tested
 
-This page is made from the catalogue (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
+This page is made from the catalog (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
 
 - **executed**: a lab of this combination was built by labctl and verified.
 - rendered only: the tests compute its plan, with every value that machines and roles are given; no machine ran it.
@@ -70,7 +70,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Combination:
-    """A combination that the catalogue does not refuse, and the strongest evidence for it."""
+    """A combination that the catalog does not refuse, and the strongest evidence for it."""
 
     release: Release
     runtime: str
@@ -181,5 +181,5 @@ def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def page() -> str:
-    """The page of the catalogue that ships with labctl."""
+    """The page of the catalog that ships with labctl."""
     return render(load(), evidence())

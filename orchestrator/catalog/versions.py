@@ -1,4 +1,4 @@
-"""Version numbers and ranges of them, as the catalogue's data writes them: `1.20.2`, `1.18-1.23`, `1.31-`."""
+"""Version numbers and ranges of them, as the catalog's data writes them: `1.20.2`, `1.18-1.23`, `1.31-`."""
 
 from __future__ import annotations
 

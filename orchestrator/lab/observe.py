@@ -130,7 +130,7 @@ def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:
 
 
 def _networks(facts: host.HostFacts, existing: Plan | None) -> tuple[TakenNetwork, ...]:
-    """The networks this host is on, those of other labs among them; this lab's own is there too once it runs."""
+    """The networks this host is on, those of other labs among them; this lab's own is among them once it runs."""
     own = existing.network.subnet if existing else ""
     return tuple(
         TakenNetwork(n.cidr, f"interface {n.interface} of this host", interface=n.interface)

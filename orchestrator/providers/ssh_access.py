@@ -142,7 +142,7 @@ def destination(node: Node) -> list[str]:
 
 def ssh_config(lab: LabDir, nodes: Iterable[Node]) -> str:
     """An ssh_config with one Host per node: `ssh -F FILE m-k8s` logs in with the lab's key, host key pinned."""
-    chosen = options(lab, shared=False)
-    del chosen["LogLevel"]
+    values = options(lab, shared=False)
+    del values["LogLevel"]
     head = f"# The nodes of {lab.root.name} ({lab.root}), written by labctl."
-    return "\n\n".join([head, *as_config(chosen, nodes)]) + "\n"
+    return "\n\n".join([head, *as_config(values, nodes)]) + "\n"

@@ -44,7 +44,7 @@ def broken(lab: Lab) -> Iterator[Broken]:
 
 
 def _static(lab: Lab) -> Iterator[Broken]:
-    """Machines that are there already: as many as the lab has, on its network, none twice."""
+    """Machines that lab.yml lists: as many as the lab has, on its network, none twice."""
     hosts: FieldPath = ("static", "hosts")
     if lab.listed is None:
         return

@@ -234,7 +234,7 @@ class VirtualBox(Section):
 
 
 class Static(Section):
-    """Machines that are there already, for the provider `static`."""
+    """Machines that you have already, for the provider `static`."""
 
     hosts: tuple[Annotated[str, AfterValidator(_static_host)], ...] = Field(
         (),
@@ -272,7 +272,7 @@ class Packages(Section):
         None, max_length=200, description="packages every machine gets; default: the list of its system's family"
     )
     checksums: dict[str, Annotated[str, AfterValidator(_sha256)]] = Field(
-        {}, description="sha256 sums you confirm for artefacts the catalogue has none for, such as `calico-3.33.0`"
+        {}, description="sha256 sums you confirm for artefacts the catalog has none for, such as `calico-3.33.0`"
     )
 
 

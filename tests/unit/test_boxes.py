@@ -135,5 +135,5 @@ def test_without_a_box_the_problem_says_how_one_is_had(plan: Plan) -> None:
 
 
 def test_an_unknown_guest_is_refused_with_the_names(make_box: Callable[..., Path]) -> None:
-    with pytest.raises(SpecError, match="not in the catalogue"):
+    with pytest.raises(SpecError, match="not in the catalog"):
         boxes.import_box(make_box(metadata_json=METADATA), "debian-99", "0" * 64)

@@ -84,7 +84,7 @@ WRONG = [
         id="1.28",
     ),
     pytest.param("kubernetes: {dns: coredns}", {}, "kubernetes.dns", "cannot be had", "dnsmasq", id="coredns"),
-    pytest.param("guest: debain-12", {}, "guest", "not in the catalogue", "debian-12", id="guest-typo"),
+    pytest.param("guest: debain-12", {}, "guest", "not in the catalog", "debian-12", id="guest-typo"),
     pytest.param("guest: rocky-9", {}, "guest", "container has no Rocky", "debian-12", id="guest-of-containers"),
     pytest.param(
         "guest: centos-7",

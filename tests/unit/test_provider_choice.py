@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
 from orchestrator.errors import HostError, SpecError
-from orchestrator.model import ProviderState
+from orchestrator.model import Plan, ProviderName, ProviderState
+from orchestrator.plan import select
 from orchestrator.providers import registry
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 NO_VIRTUALBOX = ProviderState("virtualbox", ready=False, detail="VBoxManage is not installed", fix="install VirtualBox")
 CONTAINER = ProviderState("container", ready=True)
@@ -46,3 +53,36 @@ def test_nothing_ready_is_told_with_every_reason() -> None:
     states = (NO_VIRTUALBOX, ProviderState("container", ready=False, detail="Docker is not installed", fix="apt-get"))
     with pytest.raises(HostError, match=r"VBoxManage.*Docker is not installed"):
         registry.choose("auto", states, None)
+
+
+def test_every_name_of_lab_yml_has_a_provider_in_the_order_of_preference() -> None:
+    assert tuple(state.name for state in registry.states()) == get_args(ProviderName)
+    assert all(registry.provider(name).name == name for name in get_args(ProviderName))
+
+
+@pytest.mark.parametrize("file", sorted(GOLDEN.glob("plan-*.json")), ids=lambda file: file.stem)
+def test_a_plan_that_was_saved_before_still_opens_with_an_endpoint_for_each_node(file: Path) -> None:
+    plan = Plan.from_json(file.read_text(encoding="utf-8"))
+    assert [registry.ssh_endpoint(plan, node) for node in plan.nodes] == [
+        ("vagrant", "127.0.0.1", node.ssh_port) for node in plan.nodes
+    ]
+    by_libvirt = replace(plan, provider="libvirt")
+    assert [registry.ssh_endpoint(by_libvirt, node) for node in plan.nodes] == [
+        ("vagrant", node.address, 22) for node in plan.nodes
+    ]
+
+
+def test_a_host_without_any_provider_is_to_get_the_last_that_auto_takes() -> None:
+    states = tuple(replace(state, ready=False, detail="missing", fix="install it") for state in registry.states())
+    selection = select("auto", states)
+    assert selection.state.name == "container"
+    assert [problem.what for problem in selection.problems] == [
+        "virtualbox: missing",
+        "libvirt: missing",
+        "container: missing",
+    ]
+
+
+def test_auto_never_takes_machines_that_lab_yml_has_to_list() -> None:
+    states = tuple(replace(state, ready=True, only_named="") for state in registry.states())
+    assert select("auto", (states[-1], *states[:-1])).state.name == "virtualbox"

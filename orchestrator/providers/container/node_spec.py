@@ -162,7 +162,7 @@ def is_on_network(plan: Plan, node: NodePlan, found: Mapping[str, Any]) -> bool:
 
 
 def fixed_digest(plan: Plan, node: NodePlan) -> str:
-    """A digest of what cannot be changed in a living container; another one means that it must be made anew."""
+    """A digest of what cannot be changed in a living container; another one means that it must be recreated."""
     ports = host_config(plan, node, ())["PortBindings"]
     fixed = (node.address, plan.network.subnet, plan.network.gateway, sorted(map(str, ports.items())))
     return hashlib.sha256(repr(fixed).encode()).hexdigest()[:12]

@@ -251,7 +251,7 @@ class Snapshots:
         finally:
             api.remove_container(made, force=True, v=False)
         if code != 0:
-            last = output.strip().rpartition("\n")[2] or "it said nothing"
+            last = output.strip().rpartition("\n")[2] or "no output"
             if "No space left" in last:
                 fix = "free space where Docker keeps its data (docker info); then again"
                 raise HostError(f"copying volumes failed: {last}", fix=fix)

@@ -1,1 +1,1 @@
-"""Machines that are there already, reached by SSH."""
+"""Machines that lab.yml lists, reached by SSH."""

@@ -84,7 +84,7 @@ def present() -> boxes.StoredBox | None:
 
 
 def due(guest: str, provider: str) -> bool:
-    """Whether a new machine has to wait for its box: none is here, or one of an older recipe that can be built anew."""
+    """Whether a new machine has to wait for its box: none is here, or one of an older recipe that can be rebuilt."""
     if not boxes.buildable(guest, provider):
         return False
     box = boxes.find(guest, provider)

@@ -36,7 +36,7 @@ class StoredBox:
 
     @property
     def name(self) -> str:
-        """The name Vagrant is told: it changes with the content, so that an older copy is never taken for this one."""
+        """The name for Vagrant: it changes with the content, so that an older copy is never taken for this one."""
         return f"labctl/{self.guest}-{self.sha256[:8]}"
 
     def for_vagrant(self) -> Box:
@@ -49,7 +49,7 @@ def directory() -> Path:
 
 
 def stored() -> list[StoredBox]:
-    """Every box of the cache whose file is there."""
+    """Every box of the cache whose file exists."""
     found = []
     for note in sorted(directory().glob("*/box.json")):
         try:
@@ -68,7 +68,7 @@ def find(guest: str, provider: str) -> StoredBox | None:
 
 
 def choose(plan: Plan) -> Box:
-    """The box of a plan: the one in the cache, else the catalogue's name with whatever URL and sum it has."""
+    """The box of a plan: the one in the cache, else the catalog's name with whatever URL and sum it has."""
     if box := find(plan.guest, plan.provider):
         return box.for_vagrant()
     guest = catalog.load().guest(plan.guest)
@@ -84,7 +84,7 @@ def obstacle(plan: Plan, added: tuple[str, ...] = ()) -> Problem | None:
         return None
     build = ", or: labctl box build" if buildable(plan.guest, plan.provider) else ""
     return Problem(
-        f"there is no box for {plan.guest} with {plan.provider}: the catalogue knows {box.name} by name only, "
+        f"there is no box for {plan.guest} with {plan.provider}: the catalog knows {box.name} by name only, "
         "and Vagrant's public registry stops downloads on 2026-12-31",
         "guest",
         f"labctl box import FILE --guest {plan.guest} --sha256 SUM{build}",
@@ -99,17 +99,17 @@ def buildable(guest: str, provider: str) -> bool:
 def import_box(file: Path, guest: str, sha256: str | None) -> StoredBox:
     """Take a box file into the cache under the guest's name.
 
-    The sum is the one given, or the catalogue's. Raises SpecError when neither is there or the guest is
+    The sum is the one given, or the catalog's. Raises SpecError when neither is there or the guest is
     unknown, HostError when the file has another sum, is no box, or the disk is full.
     """
     known = catalog.load().guest(guest)
     if known is None:
         names = ", ".join(item.name for item in catalog.load().guests)
-        raise SpecError(f"{guest!r} is not in the catalogue", fix=f"--guest with one of {names}")
+        raise SpecError(f"{guest!r} is not in the catalog", fix=f"--guest with one of {names}")
     expected = sha256 or known.sha256
     if expected is None:
         raise SpecError(
-            f"the catalogue has no confirmed sha256 for {known.box}: an unknown box is not taken in",
+            f"the catalog has no confirmed sha256 for {known.box}: an unknown box is not taken in",
             fix=f"compare `sha256sum {file}` with what the publisher of the box says, then give it with --sha256",
         )
     if not _SUM.match(expected):
@@ -176,11 +176,11 @@ def provider_of(file: Path) -> BoxProvider:
         raise HostError(f"{file} is not a Vagrant box: {problem}", fix="take the .box file itself") from None
     if not provider and "box.ovf" in names:
         provider = "virtualbox"
-    chosen = next((name for name in PROVIDERS if name == provider), None)
-    if chosen is None:
+    known = next((name for name in PROVIDERS if name == provider), None)
+    if known is None:
         says = f"is for the provider {provider}" if provider else "has no metadata.json"
         raise HostError(f"{file} {says}; labctl drives {' and '.join(PROVIDERS)}", fix="take the box of one of these")
-    return chosen
+    return known
 
 
 def damaged(box: StoredBox) -> bool:

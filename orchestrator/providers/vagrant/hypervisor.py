@@ -1,4 +1,4 @@
-"""What the hypervisors behind Vagrant are asked directly: whose machines there are, and their state."""
+"""What the hypervisors behind Vagrant report: whose machines exist, and their state."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Hypervisor(Protocol):
         """Make sure that it answers; starts its daemon where nothing else does."""
 
     def answers(self) -> bool:
-        """Whether it can be asked now; starts nothing."""
+        """Whether it answers now; starts nothing."""
 
     def machines(self, uuid: str | None = None) -> list[Machine]:
         """Every machine that carries a lab's identity; of one lab when `uuid` is given."""

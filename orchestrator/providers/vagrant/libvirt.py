@@ -64,7 +64,7 @@ def make() -> Provider:
 def kvm() -> bool:
     """Whether this user can make machines that run on the processor itself.
 
-    Both are asked: /dev/kvm may make a machine that then stops with "KVM internal error" at its first odd
+    Both are checked: /dev/kvm may make a machine that then stops with "KVM internal error" at its first odd
     instruction, where the processor this host sees (itself a virtual one) has neither vmx nor svm.
     """
     with contextlib.suppress(OSError):
@@ -139,7 +139,7 @@ class Libvirt(Hypervisor):
         return list(dict.fromkeys(names))
 
     def open(self, emit: Emit, phase: str) -> None:
-        """Make sure that libvirt answers and that the pool of labctl's disks is there, and keep it so until `close`."""
+        """Make sure that libvirt answers and that the pool of labctl's disks exists, and keep it so until `close`."""
         if self._users is None:
             self._users = libvirt_daemon.join()
         if not self.answers():
@@ -147,7 +147,7 @@ class Libvirt(Hypervisor):
         self._ensure_pool()
 
     def answers(self) -> bool:
-        """Whether libvirtd can be asked now."""
+        """Whether libvirtd answers now."""
         try:
             return self._virsh("uri", check=False, timeout=10).ok
         except (FileNotFoundError, ProviderError):
@@ -228,7 +228,7 @@ class Libvirt(Hypervisor):
         )
 
     def owns_subnet(self, plan: Plan) -> bool:
-        """Whether the lab's network is there already, left by a run that did not end."""
+        """Whether the lab's network exists, left by a run that did not end."""
         return self.answers() and network_name(plan.uuid) in self._names("net-list", "--all", "--name")
 
     def problems(self, plan: Plan) -> list[Problem]:
@@ -247,8 +247,8 @@ class Libvirt(Hypervisor):
 
     def _foreign(self, plan: Plan) -> list[str]:
         """Domains that have the name of a node's and are not the lab's."""
-        wanted = {_machine_name(plan, node.name) for node in plan.nodes}
-        taken = wanted & set(self._names("list", "--all", "--name"))
+        names = {_machine_name(plan, node.name) for node in plan.nodes}
+        taken = names & set(self._names("list", "--all", "--name"))
         own = {_machine_name(plan, machine.node) for machine in self.machines(plan.uuid)} if taken else set()
         return sorted(taken - own)
 
@@ -276,7 +276,7 @@ class Libvirt(Hypervisor):
         return any((DEFINITIONS / "networks" / f"{name}.xml").exists() for name in names)
 
     def remove_networks(self, identity: LabIdentity) -> list[str]:
-        """Remove the lab's two networks and disks left of half-made machines."""
+        """Remove the lab's two networks and disks left of incomplete machines."""
         gone = []
         for name in (network_name(identity.uuid), management_name(identity.uuid)):
             if name in self._names("net-list", "--all", "--name"):

@@ -174,14 +174,14 @@ class Reader:
 
 
 def failure(verb: str, text: str, node: str = "") -> ProviderError:
-    """What Vagrant said, as cause and fix; an unknown failure in Vagrant's own first words."""
+    """Vagrant's failure as cause and fix; an unknown failure in Vagrant's own first words."""
     where = node or "the machines"
     for known in _KNOWN:
         if known.pattern.search(text):
             return ProviderError(f"{where}: {verb} failed: {known.cause}", fix=known.fix)
     words = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.search(line)]
-    said = " ".join(dict.fromkeys(words))[:400] or "Vagrant gave no reason"
-    return ProviderError(f"{where}: {verb} failed: {said}", fix="labctl provision   (a second run continues)")
+    reason = " ".join(dict.fromkeys(words))[:400] or "Vagrant gave no reason"
+    return ProviderError(f"{where}: {verb} failed: {reason}", fix="labctl provision   (a second run continues)")
 
 
 def snapshot_names(listing: str) -> list[str]:

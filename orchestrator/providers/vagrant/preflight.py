@@ -41,7 +41,7 @@ def has_plugin(name: str) -> bool:
 
 
 def boxes_of_vagrant(plan: Plan) -> tuple[str, ...]:
-    """Names of boxes that Vagrant has for this provider; asked only when it matters."""
+    """Names of boxes that Vagrant has for this provider; read only when it matters."""
     if boxes.choose(plan).sha256:
         return ()
     listed = proc.run(["vagrant", "box", "list"], check=False, timeout=120).stdout

@@ -1,4 +1,4 @@
-"""Machines through Vagrant, for VirtualBox and libvirt: Vagrant makes them, the hypervisor says what there is."""
+"""Machines through Vagrant, for VirtualBox and libvirt: Vagrant makes them, the hypervisor reports what exists."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ DEFAULT_POOL = "default"
 MANAGEMENT_SUBNET = "192.168.121.0/24"
 # The plainest 64 bit processor: what every QEMU can emulate and Debian 12 runs on.
 EMULATED_CPU = "qemu64"
-# What QEMU emulates besides by one helper each, and programs make use of when it is there.
+# What QEMU emulates besides by one helper each, and programs use when it exists.
 EMULATED_FEATURES = ("ssse3", "sse4.1", "sse4.2", "popcnt", "aes", "pclmuldq")
 # Seconds that Vagrant waits for SSH: an emulated processor needs minutes where a real one needs seconds.
 BOOT_SECONDS = {False: 300, True: 900}

@@ -119,7 +119,7 @@ class VirtualBox(Hypervisor):
             raise HostError(f"VirtualBox does not answer: {result.tail}", fix="sudo /sbin/vboxconfig")
 
     def answers(self) -> bool:
-        """Whether VBoxManage is there and works."""
+        """Whether VBoxManage is installed and works."""
         return shutil.which(PROGRAM) is not None and self._manage("list", "vms", check=False).ok
 
     def machines(self, uuid: str | None = None) -> list[Machine]:

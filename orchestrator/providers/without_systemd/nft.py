@@ -1,4 +1,4 @@
-"""Delete a table of the kernel's nftables, which iptables cannot do and the nft command is not always there for."""
+"""Delete a table of the kernel's nftables, which iptables cannot do and for which the nft command is often missing."""
 
 from __future__ import annotations
 
