@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -108,6 +109,15 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one when the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def write_private(path: Path, text: str) -> None:

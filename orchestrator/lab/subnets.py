@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator import paths
 from orchestrator.lab.lock import holder_file
 from orchestrator.model import Plan, TakenNetwork
-from orchestrator.paths import LabDir, write_private
+from orchestrator.paths import LabDir, read_json, write_private
 
 LOCK_SECONDS = 30
 
@@ -45,10 +45,7 @@ def _file() -> Path:
 
 def _claims() -> dict[str, str]:
     """State directory -> subnet, of labs that exist or that a command is building."""
-    try:
-        claims = json.loads(_file().read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
+    claims = read_json(_file())
     return {root: cidr for root, cidr in claims.items() if _is_in_use(LabDir(Path(root)))}
 
 

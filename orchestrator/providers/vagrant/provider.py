@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import LabError, Problem, ProviderError
 from orchestrator.events import Emit, Note, Step
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderTraits
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, read_json, write_private
 from orchestrator.providers import ssh_access, ssh_bootstrap
 from orchestrator.providers.base import (
     LabIdentity,
@@ -87,7 +86,8 @@ class VagrantProvider(Provider):
         existing = self._machines(plan)
         if len(existing) < len(plan.nodes):
             self._ensure_box(plan, emit, phase)
-        self._write_vagrantfile(plan, lab)
+        text = vagrantfile.render(plan, boxes.choose(plan), self._hypervisor.settings(plan))
+        write_private(lab.root / "Vagrantfile", text)
         self._relink(lab, existing.values())
         running = [name for name, machine in existing.items() if machine.state == "running"]
         sizes = {name: (machine.cpus, machine.memory) for name, machine in existing.items()}
@@ -239,12 +239,6 @@ class VagrantProvider(Provider):
         if not has_box and box_build.due(plan.guest, plan.provider):
             box_build.build(emit, phase)
 
-    def _write_vagrantfile(self, plan: Plan, lab: LabDir) -> None:
-        text = vagrantfile.render(plan, boxes.choose(plan), self._hypervisor.settings(plan))
-        fresh = lab.root / f".Vagrantfile.{os.getpid()}"
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(lab.root / "Vagrantfile")
-
     def _notes(self, lab: LabDir, node: str) -> Path:
         """Where Vagrant keeps what it knows of a machine."""
         return lab.root / ".vagrant" / "machines" / node / self.name
@@ -326,9 +320,5 @@ def unkept(names: Collection[str], kept: Collection[str]) -> list[str]:
 def _is_state_of(identity: LabIdentity) -> bool:
     """Whether the lab's state directory is still this lab's, and Vagrant could work in it."""
     lab = identity.directory
-    try:
-        uuid = json.loads(lab.identity.read_text(encoding="utf-8"))["uuid"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    usable = (lab.root / "Vagrantfile").exists() and (lab.root / ".vagrant").exists()
-    return bool(uuid == identity.uuid and usable and shutil.which("vagrant"))
+    usable = (lab.root / "Vagrantfile").exists() and (lab.root / ".vagrant").exists() and shutil.which("vagrant")
+    return bool(read_json(lab.identity).get("uuid") == identity.uuid and usable)

@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from orchestrator import host, paths, proc
 from orchestrator.errors import HostError, Problem
@@ -94,7 +93,7 @@ def start(answers: Callable[[], bool], emit: Emit, phase: str, *, hide_kvm: bool
     if problem := obstacle():
         raise HostError(problem.what, fix=problem.fix)
     log = _log()
-    before = _recorded().get("before", {})
+    before = paths.read_json(_record()).get("before", {})
     if before.get("boot_id") != host_state.boot_id():
         before = {"boot_id": host_state.boot_id(), **host_state.observe().as_dict()}
     deadline = time.monotonic() + START_SECONDS
@@ -108,7 +107,7 @@ def start(answers: Callable[[], bool], emit: Emit, phase: str, *, hide_kvm: bool
             if not _is_process(started.get(name, 0), name) and time.monotonic() > next_try.get(name, 0.0):
                 started[name] = proc.spawn(command(name, hide_kvm=hide_kvm), log=log)
                 next_try[name] = time.monotonic() + 2
-                _record().write_text(json.dumps({**started, "before": before}) + "\n", encoding="ascii")
+                paths.write_private(_record(), json.dumps({**started, "before": before}) + "\n")
         time.sleep(0.2)
     names = " and ".join(f"{name} ({pid})" for name, pid in started.items())
     emit(Note(phase=phase, text=f"no service manager runs here: started {names}; they end with the last lab"))
@@ -116,7 +115,7 @@ def start(answers: Callable[[], bool], emit: Emit, phase: str, *, hide_kvm: bool
 
 def stop(emit: Emit, phase: str) -> None:
     """End the daemons that `start` recorded, when these processes are still they, and undo their changes."""
-    recorded = _recorded()
+    recorded = paths.read_json(_record())
     if not recorded:
         return
     running = [name for name in reversed(DAEMONS) if _is_process(int(recorded.get(name, 0)), name)]
@@ -131,14 +130,6 @@ def stop(emit: Emit, phase: str) -> None:
     _record().unlink(missing_ok=True)
     if running:
         emit(Note(phase=phase, text=f"ended {' and '.join(running)}, which labctl had started"))
-
-
-def _recorded() -> dict[str, Any]:
-    """What `start` recorded; empty when it did not start anything."""
-    with contextlib.suppress(OSError, ValueError):
-        record = json.loads(_record().read_text(encoding="ascii"))
-        return record if isinstance(record, dict) else {}
-    return {}
 
 
 def _is_process(pid: int, name: str) -> bool:

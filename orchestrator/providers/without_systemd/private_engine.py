@@ -57,17 +57,11 @@ class OwnEngine:
 
     def read_state(self) -> dict[str, Any]:
         """What was recorded when it was started; empty when it never was."""
-        try:
-            state = json.loads(self.state.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return state if isinstance(state, dict) else {}
+        return paths.read_json(self.state)
 
     def write_state(self, state: dict[str, Any]) -> None:
-        """Replace the record as a whole, so that a kill leaves the old or the new one."""
-        fresh = self.state.with_suffix(".new")
-        fresh.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-        fresh.replace(self.state)
+        """Replace the record."""
+        paths.write_private(self.state, json.dumps(state, indent=2) + "\n")
 
     def process(self) -> int | None:
         """The id of the running dockerd that this record is about: same id and same start time."""
