@@ -16,20 +16,11 @@ from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit, Step, discard
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits, Sizing
 from orchestrator.paths import LabDir
-from orchestrator.providers import ssh_access
-from orchestrator.providers.base import (
-    LabIdentity,
-    Provider,
-    R,
-    T,
-    changing,
-    container_capabilities,
-    identity,
-    run_parallel,
-)
+from orchestrator.providers import base, ssh_access
+from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.container import engine, node_image, preflight, reach, snapshots
 from orchestrator.providers.container import node_spec as spec
-from orchestrator.providers.container.removal import docker_failures, remove
+from orchestrator.providers.container.docker_calls import docker_failures, remove
 from orchestrator.providers.without_systemd import private_engine
 
 OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
@@ -82,7 +73,7 @@ class ContainerProvider(Provider):
 
     def capabilities(self, plan: Plan | None = None) -> Capabilities:
         """What a container node owns: its network, processes and files, not the kernel."""
-        shared = container_capabilities("container nodes share the host's kernel")
+        shared = base.container_capabilities("container nodes share the host's kernel")
         return replace(shared, oci_runtime=OCI_RUNTIME)
 
     def preflight(self, plan: Plan) -> list[Problem]:
@@ -153,7 +144,7 @@ class ContainerProvider(Provider):
         def stop(node: NodePlan) -> None:
             record = self._inspect(plan, node.name)
             if record is not None and record["State"]["Running"]:
-                with changing("stop the machine", node.name, emit, phase), docker_failures(node.name):
+                with base.changing("stop the machine", node.name, emit, phase), docker_failures(node.name):
                     self._api.stop(record["Id"], timeout=STOP_SECONDS)
 
         if self._attach():
@@ -222,8 +213,8 @@ class ContainerProvider(Provider):
         assert self._engine is not None
         return self._engine.api
 
-    def _run_parallel(self, action: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        return run_parallel(action, items, self._stop.set)
+    def _run_parallel(self, action: Callable[[base.T], base.R], items: Iterable[base.T]) -> list[base.R]:
+        return base.run_parallel(action, items, self._stop.set)
 
     def _open(self, emit: Emit, phase: str) -> engine.Engine:
         if self._engine is None:
@@ -324,7 +315,7 @@ class ContainerProvider(Provider):
     def _make(self, plan: Plan, node: NodePlan, image: str, granted: Sequence[str], public_key: str) -> None:
         for volume in spec.VOLUMES:
             name = spec.volume_name(plan, node.name, volume)
-            self._api.create_volume(name, labels=spec.labels(identity(plan), node=node.name, part=volume))
+            self._api.create_volume(name, labels=spec.labels(base.identity(plan), node=node.name, part=volume))
         private, public = ssh_access.new_host_key()
         files = (spec.authorized_keys(public_key), spec.host_key_files(private, public))
         self._start_new(spec.container_config(plan, node, image, granted, public), plan, node, files)

@@ -16,6 +16,7 @@ from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
 from orchestrator.providers.container import engine
 from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.container.docker_calls import execute
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -95,9 +96,7 @@ class Waiting:
     def _restart_ssh(self, name: str) -> bool:
         """Start the SSH server of a node that has booted without it, or lost it since; whether that was so."""
         for container in self.api.containers(filters=spec.of_node(self.plan.uuid, name)):
-            run = self.api.exec_create(container["Id"], RESTART_SSH)
-            self.api.exec_start(run["Id"])
-            if self.api.exec_inspect(run["Id"])["ExitCode"] == 0:
+            if execute(self.api, container["Id"], RESTART_SSH)[0]:
                 self.emit(Note(phase=self.phase, node=name, text="its SSH server did not answer: started it again"))
                 return True
         return False
@@ -115,8 +114,7 @@ class Waiting:
         with contextlib.suppress(Exception):  # the lines are a help, their lack no second failure
             for container in self.api.containers(all=True, filters=spec.of_node(self.plan.uuid, name)):
                 if container["State"] == "running":
-                    run = self.api.exec_create(container["Id"], JOURNAL)
-                    last = self.api.exec_start(run["Id"]).decode(errors="replace").strip()
+                    last = execute(self.api, container["Id"], JOURNAL)[1]
                 else:
                     last = self.api.logs(container["Id"], tail=5).decode(errors="replace").strip()
         text = f"{name} does not answer on SSH: {cause.splitlines()[-1]}"

@@ -16,7 +16,7 @@ from orchestrator.events import Emit, Step
 from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.providers.base import changing, identity, unusable
 from orchestrator.providers.container import node_spec as spec
-from orchestrator.providers.container.removal import RunParallel, docker_failures
+from orchestrator.providers.container.docker_calls import RunParallel, docker_failures, execute
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -192,9 +192,8 @@ class Snapshots:
         """Copy those files of a running node that no image could give back."""
         container = self.api.containers(filters=spec.of_node(self.plan.uuid, node.name))[0]
         script = f"mkdir -p {UNCOVERED}; cd /; cp -a --parents {COVERED} {UNCOVERED}"
-        run = self.api.exec_create(container["Id"], ["/bin/sh", "-ec", script], user="0")
-        output = self.api.exec_start(run["Id"]).decode(errors="replace").strip()
-        if self.api.exec_inspect(run["Id"])["ExitCode"] != 0:
+        succeeded, output = execute(self.api, container["Id"], ["/bin/sh", "-ec", script], "0")
+        if not succeeded:
             raise ProviderError(f"{node.name}: {output or 'its files cannot be copied'}", fix="labctl verify")
 
     def _save(self, node: NodePlan, snapshot: str) -> int:

@@ -16,14 +16,8 @@ from orchestrator.errors import Problem, ProviderError
 from orchestrator.events import Emit, Note, Step
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits, Sizing, StaticHost
 from orchestrator.paths import LabDir
-from orchestrator.providers import ssh_access, ssh_bootstrap
-from orchestrator.providers.base import (
-    LabIdentity,
-    Provider,
-    container_capabilities,
-    identity,
-    run_parallel,
-)
+from orchestrator.providers import base, ssh_access, ssh_bootstrap
+from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.ssh_options import as_arguments, session_options
 
 SCAN_SECONDS = 10
@@ -56,7 +50,7 @@ class StaticProvider(Provider):
     def capabilities(self, plan: Plan | None = None) -> Capabilities:
         """A machine of the user owns everything, unless lab.yml says that it is a container."""
         if plan is not None and plan.static_shared_kernel:
-            shared = container_capabilities("the machines are containers and share their host's kernel")
+            shared = base.container_capabilities("the machines are containers and share their host's kernel")
             return replace(shared, snapshot=False, reasons={**shared.reasons, "snapshot": _NO_SNAPSHOT})
         return Capabilities(snapshot=False, reasons={"snapshot": _NO_SNAPSHOT})
 
@@ -90,12 +84,12 @@ class StaticProvider(Provider):
             changed = self._install_key(node, lab, public_key, plan)
             emit(Step(phase=phase, node=node.name, name="let the lab in", status="changed" if changed else "ok"))
 
-        run_parallel(install_key, nodes)
+        base.run_parallel(install_key, nodes)
         return nodes
 
     def nodes(self, plan: Plan) -> list[Node]:
         """Each host as it answers now; a host key that is not the one lab.yml names makes it broken."""
-        return run_parallel(_observe, list(zip(plan.nodes, plan.static_hosts, strict=True)))
+        return base.run_parallel(_observe, list(zip(plan.nodes, plan.static_hosts, strict=True)))
 
     def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Nothing can be started from here; say which machines are off."""
@@ -111,9 +105,9 @@ class StaticProvider(Provider):
 
     def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Take Kubernetes and the lab's key off some machines; the machines stay."""
-        lab = identity(plan).directory
+        lab = base.identity(plan).directory
         nodes = [node for node in self.nodes(plan) if node.name in names]
-        run_parallel(partial(_reset, lab, ssh_access.ensure_key(lab), plan, emit, phase), nodes)
+        base.run_parallel(partial(_reset, lab, ssh_access.ensure_key(lab), plan, emit, phase), nodes)
 
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
         """Not for machines of the user."""

@@ -13,16 +13,8 @@ from orchestrator.errors import LabError, Problem, ProviderError
 from orchestrator.events import Emit, Note, Step
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderTraits
 from orchestrator.paths import LabDir, read_json, write_private
-from orchestrator.providers import ssh_access, ssh_bootstrap
-from orchestrator.providers.base import (
-    LabIdentity,
-    Provider,
-    Rendering,
-    changing,
-    identity,
-    run_parallel,
-    unusable,
-)
+from orchestrator.providers import base, ssh_access, ssh_bootstrap
+from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant import box_build, boxes, preflight, vagrantfile
 from orchestrator.providers.vagrant.command import Vagrant
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine
@@ -63,12 +55,12 @@ class VagrantProvider(Provider):
         """A forward on 127.0.0.1, or the machine's own address."""
         return super().ssh_endpoint(plan, node) if self._hypervisor.forwards else ("vagrant", node.address, 22)
 
-    def rendering(self, plan: Plan, to: Path) -> Rendering:
+    def rendering(self, plan: Plan, to: Path) -> base.Rendering:
         """The Vagrantfile, and whether its box can be had."""
         box = boxes.obstacle(plan)
         start = f"machines without Kubernetes: cd {to} && vagrant up --provider={self.name}"
         text = vagrantfile.render(plan, boxes.choose(plan))
-        return Rendering({"Vagrantfile": text}, (start, *([str(box)] if box else [])))
+        return base.Rendering({"Vagrantfile": text}, (start, *([str(box)] if box else [])))
 
     def preflight(self, plan: Plan) -> list[Problem]:
         """Every reason why `create` could not succeed; starts nothing."""
@@ -121,22 +113,22 @@ class VagrantProvider(Provider):
         """Shut the machines down, all at once."""
 
         def stop(machine: Machine) -> None:
-            with changing("stop the machine", machine.node, emit, phase):
+            with base.changing("stop the machine", machine.node, emit, phase):
                 self._hypervisor.stop(machine, STOP_SECONDS)
 
-        run_parallel(stop, [machine for machine in self._machines(plan).values() if machine.state == "running"])
+        base.run_parallel(stop, [machine for machine in self._machines(plan).values() if machine.state == "running"])
 
     def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Remove some machines with their disks, and what Vagrant notes about them."""
         for name, machine in self._machines(plan).items():
             if name in names:
                 self._remove(machine, emit, phase)
-                shutil.rmtree(self._notes(identity(plan).directory, name).parent, ignore_errors=True)
+                shutil.rmtree(self._notes(base.identity(plan).directory, name).parent, ignore_errors=True)
 
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
         """Shut the machines down, keep all their disks, boot those that ran again."""
         self._hypervisor.open(emit, phase)
-        if problems := unusable(self.nodes(plan)):
+        if problems := base.unusable(self.nodes(plan)):
             raise ProviderError("the lab cannot be saved as it is", problems=problems)
         existing = self._machines(plan)
         self._relink(lab, existing.values())
@@ -282,7 +274,7 @@ class VagrantProvider(Provider):
             emit(Step(phase=phase, node=planned.name, name="pin its host key", status="changed"))
 
         existing = self._machines(plan)
-        run_parallel(install, plan.nodes)
+        base.run_parallel(install, plan.nodes)
 
     def _wait_for_login(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Wait until every machine answers on SSH with its pinned key and lets the lab in."""
@@ -303,7 +295,7 @@ class VagrantProvider(Provider):
                 time.sleep(0.5)
             emit(Step(phase=phase, node=node.name, name="reach the machine by SSH", status="ok"))
 
-        run_parallel(wait, nodes)
+        base.run_parallel(wait, nodes)
         return nodes
 
     def _remove(self, machine: Machine, emit: Emit, phase: str) -> None:

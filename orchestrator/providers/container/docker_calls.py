@@ -1,8 +1,8 @@
-"""Removes a lab's objects from an engine, and explains an engine's failures."""
+"""What is done to an engine in more than one place: commands in containers, removal, failures in words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 RunParallel = Callable[[Callable[[Any], Any], Any], list[Any]]
+
+
+def execute(api: APIClient, container: str, argv: Sequence[str], user: str = "") -> tuple[bool, str]:
+    """Whether a command in a running container succeeds, and what it prints."""
+    run = api.exec_create(container, list(argv), user=user)
+    output = api.exec_start(run["Id"]).decode(errors="replace").strip()
+    return api.exec_inspect(run["Id"])["ExitCode"] == 0, output
 
 
 def remove(api: APIClient, filters: dict[str, list[str]], run_parallel: RunParallel, emit: Emit, phase: str) -> None:
