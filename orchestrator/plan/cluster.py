@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.catalog import Request, Resolution, resolve
@@ -49,24 +50,36 @@ def kubernetes(
         cri_dockerd_version=resolution.cri_dockerd_version,
         cri_dockerd_sha256=lab.packages.checksums.get(f"cri-dockerd-{resolution.cri_dockerd_version}"),
     )
-    diagnostics.decide("kubernetes.version", plan.version, selection.version_reason)
-    diagnostics.decide("kubernetes.runtime", plan.runtime, runtime_reason)
-    diagnostics.decide("kubernetes.cri_socket", plan.cri_socket, f"where {release.minor} finds {runtime}")
-    nested, usual = "systemd in a container cannot manage cgroup v1", "what kubeadm writes from 1.21 on"
-    driver_reason = f"runtime and kubelet alike; {nested if request.nested_v1 else usual}"
-    diagnostics.decide("kubernetes.cgroup_driver", plan.cgroup_driver, driver_reason)
-    diagnostics.decide("kubernetes.config_api", plan.config_api, f"what kubeadm {release.minor} reads")
-    frozen = "" if lab.kubernetes.image_registry else "k8s.gcr.io, which old versions name, is frozen"
-    diagnostics.decide("kubernetes.image_registry", plan.image_registry, frozen)
-    diagnostics.decide("kubernetes.pause_image", plan.pause_image, f"what kubeadm {release.minor} names")
-    diagnostics.decide("kubernetes.cni", plan.cni, cni_reason)
-    if calico and calico.sha256 is None:
-        confirm = f"nobody computed it yet: confirm it as packages.checksums.calico-{calico.version}"
-        diagnostics.decide("kubernetes.cni_manifest_sha256", "unknown", confirm)
-    diagnostics.decide("kubernetes.dns", plan.dns, dns_reason)
-    taints_reason = "no workers: the control plane takes the work" if alone else f"what kubeadm {release.minor} sets"
-    diagnostics.decide("kubernetes.taints", "none" if alone else plan.taints, taints_reason)
+    reasons = {"version": selection.version_reason, "runtime": runtime_reason, "cni": cni_reason, "dns": dns_reason}
+    _record(plan, reasons, request, release.minor, diagnostics)
     return plan
+
+
+def _record(
+    plan: KubernetesPlan, reasons: Mapping[str, str], request: Request, minor: str, diagnostics: Diagnostics
+) -> None:
+    """Record every decision about the cluster; `reasons` has those that were found while deciding."""
+    nested, usual = "systemd in a container cannot manage cgroup v1", "what kubeadm writes from 1.21 on"
+    registry = diagnostics.spec.lab.kubernetes.image_registry
+    known = {
+        "cri_socket": f"where {minor} finds {plan.runtime}",
+        "cgroup_driver": f"runtime and kubelet alike; {nested if request.nested_v1 else usual}",
+        "config_api": f"what kubeadm {minor} reads",
+        "image_registry": "" if registry else "k8s.gcr.io, which old versions name, is frozen",
+        "pause_image": f"what kubeadm {minor} names",
+        **reasons,
+    }
+    for name in ("version", "runtime", "cri_socket", "cgroup_driver", "config_api", "image_registry", "pause_image"):
+        diagnostics.decide(f"kubernetes.{name}", getattr(plan, name), known[name])
+    diagnostics.decide("kubernetes.cni", plan.cni, known["cni"])
+    if plan.cni_manifest_url and plan.cni_manifest_sha256 is None:
+        confirm = f"nobody computed it yet: confirm it as packages.checksums.calico-{plan.cni_version}"
+        diagnostics.decide("kubernetes.cni_manifest_sha256", "unknown", confirm)
+    diagnostics.decide("kubernetes.dns", plan.dns, known["dns"])
+    if plan.untaint_control_plane:
+        diagnostics.decide("kubernetes.taints", "none", "no workers: the control plane takes the work")
+    else:
+        diagnostics.decide("kubernetes.taints", plan.taints, f"what kubeadm {minor} sets")
 
 
 def _runtime(request: Request, selection: SourceSelection, diagnostics: Diagnostics) -> tuple[Runtime, str, Request]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
 from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import Purpose, guest_refusals
-from orchestrator.model import KubernetesPlan, Observed, Plan, ProviderName, ProviderState, SourcePlan
+from orchestrator.model import (
+    KubernetesPlan,
+    NetworkPlan,
+    NodePlan,
+    Observed,
+    Plan,
+    ProviderName,
+    ProviderState,
+    SourcePlan,
+)
 from orchestrator.plan import cluster, network, source
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.provider import check_capacity, provider
+from orchestrator.plan.source_plan import source_plan
 from orchestrator.spec import Spec
 
 
@@ -36,17 +47,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
     nodes = network.nodes(networks.subnet, diagnostics)
     _sizes(diagnostics)
 
-    request = _request(state, purpose, diagnostics)
-    selection = source.select(_requirements(request, diagnostics), diagnostics)
-    packages = SourcePlan(kind="community")
-    kubernetes: KubernetesPlan | None = None
-    if selection:
-        packages = source.source_plan(selection, networks.gateway, catalog.guest(lab.guest), diagnostics)
-    if selection and lab.kubernetes.enabled:
-        api_port = network.api_port({node.ssh_port for node in nodes}, diagnostics)
-        kubernetes = cluster.kubernetes(request, selection, api_port, diagnostics)
-    elif not lab.kubernetes.enabled:
-        diagnostics.decide("kubernetes.enabled", False)
+    selection, packages, kubernetes = _software(state, purpose, networks, nodes, diagnostics)
     if purpose != "render":
         check_capacity(state, nodes, bool(selection and selection.build), diagnostics)
     _others(diagnostics)
@@ -91,6 +92,24 @@ def _as_if_ready(observed: Observed) -> Observed:
         community_reachable=True,
         community_reason="assumed for rendering",
     )
+
+
+def _software(
+    state: ProviderState, purpose: Purpose, networks: NetworkPlan, nodes: Sequence[NodePlan], diagnostics: Diagnostics
+) -> tuple[source.SourceSelection | None, SourcePlan, KubernetesPlan | None]:
+    """The package source, how nodes reach it, and the cluster; None for what there is not."""
+    lab = diagnostics.spec.lab
+    request = _request(state, purpose, diagnostics)
+    selection = source.select(_requirements(request, diagnostics), diagnostics)
+    packages = SourcePlan(kind="community")
+    if selection:
+        packages = source_plan(selection, networks.gateway, diagnostics.catalog.guest(lab.guest), diagnostics)
+    if not lab.kubernetes.enabled:
+        diagnostics.decide("kubernetes.enabled", False)
+    if not selection or not lab.kubernetes.enabled:
+        return selection, packages, None
+    api_port = network.api_port({node.ssh_port for node in nodes}, diagnostics)
+    return selection, packages, cluster.kubernetes(request, selection, api_port, diagnostics)
 
 
 def _request(state: ProviderState, purpose: Purpose, diagnostics: Diagnostics) -> Request:

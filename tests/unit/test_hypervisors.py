@@ -12,7 +12,7 @@ from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant import libvirt, virtualbox
+from orchestrator.providers.vagrant import libvirt, libvirt_files, virtualbox
 
 LAB = LabIdentity("k8s-lab", "0f0e-uuid", "/home/reader/my labs")
 
@@ -92,7 +92,7 @@ DOMAIN = """<domain type='qemu'>
 
 class TestLibvirt:
     def test_a_domain_of_ours_is_read_with_its_pinned_key(self) -> None:
-        machine = libvirt.machine_of(DOMAIN, "running")
+        machine = libvirt_files.machine_of(DOMAIN, "running")
         assert machine is not None
         assert (machine.id, machine.node, machine.lab, machine.state) == ("d0", "m-k8s", LAB, "running")
         assert (machine.cpus, machine.memory, machine.host_keys) == (2, 2560, ("ssh-ed25519 AAAA",))
@@ -102,7 +102,7 @@ class TestLibvirt:
         ["", "This VM is created with Vagrant", "labctl uuid=1 lab=x", "made by labctl uuid=1 lab=x node=n owner=/"],
     )
     def test_a_domain_with_another_description_is_somebody_elses(self, description: str) -> None:
-        assert libvirt.identity_of(description) is None
+        assert libvirt_files.identity_of(description) is None
 
     @pytest.fixture
     def plan(self, observe: Callable[..., Observed], tmp_path: Path) -> Plan:

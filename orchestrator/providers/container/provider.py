@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from orchestrator import host
@@ -21,11 +19,11 @@ from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.container import engine, node_image, preflight, reach, snapshots
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container.docker_calls import docker_failures, remove
+from orchestrator.providers.container.machines import STOP_SECONDS, Machines
 from orchestrator.providers.without_systemd import private_engine
 
 OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
 READY_SECONDS = 60
-STOP_SECONDS = 30
 # Measured with 1.20.2: about 2 GB of memory for four nodes.
 SIZING = Sizing(
     machine_memory=False,
@@ -99,14 +97,14 @@ class ContainerProvider(Provider):
         public_key = ssh_access.ensure_key(lab)
         # A lab that is complete needs no image, which may be another one by now and take a minute to make.
         images = self._images(plan, emit, phase) if self._lacks_nodes(plan) else {}
+        machines = Machines(api, plan)
         with docker_failures("the lab's network"):
-            self._ensure_network(plan)
-        granted = self._granted()
+            machines.ensure_network()
 
         def ensure(node: NodePlan) -> None:
             emit(Step(phase=phase, node=node.name, name="create the machine", status="running"))
             with docker_failures(node.name):
-                changed = self._ensure_container(plan, node, images.get(node.name, ""), granted, public_key)
+                changed = machines.ensure(node, images.get(node.name, ""), public_key)
             status = "changed" if changed else "ok"
             emit(Step(phase=phase, node=node.name, name="create the machine", status=status))
 
@@ -116,10 +114,11 @@ class ContainerProvider(Provider):
     def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Start the machines that are not running; return when SSH works."""
         api = self._open(emit, phase).api
+        machines = Machines(api, plan)
 
         def start(node: NodePlan) -> None:
             with docker_failures(node.name):
-                record = self._inspect(plan, node.name)
+                record = machines.inspect(node.name)
                 if record is None:
                     raise ProviderError(f"{node.name} does not exist", fix="labctl provision")
                 if record["State"].get("Paused"):
@@ -142,7 +141,7 @@ class ContainerProvider(Provider):
         """Shut the nodes down as machines, all at once."""
 
         def stop(node: NodePlan) -> None:
-            record = self._inspect(plan, node.name)
+            record = Machines(self._api, plan).inspect(node.name)
             if record is not None and record["State"]["Running"]:
                 with base.changing("stop the machine", node.name, emit, phase), docker_failures(node.name):
                     self._api.stop(record["Id"], timeout=STOP_SECONDS)
@@ -169,16 +168,16 @@ class ContainerProvider(Provider):
         """Replace every node by what it was; nodes that the plan does not know go. Returns when SSH works."""
         kept = self._snapshots(plan, emit, phase)
         kept.refuse_incomplete(snapshot)
-        granted = self._granted()
+        machines = Machines(self._api, plan)
 
         def restore(node: NodePlan) -> None:
             with docker_failures(node.name):
                 image, key, covered = kept.refill(node, snapshot)
-                self._start_new(spec.container_config(plan, node, image, granted, key), plan, node, [covered])
+                machines.start_new(node, image, key, [covered])
 
         for name in kept.clear():
             self._remove(spec.of_node(plan.uuid, name), emit, phase)
-        self._ensure_network(plan)
+        machines.ensure_network()
         self._run_parallel(restore, plan.nodes)
         return self._wait_for_login(plan, lab, emit, phase)
 
@@ -233,103 +232,18 @@ class ContainerProvider(Provider):
             self._open(emit, phase)
         return self._engine is not None
 
-    def _inspect(self, plan: Plan, node: str) -> dict[str, Any] | None:
-        """Docker's record of a node, found by label; None when there is none."""
-        from docker.errors import NotFound
-
-        for item in self._api.containers(all=True, filters=spec.of_node(plan.uuid, node)):
-            with contextlib.suppress(NotFound):
-                return dict(self._api.inspect_container(item["Id"]))
-        return None
-
-    def _has_network(self, plan: Plan) -> bool:
-        networks = self._api.networks(filters=spec.selector(plan.uuid))
-        return any(preflight.is_same_network(plan, network) for network in networks)
-
-    def _ensure_network(self, plan: Plan) -> None:
-        if self._has_network(plan):
-            return
-        for network in self._api.networks(filters=spec.selector(plan.uuid)):
-            # The lab moved to another subnet: its containers carry the old addresses and are recreated.
-            for container in self._api.containers(all=True, filters=spec.selector(plan.uuid)):
-                self._api.remove_container(container["Id"], force=True, v=True)
-            self._api.remove_network(network["Id"])
-        self._api.create_network(**spec.network_arguments(plan))
-
-    def _ensure_container(
-        self, plan: Plan, node: NodePlan, image: str, granted: Sequence[str], public_key: str
-    ) -> bool:
-        """Bring one node to the plan; whether anything had to be done."""
-        record = self._inspect(plan, node.name)
-        if record is not None and _must_be_recreated(plan, node, record):
-            self._api.remove_container(record["Id"], force=True, v=True)
-            record = None
-        if record is None:
-            self._make(plan, node, image, granted, public_key)
-            return True
-        container, changed = record["Id"], False
-        limits = spec.limits(node)
-        if {key: record["HostConfig"].get(key) for key in limits} != limits:
-            self._api.update_container(
-                container,
-                cpu_period=limits["CpuPeriod"],
-                cpu_quota=limits["CpuQuota"],
-                mem_limit=limits["Memory"],
-                memswap_limit=limits["MemorySwap"],
-            )
-            changed = True
-        if record["State"].get("Paused"):
-            self._api.unpause(container)
-            changed = True
-        connected = spec.is_on_network(plan, node, record)
-        if not connected:
-            self._connect(plan, node, container)
-        if not connected or not record["State"]["Running"]:
-            self._api.put_archive(container, "/", spec.authorized_keys(public_key))
-            self._api.start(container)
-            changed = True
-        return changed
-
     def _images(self, plan: Plan, emit: Emit, phase: str) -> dict[str, str]:
         """The image of each node, all of them in the engine."""
         flavours = {node.name: self._flavours.get(node.name, node_image.DEBIAN) for node in plan.nodes}
         names = {one: node_image.ensure(self._api, emit, phase, one) for one in dict.fromkeys(flavours.values())}
         return {node: names[flavour] for node, flavour in flavours.items()}
 
-    def _connect(self, plan: Plan, node: NodePlan, container: str) -> None:
-        """Bring a node back to the lab's network, from which somebody took it; leaves it stopped."""
-        name = spec.network_name(plan)
-        with contextlib.suppress(Exception):  # what is not connected needs no disconnecting
-            self._api.disconnect_container_from_network(container, name, force=True)
-        self._api.stop(container, timeout=STOP_SECONDS)
-        self._api.connect_container_to_network(container, name, ipv4_address=node.address, aliases=[node.name])
-
     def _lacks_nodes(self, plan: Plan) -> bool:
-        """Whether any node has to be made."""
-        records = self._run_parallel(lambda node: self._inspect(plan, node.name), plan.nodes)
+        """Whether any node has to be created."""
+        machines = Machines(self._api, plan)
+        records = self._run_parallel(lambda node: machines.inspect(node.name), plan.nodes)
         pairs = zip(plan.nodes, records, strict=True)
-        return not self._has_network(plan) or any(
-            record is None or _must_be_recreated(plan, node, record) for node, record in pairs
-        )
-
-    def _make(self, plan: Plan, node: NodePlan, image: str, granted: Sequence[str], public_key: str) -> None:
-        for volume in spec.VOLUMES:
-            name = spec.volume_name(plan, node.name, volume)
-            self._api.create_volume(name, labels=spec.labels(base.identity(plan), node=node.name, part=volume))
-        private, public = ssh_access.new_host_key()
-        files = (spec.authorized_keys(public_key), spec.host_key_files(private, public))
-        self._start_new(spec.container_config(plan, node, image, granted, public), plan, node, files)
-
-    def _start_new(self, config: dict[str, Any], plan: Plan, node: NodePlan, files: Iterable[bytes]) -> None:
-        made = self._api.create_container_from_config(config, name=spec.container_name(plan, node.name))
-        # Before the start: reading or writing a running container's files mounts its volumes a second time inside it.
-        for archive in files:
-            self._api.put_archive(made["Id"], "/", archive)
-        self._api.start(made["Id"])
-
-    def _granted(self) -> list[str]:
-        last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
-        return spec.grantable(host.missing_capabilities(), last, str(self._api.version()["Version"]))
+        return not machines.has_network() or any(machines.must_be_created(node, record) for node, record in pairs)
 
     def _snapshots(self, plan: Plan, emit: Emit, phase: str) -> snapshots.Snapshots:
         api = self._open(emit, phase).client(snapshots.COPY_SECONDS)
@@ -351,10 +265,3 @@ class ContainerProvider(Provider):
 
     def _remove(self, filters: dict[str, list[str]], emit: Emit, phase: str) -> None:
         remove(self._api, filters, self._run_parallel, emit, phase)
-
-
-def _must_be_recreated(plan: Plan, node: NodePlan, record: dict[str, Any]) -> bool:
-    """Whether a node is incomplete (never started) or has what a living container cannot change."""
-    if record["State"]["Status"] in ("created", "dead", "removing"):
-        return True
-    return bool(record["Config"]["Labels"].get(spec.SPEC) != spec.fixed_digest(plan, node))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator import proc
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit
 from orchestrator.model import ProviderName
-from orchestrator.paths import LabDir
+from orchestrator.paths import LabDir, write_private
 from orchestrator.providers.vagrant import output
+from orchestrator.providers.vagrant.hypervisor import Machine
 
 UP_SECONDS = 3600
 LIST_SECONDS = 120
@@ -62,3 +65,20 @@ class Vagrant:
             "VAGRANT_DEFAULT_PROVIDER": self.provider,
             "VAGRANT_CHECKPOINT_DISABLE": "1",
         }
+
+
+def notes(provider: ProviderName, lab: LabDir, node: str) -> Path:
+    """Where Vagrant keeps what it knows of a machine."""
+    return lab.root / ".vagrant" / "machines" / node / provider
+
+
+def relink(provider: ProviderName, lab: LabDir, machines: Iterable[Machine]) -> None:
+    """Write Vagrant's notes again where they are lost, so that it neither makes machines twice nor forgets them."""
+    for machine in machines:
+        place = notes(provider, lab, machine.node)
+        if not (place / "id").exists():
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "id").write_text(machine.id, encoding="ascii")
+            (place / "creator_uid").write_text(str(os.getuid()), encoding="ascii")
+        if not (place / "private_key").exists():
+            write_private(place / "private_key", lab.private_key.read_text(encoding="ascii"))

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import ipaddress
 import json
-import os
-import re
 import shutil
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import unquote
 
 from orchestrator import host, proc
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName, Sizing
 from orchestrator.providers.base import LabIdentity, Provider
-from orchestrator.providers.vagrant import box_build, boxes
+from orchestrator.providers.vagrant import box_build, boxes, libvirt_files
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
 from orchestrator.providers.vagrant.preflight import has_plugin
 from orchestrator.providers.vagrant.provider import VagrantProvider
@@ -38,8 +33,6 @@ from orchestrator.providers.without_systemd.daemon import Lock
 
 POOL = "labctl"
 POOL_PATH = Path("/var/lib/libvirt/images/labctl")
-DEFINITIONS = Path("/etc/libvirt/qemu")
-NAMESPACE = "urn:labctl:machine"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 # Where the networks to the outside are taken from: vagrant-libvirt's own default range and those after it.
 MANAGEMENT_POOL = [ipaddress.IPv4Network(f"192.168.{third}.0/24") for third in range(121, 141)]
@@ -53,57 +46,11 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
 }
-_KVM_CREATE_VM = 0xAE01
 
 
 def make() -> Provider:
     """The provider."""
     return VagrantProvider(Libvirt())
-
-
-def kvm() -> bool:
-    """Whether this user can make machines that run on the processor itself.
-
-    Both are checked: /dev/kvm may make a machine that then stops with "KVM internal error" at its first odd
-    instruction, where the processor this host sees (itself a virtual one) has neither vmx nor svm.
-    """
-    with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-        if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", flags, re.MULTILINE):
-            return False
-        with Path("/dev/kvm").open("rb+", buffering=0) as device:
-            os.close(fcntl.ioctl(device, _KVM_CREATE_VM, 0))
-        return True
-    return False
-
-
-def identity_of(description: str) -> tuple[LabIdentity, str] | None:
-    """The lab and the node that a domain's description names; None for a domain of somebody else."""
-    words = description.strip().split(" ")
-    if words[0] != "labctl":
-        return None
-    fields = dict(word.split("=", 1) for word in words[1:] if "=" in word)
-    if not {"uuid", "lab", "node", "owner"} <= fields.keys():
-        return None
-    return LabIdentity(fields["lab"], fields["uuid"], unquote(fields["owner"])), fields["node"]
-
-
-def machine_of(text: str, state: MachineState) -> Machine | None:
-    """A domain's XML as a machine; None for a domain of somebody else."""
-    root = ET.fromstring(text)
-    found = identity_of(root.findtext("description") or "")
-    if found is None:
-        return None
-    keys = root.findall(f"metadata/{{{NAMESPACE}}}machine/{{{NAMESPACE}}}host-key")
-    return Machine(
-        id=root.findtext("uuid") or "",
-        node=found[1],
-        lab=found[0],
-        state=state,
-        cpus=int(root.findtext("vcpu") or 0),
-        memory=int(root.findtext("memory") or 0) // 1024,
-        host_keys=tuple((key.text or "").strip() for key in keys),
-    )
 
 
 class Libvirt(Hypervisor):
@@ -123,7 +70,7 @@ class Libvirt(Hypervisor):
 
     def only_named(self) -> str:
         """Without KVM, or without a daemon of the host's own, a container is the better choice."""
-        if not kvm():
+        if not libvirt_files.has_kvm():
             return "no KVM here: its machines would be emulated in software, which takes minutes"
         return "its daemon does not run" if libvirt_daemon.started_here() or not self.answers() else ""
 
@@ -143,7 +90,7 @@ class Libvirt(Hypervisor):
         if self._users is None:
             self._users = libvirt_daemon.join()
         if not self.answers():
-            libvirt_daemon.start(self.answers, emit, phase, hide_kvm=not kvm())
+            libvirt_daemon.start(self.answers, emit, phase, hide_kvm=not libvirt_files.has_kvm())
         self._ensure_pool()
 
     def answers(self) -> bool:
@@ -157,7 +104,7 @@ class Libvirt(Hypervisor):
         """Machines by the identity in their description; from libvirt's own files while no daemon runs."""
         if shutil.which("virsh") is None:
             return []
-        machines = self._defined() if self.answers() else _dormant()
+        machines = self._defined() if self.answers() else libvirt_files.dormant_machines()
         return [machine for machine in machines if machine and uuid in (None, machine.lab.uuid)]
 
     def _defined(self) -> Iterator[Machine | None]:
@@ -165,7 +112,7 @@ class Libvirt(Hypervisor):
         states |= dict.fromkeys(self._names("list", "--state-shutoff", "--name"), "stopped")
         for name in self._names("list", "--all", "--name"):
             result = self._virsh("dumpxml", "--domain", name, check=False)
-            yield machine_of(result.stdout, states.get(name, "broken")) if result.ok else None
+            yield libvirt_files.machine_of(result.stdout, states.get(name, "broken")) if result.ok else None
 
     def remove_leftovers(self, plan: Plan) -> list[str]:
         """Remove disks without a machine: a run that ended between the two leaves one, and Vagrant then refuses."""
@@ -182,7 +129,7 @@ class Libvirt(Hypervisor):
         """Keep public host keys in the domain's metadata."""
         keys = "".join(f"<host-key>{key}</host-key>" for key in host_keys)
         places = ["--config", *(["--live"] if machine.state == "running" else [])]
-        words = ["metadata", "--domain", machine.id, "--uri", NAMESPACE, "--key", "labctl"]
+        words = ["metadata", "--domain", machine.id, "--uri", libvirt_files.NAMESPACE, "--key", "labctl"]
         self._virsh(*words, "--set", f"<machine>{keys}</machine>", *places)
 
     def host_keys(self, machine: Machine) -> tuple[str, ...]:
@@ -204,21 +151,23 @@ class Libvirt(Hypervisor):
 
     def is_emulated(self) -> bool:
         """Where there is no KVM."""
-        return not kvm()
+        return not libvirt_files.has_kvm()
 
     def settings(self, plan: Plan) -> LibvirtSettings:
         """Emulation where there is no KVM; a network to the outside that meets no other."""
-        return LibvirtSettings(emulated=not kvm(), storage_pool=POOL, management_subnet=self._management_subnet(plan))
+        return LibvirtSettings(
+            emulated=not libvirt_files.has_kvm(), storage_pool=POOL, management_subnet=self._management_subnet(plan)
+        )
 
     def _management_subnet(self, plan: Plan) -> str:
         """The subnet the lab's network has already, else the first of the pool that nobody uses."""
         result = self._virsh("net-dumpxml", management_name(plan.uuid), check=False)
-        if result.ok and (current := _subnet_of(result.stdout)):
+        if result.ok and (current := libvirt_files.subnet_of(result.stdout)):
             return str(current)
         taken = [ipaddress.IPv4Network(network.cidr, strict=False) for network in host.networks()]
         taken.append(ipaddress.IPv4Network(plan.network.subnet))
         networks = (self._virsh("net-dumpxml", name).stdout for name in self._names("net-list", "--all", "--name"))
-        taken += filter(None, map(_subnet_of, networks))
+        taken += filter(None, map(libvirt_files.subnet_of, networks))
         for candidate in MANAGEMENT_POOL:
             if not any(candidate.overlaps(other) for other in taken):
                 return str(candidate)
@@ -273,7 +222,7 @@ class Libvirt(Hypervisor):
     def has_networks(self, identity: LabIdentity) -> bool:
         """Whether libvirt's own files name a network of the lab, whatever became of its machines."""
         names = (network_name(identity.uuid), management_name(identity.uuid))
-        return any((DEFINITIONS / "networks" / f"{name}.xml").exists() for name in names)
+        return any((libvirt_files.DEFINITIONS / "networks" / f"{name}.xml").exists() for name in names)
 
     def remove_networks(self, identity: LabIdentity) -> list[str]:
         """Remove the lab's two networks and disks left of incomplete machines."""
@@ -338,21 +287,6 @@ class Libvirt(Hypervisor):
             ) from problem
 
 
-def _dormant() -> Iterator[Machine | None]:
-    """The machines in libvirt's own files."""
-    for file in sorted(DEFINITIONS.glob("*.xml")):
-        with contextlib.suppress(OSError, ET.ParseError):
-            yield machine_of(file.read_text(encoding="utf-8"), "stopped")
-
-
 def _machine_name(plan: Plan, node: str) -> str:
     """The domain of a node; it carries the lab's id, so that labs never meet."""
     return domain_prefix(plan.name, plan.uuid) + node
-
-
-def _subnet_of(network: str) -> ipaddress.IPv4Network | None:
-    """The subnet in a network's XML."""
-    ip = ET.fromstring(network).find("ip[@netmask]")
-    if ip is None:
-        return None
-    return ipaddress.IPv4Interface(f"{ip.get('address')}/{ip.get('netmask')}").network

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from orchestrator.errors import LabError, Problem, ProviderError
@@ -16,7 +15,7 @@ from orchestrator.paths import LabDir, read_json, write_private
 from orchestrator.providers import base, ssh_access, ssh_bootstrap
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant import box_build, boxes, preflight, vagrantfile
-from orchestrator.providers.vagrant.command import Vagrant
+from orchestrator.providers.vagrant.command import Vagrant, notes, relink
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine
 
 DESTROY_SECONDS = 600
@@ -80,7 +79,7 @@ class VagrantProvider(Provider):
             self._ensure_box(plan, emit, phase)
         text = vagrantfile.render(plan, boxes.choose(plan), self._hypervisor.settings(plan))
         write_private(lab.root / "Vagrantfile", text)
-        self._relink(lab, existing.values())
+        relink(self.name, lab, existing.values())
         running = [name for name, machine in existing.items() if machine.state == "running"]
         sizes = {name: (machine.cpus, machine.memory) for name, machine in existing.items()}
         resized = [
@@ -99,7 +98,7 @@ class VagrantProvider(Provider):
         existing = self._machines(plan)
         if missing := [node.name for node in plan.nodes if node.name not in existing]:
             raise ProviderError(f"{', '.join(missing)} does not exist", fix="labctl provision")
-        self._relink(lab, existing.values())
+        relink(self.name, lab, existing.values())
         if stopped := [name for name, machine in existing.items() if machine.state != "running"]:
             self._up(plan, lab, stopped, emit, phase)
         return self._wait_for_login(plan, lab, emit, phase)
@@ -123,7 +122,7 @@ class VagrantProvider(Provider):
         for name, machine in self._machines(plan).items():
             if name in names:
                 self._remove(machine, emit, phase)
-                shutil.rmtree(self._notes(base.identity(plan).directory, name).parent, ignore_errors=True)
+                shutil.rmtree(notes(self.name, base.identity(plan).directory, name).parent, ignore_errors=True)
 
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
         """Shut the machines down, keep all their disks, boot those that ran again."""
@@ -131,7 +130,7 @@ class VagrantProvider(Provider):
         if problems := base.unusable(self.nodes(plan)):
             raise ProviderError("the lab cannot be saved as it is", problems=problems)
         existing = self._machines(plan)
-        self._relink(lab, existing.values())
+        relink(self.name, lab, existing.values())
         ran = [machine.node for machine in existing.values() if machine.state == "running"]
         self.halt(plan, emit, phase)
         vagrant, tag = self._vagrant(plan, lab, emit, phase), SNAPSHOT_PREFIX + snapshot
@@ -157,7 +156,7 @@ class VagrantProvider(Provider):
         if gone := [name for name in names if name not in existing]:
             text = f"{', '.join(gone)} was removed since, and its part of the snapshot with it"
             raise ProviderError(text, fix="labctl snapshot list")
-        self._relink(lab, existing.values())
+        relink(self.name, lab, existing.values())
         self.remove_nodes(plan, [name for name in existing if name not in names], emit, phase)
         self.halt(plan, emit, phase)
         vagrant = self._vagrant(plan, lab, emit, phase)
@@ -221,7 +220,7 @@ class VagrantProvider(Provider):
             if not machine.host_keys or machine.state == "broken":
                 emit(Note(phase=phase, text=f"{name} is incomplete: recreating"))
                 self._remove(machine, emit, phase)
-                shutil.rmtree(self._notes(lab, name), ignore_errors=True)
+                shutil.rmtree(notes(self.name, lab, name), ignore_errors=True)
         for what in self._hypervisor.remove_leftovers(plan):
             emit(Note(phase=phase, text=f"removed {what}, which belonged to no machine"))
 
@@ -230,22 +229,6 @@ class VagrantProvider(Provider):
         has_box = boxes.choose(plan).name in preflight.boxes_of_vagrant(plan)
         if not has_box and box_build.due(plan.guest, plan.provider):
             box_build.build(emit, phase)
-
-    def _notes(self, lab: LabDir, node: str) -> Path:
-        """Where Vagrant keeps what it knows of a machine."""
-        return lab.root / ".vagrant" / "machines" / node / self.name
-
-    def _relink(self, lab: LabDir, machines: Iterable[Machine]) -> None:
-        """Write Vagrant's notes again where they are lost, so that it neither makes machines twice nor forgets them."""
-        for machine in machines:
-            notes = self._notes(lab, machine.node)
-            if not (notes / "id").exists():
-                notes.mkdir(parents=True, exist_ok=True)
-                (notes / "id").write_text(machine.id, encoding="ascii")
-                (notes / "creator_uid").write_text(str(os.getuid()), encoding="ascii")
-            if not (notes / "private_key").exists():
-                shutil.copyfile(lab.private_key, notes / "private_key")
-                (notes / "private_key").chmod(0o600)
 
     def _up(self, plan: Plan, lab: LabDir, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Boot machines; what came up although another failed is finished all the same, so that it stays."""
@@ -267,7 +250,7 @@ class VagrantProvider(Provider):
             if machine is None or machine.state != "running" or machine.host_keys:
                 return
             node = self._node(plan, planned, machine)
-            own_key = self._notes(lab, planned.name) / "private_key"
+            own_key = notes(self.name, lab, planned.name) / "private_key"
             expected = self._hypervisor.host_keys(machine)
             keys = ssh_bootstrap.install_key(node, planned.address, own_key, public_key, expected, seconds)
             self._hypervisor.pin(machine, keys)
