@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator import proc
@@ -55,19 +55,10 @@ def parse_list(text: str) -> list[SourceEntry]:
     """Entries of a one-line style sources.list."""
     entries = []
     for raw in text.splitlines():
-        found = re.match(r"deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s*(.*)$", raw.split("#")[0].strip())
-        if found is None:
-            continue
-        options = dict(item.split("=", 1) for item in (found[1] or "").split() if "=" in item)
-        entries.append(
-            SourceEntry(
-                uri=found[2].rstrip("/"),
-                suites=(found[3],),
-                components=tuple(found[4].split()),
-                signed_by=options.get("signed-by", ""),
-                trusted=options.get("trusted") == "yes",
-            )
-        )
+        match = re.match(r"deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s*(.*)$", raw.split("#")[0].strip())
+        if match:
+            options = dict(item.split("=", 1) for item in (match[1] or "").split() if "=" in item)
+            entries += _entries({**options, "uris": match[2], "suites": match[3], "components": match[4]})
     return entries
 
 
@@ -76,20 +67,24 @@ def parse_deb822(text: str) -> list[SourceEntry]:
     entries = []
     for stanza in re.split(r"\n\s*\n", text):
         fields = _fields(stanza)
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false"):
-            continue
-        signed_by = fields.get("signed-by", "")
-        entries += [
-            SourceEntry(
-                uri=uri.rstrip("/"),
-                suites=tuple(fields.get("suites", "").split()),
-                components=tuple(fields.get("components", "").split()),
-                signed_by=signed_by if signed_by.startswith("/") else "",
-                trusted=fields.get("trusted", "no").lower() == "yes",
-            )
-            for uri in fields.get("uris", "").split()
-        ]
+        if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes").lower() not in ("no", "false"):
+            entries += _entries(fields)
     return entries
+
+
+def _entries(fields: Mapping[str, str]) -> list[SourceEntry]:
+    signed_by = fields.get("signed-by", "")
+    return [
+        SourceEntry(
+            uri=uri.rstrip("/"),
+            suites=tuple(fields.get("suites", "").split()),
+            components=tuple(fields.get("components", "").split()),
+            # An embedded key is no path.
+            signed_by=signed_by if signed_by.startswith("/") else "",
+            trusted=fields.get("trusted", "no").lower() == "yes",
+        )
+        for uri in fields.get("uris", "").split()
+    ]
 
 
 def _fields(stanza: str) -> dict[str, str]:
@@ -141,11 +136,11 @@ def choose(
 
 def _resolved(entry: SourceEntry, read_mirror_list: Callable[[str], str]) -> SourceEntry:
     """An entry whose `mirror+file:` list is replaced by the first mirror in it, as Debian's cloud images have it."""
-    found = re.match(r"mirror\+file:(?://)?(/.*)$", entry.uri)
-    if found is None:
+    match = re.match(r"mirror\+file:(?://)?(/.*)$", entry.uri)
+    if match is None:
         return entry
-    first = next((line.split()[0] for line in read_mirror_list(found[1]).splitlines() if line[:1] not in ("", "#")), "")
-    return SourceEntry(first.rstrip("/"), entry.suites, entry.components, entry.signed_by, entry.trusted)
+    mirrors = [line.split()[0] for line in read_mirror_list(match[1]).splitlines() if line[:1] not in ("", "#")]
+    return replace(entry, uri=mirrors[0].rstrip("/") if mirrors else "")
 
 
 def from_setting(value: str, *, options: tuple[str, ...] = ()) -> MirrorConfig:
