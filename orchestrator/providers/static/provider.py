@@ -209,17 +209,13 @@ def refuse_other_kind(node: Node, kind: str, plan: Plan) -> None:
     systemd-detect-virt calls it, "none" for a machine, empty without systemd.
     """
     if not kind:
-        raise ProviderError(
-            f"{node.name} does not say whether it is a container: it has no systemd",
-            fix="list machines that run systemd, which Kubernetes' packages need",
-        )
+        text = f"{node.name} does not say whether it is a container: it has no systemd"
+        raise ProviderError(text, fix="list machines that run systemd, which Kubernetes' packages need")
     if kind != "none" and not plan.static_shared_kernel:
-        raise ProviderError(
-            f"{node.name} is a container ({kind}): swap, modules and SELinux there are those of its host",
-            fix="static: {shared_kernel: true} in lab.yml leaves them alone; then labctl provision",
-        )
+        text = f"{node.name} is a container ({kind}): swap, modules and SELinux there are those of its host"
+        fix = "static: {shared_kernel: true} in lab.yml leaves them alone; then labctl provision"
+        raise ProviderError(text, fix=fix)
     if kind == "none" and plan.static_shared_kernel:
-        raise ProviderError(
-            f"{node.name} has a kernel of its own, and lab.yml says static.shared_kernel",
-            fix="static: {shared_kernel: false} in lab.yml; containers and machines make two labs",
-        )
+        text = f"{node.name} has a kernel of its own, and lab.yml says static.shared_kernel"
+        fix = "static: {shared_kernel: false} in lab.yml; containers and machines make two labs"
+        raise ProviderError(text, fix=fix)

@@ -42,17 +42,9 @@ class Line:
     data: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A failure that people meet: how it reads, what it means, what cures it."""
-
-    pattern: re.Pattern[str]
-    cause: str
-    fix: str
-
-
+# How a failure that people meet reads, what it means, and its fix.
 _KNOWN = tuple(
-    _Known(re.compile(pattern, re.IGNORECASE | re.DOTALL), cause, fix)
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), cause, fix)
     for pattern, cause, fix in (
         (
             r"another process is already executing an action|machine is locked|VERR_.*LOCKED",
@@ -176,9 +168,9 @@ class Reader:
 def failure(verb: str, text: str, node: str = "") -> ProviderError:
     """Vagrant's failure as cause and fix; an unknown failure in Vagrant's own first words."""
     where = node or "the machines"
-    for known in _KNOWN:
-        if known.pattern.search(text):
-            return ProviderError(f"{where}: {verb} failed: {known.cause}", fix=known.fix)
+    for pattern, cause, fix in _KNOWN:
+        if pattern.search(text):
+            return ProviderError(f"{where}: {verb} failed: {cause}", fix=fix)
     words = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.search(line)]
     reason = " ".join(dict.fromkeys(words))[:400] or "Vagrant gave no reason"
     return ProviderError(f"{where}: {verb} failed: {reason}", fix="labctl provision   (a second run continues)")
@@ -186,7 +178,7 @@ def failure(verb: str, text: str, node: str = "") -> ProviderError:
 
 def snapshot_names(listing: str) -> list[str]:
     """The names in the machine-readable output of `vagrant snapshot list`; Vagrant prints them as detail lines."""
-    fields = (line.split(",", 4) for line in listing.splitlines())
-    details = (row[4] for row in fields if len(row) == 5 and row[2] == "ui" and row[3] in ("detail", "output"))
+    lines = filter(None, map(parse, listing.splitlines()))
+    details = (line.data[-1] for line in lines if line.kind == "ui" and line.data[:1] in (("detail",), ("output",)))
     names = (text.rpartition(": ")[2].strip() for text in details)
     return [name for name in names if name and not name.startswith("==>")]

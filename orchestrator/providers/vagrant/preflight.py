@@ -11,6 +11,8 @@ from orchestrator.providers.conflicts import overlap_problems, port_problems
 from orchestrator.providers.vagrant import box_build, boxes
 from orchestrator.providers.vagrant.hypervisor import Hypervisor
 
+INSTALL_VAGRANT = "install Vagrant: https://developer.hashicorp.com/vagrant/install"
+
 
 def problems(plan: Plan, hypervisor: Hypervisor) -> list[Problem]:
     """All reasons."""

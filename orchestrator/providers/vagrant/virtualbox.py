@@ -18,6 +18,7 @@ from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName, Sizing
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
+from orchestrator.providers.vagrant.preflight import INSTALL_VAGRANT
 from orchestrator.providers.vagrant.provider import VagrantProvider
 
 PROGRAM = "VBoxManage"
@@ -108,7 +109,7 @@ class VirtualBox(Hypervisor):
     sizing: ClassVar[Sizing] = Sizing(disk_lab=2000, disk_node=6000, disk_bare=3000, minimum_cpus=2)
     programs: ClassVar[dict[str, str]] = {
         PROGRAM: "install VirtualBox: https://www.virtualbox.org/wiki/Linux_Downloads",
-        "vagrant": "install Vagrant: https://developer.hashicorp.com/vagrant/install",
+        "vagrant": INSTALL_VAGRANT,
     }
     adapters: ClassVar[str] = "vboxnet"
 
