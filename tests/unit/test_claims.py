@@ -1,4 +1,4 @@
-"""Two labs never take one subnet, also when they are planned at the same moment."""
+"""Two labs never take one subnet or port, also when they are planned at the same moment."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator import catalog, spec
 from orchestrator.errors import HostError
-from orchestrator.lab import planning, subnets
+from orchestrator.lab import claims, planning
 from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.observe import _claimed_networks, _claimed_ports
 from orchestrator.lab.state import save_plan
 from orchestrator.model import Observed, Plan
 from orchestrator.paths import LabDir
@@ -34,16 +35,22 @@ def directory(home: Path) -> LabDir:
     return lab
 
 
+def facts(observe: Callable[..., Observed], lab: LabDir) -> Observed:
+    others = claims.others(lab)
+    return observe(networks=tuple(_claimed_networks(others)), busy_ports=tuple(_claimed_ports(others)))
+
+
 def planned(text: str, lab: LabDir, observe: Callable[..., Observed]) -> Plan:
-    return make_plan(spec.parse(text), catalog.load(), observe(networks=subnets.others(lab)))
+    return make_plan(spec.parse(text), catalog.load(), facts(observe, lab))
 
 
 def test_a_second_lab_on_defaults_takes_the_next_subnet(tmp_path: Path, observe: Callable[..., Observed]) -> None:
     one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
     first = planned("", one, observe)
-    assert subnets.claim(first, one, keep=False)
+    assert claims.claim(first, one, keep=False)
     save_plan(one, first)
     second = planned("", two, observe)
+    assert not {node.ssh_port for node in first.nodes} & {node.ssh_port for node in second.nodes}
     assert (first.network.subnet, second.network.subnet) == ("192.168.56.0/24", "192.168.57.0/24")
     (reason,) = (item.reason for item in second.decisions if item.field == "network.subnet")
     assert reason.startswith(f"moved from 192.168.56.0/24, used by lab k8s-lab of {tmp_path / 'one'}")
@@ -52,7 +59,7 @@ def test_a_second_lab_on_defaults_takes_the_next_subnet(tmp_path: Path, observe:
 def test_an_explicit_subnet_of_another_lab_is_refused(tmp_path: Path, observe: Callable[..., Observed]) -> None:
     one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
     first = planned("", one, observe)
-    subnets.claim(first, one, keep=False)
+    claims.claim(first, one, keep=False)
     save_plan(one, first)
     with pytest.raises(HostError) as refused:
         planned("network: {subnet: 192.168.56.0/24}", two, observe)
@@ -63,12 +70,12 @@ def test_an_explicit_subnet_of_another_lab_is_refused(tmp_path: Path, observe: C
 def test_a_claim_ends_with_the_state_of_its_lab(tmp_path: Path, observe: Callable[..., Observed]) -> None:
     one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
     first = planned("", one, observe)
-    subnets.claim(first, one, keep=False)
+    claims.claim(first, one, keep=False)
     save_plan(one, first)
-    assert [taken.lab for taken in subnets.others(two)] == ["k8s-lab"]
+    assert [taken.root for taken in claims.others(two)] == [one.root]
     for file in (one.plan, one.plan_copy):
         file.unlink()
-    assert subnets.others(two) == ()
+    assert claims.others(two) == ()
 
 
 def test_a_lab_that_was_never_built_claims_nothing_once_its_command_has_ended(
@@ -76,18 +83,18 @@ def test_a_lab_that_was_never_built_claims_nothing_once_its_command_has_ended(
 ) -> None:
     one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
     with exclusive_lock(one, "provision"):
-        subnets.claim(planned("", one, observe), one, keep=False)
-        assert len(subnets.others(two)) == 1
-    assert subnets.others(two) == ()
+        claims.claim(planned("", one, observe), one, keep=False)
+        assert len(claims.others(two)) == 1
+    assert claims.others(two) == ()
 
 
-def build(home: Path, observe: Callable[..., Observed], barrier: Barrier, results: Queue[str]) -> None:
+def build(home: Path, observe: Callable[..., Observed], barrier: Barrier, results: Queue[tuple[str, int]]) -> None:
     """Plan and claim as provision does; both processes look before either has claimed."""
     lab, looked = directory(home), False
 
     def look(asked: spec.Spec, where: LabDir) -> Observed:
         nonlocal looked
-        observed = observe(networks=subnets.others(where))
+        observed = facts(observe, where)
         if not looked:
             looked = True
             barrier.wait(timeout=30)
@@ -96,11 +103,14 @@ def build(home: Path, observe: Callable[..., Observed], barrier: Barrier, result
     planning.observe = look  # type: ignore[assignment]
     asked = spec.load(None)
     with exclusive_lock(lab, "provision"):
-        results.put(planning.decide_and_claim(asked, lab).network.subnet)
+        plan = planning.decide_and_claim(asked, lab)
+        results.put((plan.network.subnet, plan.nodes[0].ssh_port))
         barrier.wait(timeout=30)
 
 
-def test_two_labs_planned_at_the_same_moment_take_two_subnets(tmp_path: Path, observe: Callable[..., Observed]) -> None:
+def test_two_labs_planned_at_the_same_moment_take_two_subnets_and_other_ports(
+    tmp_path: Path, observe: Callable[..., Observed]
+) -> None:
     fork = multiprocessing.get_context("fork")
     barrier, results = fork.Barrier(2), fork.Queue()
     processes = [
@@ -111,4 +121,4 @@ def test_two_labs_planned_at_the_same_moment_take_two_subnets(tmp_path: Path, ob
     found = {results.get(timeout=30) for _ in processes}
     for process in processes:
         process.join(30)
-    assert found == {"192.168.56.0/24", "192.168.57.0/24"}
+    assert found == {("192.168.56.0/24", 60010), ("192.168.57.0/24", 61010)}
