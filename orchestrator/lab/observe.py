@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import bundle, catalog, debian_mirror, host, paths
 from orchestrator.bundle import BundleInfo
 from orchestrator.errors import LabError
-from orchestrator.lab import subnets
+from orchestrator.lab import claims
 from orchestrator.lab.state import lab_identity, saved_plan
 from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
@@ -26,7 +27,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
     """All facts that planning depends on. Starts nothing; probes the internet only when allowed, for 3 seconds."""
     facts = host.facts(directory.root)
     identity = lab_identity(directory, spec.lab.name)
-    existing = existing_plan(directory)
+    existing, others = existing_plan(directory), claims.others(directory)
     reachable, reason = _community(spec)
     mirror, mirror_reason = _mirror(spec)
     return Observed(
@@ -39,8 +40,8 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         kernel=facts.kernel,
         cgroup=facts.cgroup,
         providers=registry.states(),
-        busy_ports=_busy_ports(existing),
-        networks=(*subnets.others(directory), *_networks(facts, existing)),
+        busy_ports=(*_claimed_ports(others), *_busy_ports(existing)),
+        networks=(*_claimed_networks(others), *_networks(facts, existing)),
         bundles=tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir())),
         buildable=_buildable(facts),
         community_reachable=reachable,
@@ -127,6 +128,14 @@ def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:
     if existing and existing.kubernetes:
         own.add(existing.kubernetes.api_port)
     return tuple(BusyPort(port) for port in sorted(host.listening_ports() - own))
+
+
+def _claimed_ports(others: Sequence[claims.Claim]) -> list[BusyPort]:
+    return [BusyPort(port, claim.holder) for claim in others for port in claim.ports]
+
+
+def _claimed_networks(others: Sequence[claims.Claim]) -> list[TakenNetwork]:
+    return [TakenNetwork(claim.subnet, claim.holder, claim.root.name) for claim in others]
 
 
 def _networks(facts: host.HostFacts, existing: Plan | None) -> tuple[TakenNetwork, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator import catalog, spec
 from orchestrator.errors import ProviderError, SpecError
-from orchestrator.lab import subnets
+from orchestrator.lab import claims
 from orchestrator.lab.observe import existing_plan, observe
 from orchestrator.lab.state import lab_file
 from orchestrator.model import Observed, Plan
@@ -54,15 +54,14 @@ def decide(loaded: Spec, observed: Observed | None = None) -> Plan:
 
 
 def decide_and_claim(loaded: Spec, directory: LabDir) -> Plan:
-    """The plan for a lab that is to be built, with its subnet claimed; raises as `decide` does.
+    """The plan for a lab that is to be built, with its subnet and ports claimed; raises as `decide` does.
 
     A default or `auto` moves on when a lab planned at the same moment was faster; an explicit subnet is refused.
     """
     while True:
         plan = decide(loaded)
         existing = existing_plan(directory)
-        keep = bool(plan.static_hosts) or (existing is not None and existing.network.subnet == plan.network.subnet)
-        if subnets.claim(plan, directory, keep=keep):
+        if plan.static_hosts or claims.claim(plan, directory, keep=existing is not None):
             return plan
 
 

@@ -291,7 +291,7 @@ def test_destroy_needs_only_the_labels_and_leaves_no_trace(lab: Lab, before: dic
     assert lab.api.networks(filters=chosen) == []
     assert not lab.api.volumes(filters=chosen)["Volumes"]
     assert not Path("/sys/class/net", spec.bridge(lab.plan.uuid)).exists()
-    lab.provider.destroy(identity, discard, "destroy")
+    lab.provider.destroy(found, discard, "destroy")
     lab.provider.close(discard, "destroy")
     if before is None:
         pytest.skip("an engine ran already: that ours leaves no trace can only be seen where it is the only one")

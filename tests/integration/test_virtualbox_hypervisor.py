@@ -14,6 +14,7 @@ from orchestrator.events import discard
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.base import LabIdentity
+from orchestrator.providers.vagrant.command import relink
 from orchestrator.providers.vagrant.provider import VagrantProvider
 from orchestrator.providers.vagrant.virtualbox import VirtualBox
 
@@ -117,7 +118,7 @@ def test_vagrants_lost_notes_are_written_again_from_what_virtualbox_has(plan: Pl
     lab.ssh.mkdir()
     lab.private_key.write_text("the lab's key", encoding="ascii")
     machines = VirtualBox().machines(plan.uuid)
-    provider()._relink(lab, machines)
+    relink("virtualbox", lab, machines)
     notes = lab.root / ".vagrant" / "machines" / "m-k8s" / "virtualbox"
     assert (notes / "id").read_text(encoding="ascii") == machines[0].id
     assert (notes / "private_key").read_text(encoding="ascii") == "the lab's key"

@@ -22,7 +22,7 @@ from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.model import Capabilities, Node, Plan, SourceAccess
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
-from orchestrator.providers.base import of_containers
+from orchestrator.providers.base import container_capabilities
 from orchestrator.runner import RunSummary
 from orchestrator.verbs import verify
 from orchestrator.verify import Report
@@ -45,7 +45,7 @@ class FakeProvider:
 
     def capabilities(self, plan: Plan | None = None) -> Capabilities:
         self.calls.append("capabilities")
-        return of_containers("a double")
+        return container_capabilities("a double")
 
     def close(self, emit: Emit, phase: str) -> None:
         self.calls.append("close")
@@ -106,7 +106,7 @@ def test_people_and_ansible_get_the_same_inventory(lab: Lab, provider: FakeProvi
 
 def test_a_node_that_does_not_run_is_in_no_inventory_and_named_to_who_needs_it(lab: Lab) -> None:
     nodes = (Node("m-k8s", "running"), Node("w1-k8s", "stopped"))
-    observed = ObservedLab(lab, nodes, of_containers("a double"))
+    observed = ObservedLab(lab, nodes, container_capabilities("a double"))
     assert list(inventory_document(observed)["_meta"]["hostvars"]) == ["m-k8s"]
     with pytest.raises(ProviderError, match="an upgrade needs every machine: w1-k8s is stopped"):
         require_running(nodes, "an upgrade needs every machine")
