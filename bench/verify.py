@@ -37,29 +37,30 @@ os.environ["LABCTL_OFFLINE"] = "1"
 
 from orchestrator.events import discard  # noqa: E402
 from orchestrator.paths import LabDir  # noqa: E402
+from orchestrator.verify import check_files  # noqa: E402
 from orchestrator.verify.job import Job, Target  # noqa: E402
-from orchestrator.verify.run import check_files  # noqa: E402
 
+FILES = tuple(str(path) for path in check_files(with_cluster=False))
 # A connection of its own, as the first verify after a pause has it.
 OWN = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
 RECORDER = """
 import sys
 from orchestrator.verify import backend, engine
-run, out = backend.LinkBackend.run, sys.argv.pop()
+run, out = backend.SessionBackend.run, sys.argv.pop()
 def recorded(self, command, *args, **kwargs):
     import json
     with open(out, "a", encoding="utf-8") as file:
         file.write(json.dumps([self.hostname_, self.get_command(command, *args)]) + "\\n")
     return run(self, command, *args, **kwargs)
-backend.LinkBackend.run = recorded
-backend.LinkBackend.hostname_ = property(lambda self: str(id(self.link)))
+backend.SessionBackend.run = recorded
+backend.SessionBackend.hostname_ = property(lambda self: str(id(self.session)))
 engine.main()
 """
 
 
 def node_checks(targets: Sequence[Target], *, direct: bool = False) -> tuple[float, int]:
     """Seconds from first contact to last verdict of the checks that run per node, and the number of verdicts."""
-    job = Job(tuple(targets), None, check_files(with_cluster=False), str(ROOT), limit=600, direct=direct)
+    job = Job(tuple(targets), None, FILES, str(ROOT), limit=600, direct=direct)
     began = ended = 0.0
     verdicts = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -82,7 +83,7 @@ def node_checks(targets: Sequence[Target], *, direct: bool = False) -> tuple[flo
 
 def commands(target: Target) -> list[str]:
     """The commands that the checks run on one node, in their order."""
-    job = Job((target,), None, check_files(with_cluster=False), str(ROOT), limit=600)
+    job = Job((target,), None, FILES, str(ROOT), limit=600)
     with tempfile.TemporaryDirectory() as scratch:
         asked, out = Path(scratch) / "job.json", Path(scratch) / "commands"
         asked.write_text(job.as_json())
@@ -107,15 +108,15 @@ def probe(scripts: Sequence[tuple[Target, str]]) -> float:
 def round_trip(target: Target, times: int = 200) -> float:
     """Milliseconds of a command that does nothing, through the session of a node."""
     from orchestrator.verify.backend import session_argv
-    from orchestrator.verify.session import Link
+    from orchestrator.verify.session import ReconnectingSession
 
-    link = Link(session_argv(target.ssh_argv))
-    link.run(":")
+    session = ReconnectingSession(session_argv(target.ssh_argv))
+    session.run(":")
     began = time.monotonic()
     for _ in range(times):
-        link.run(":")
+        session.run(":")
     spent = time.monotonic() - began
-    link.close()
+    session.close()
     return spent / times * 1000
 
 

@@ -12,7 +12,7 @@ import click
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
-    from orchestrator.verify import Report
+    from orchestrator.checks.model import Report
 
 
 class Result(Protocol):
@@ -57,7 +57,7 @@ def show_verified(result: AnyVerifiedResult, output: str, text: Callable[[AnyVer
     """Print a result after its report, if it has one; returns exit code 6 when a check failed."""
 
     def lines(result: AnyVerifiedResult) -> Iterator[str]:
-        from orchestrator.verify import render_text
+        from orchestrator.checks.text import render_text
 
         if result.report:
             yield render_text(result.report, terminal=sys.stdout.isatty()).rstrip()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.checks.model import Report
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab import journal
 from orchestrator.lab.calico_manifest import place_manifest
@@ -33,7 +34,6 @@ from orchestrator.model import Plan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
 from orchestrator.spec import Spec
-from orchestrator.verify import Report
 
 # A generous bound: what takes longer on a slow machine is stuck, not slow.
 CONVERGE_DEADLINE = 1800.0

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from orchestrator import proc
+from orchestrator.checks.model import Report
 from orchestrator.lab.observed_lab import ObservedLab
 from orchestrator.model import Node
 from orchestrator.paths import LabDir, write_private
 from orchestrator.providers import ssh_access
-from orchestrator.verify import Report
 
 SECONDS = 10
 DAY = 86400.0

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import inventory as inventories
+from orchestrator.checks.model import Report
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.inventory import inventory_document
 from orchestrator.lab.kubectl import api_server_url
 from orchestrator.lab.node_status import save_last_verify
 from orchestrator.lab.observed_lab import ObservedLab
 from orchestrator.providers import ssh_access
-from orchestrator.verify import ClusterTarget, Report, Target, ids_by_file, run_checks
-from orchestrator.verify.job import HostTarget
+from orchestrator.verify import ClusterTarget, HostTarget, Target, ids_by_file, run_checks
 
 DEADLINE = 180.0
 SETTLE_SECONDS = 120.0
@@ -40,7 +40,7 @@ def verify_lab(
             phase="verify",
             deadline=(DEADLINE + settle) * factor,
             host=_host(observed),
-            patience=factor,
+            timeout_factor=factor,
         )
     if not only:
         save_last_verify(observed.lab.directory, report)
@@ -63,7 +63,7 @@ def run_selected_checks(
         only=ids,
         deadline=DEADLINE * factor,
         files=[*files, *own],
-        patience=factor,
+        timeout_factor=factor,
     )
 
 
@@ -126,5 +126,5 @@ def _cluster(observed: ObservedLab, settle: float) -> ClusterTarget | None:
         service_cidr=plan.network.service_cidr,
         pod_cidr=plan.network.pod_cidr,
         settle=settle * _timeout_factor(observed),
-        patience=_timeout_factor(observed),
+        timeout_factor=_timeout_factor(observed),
     )

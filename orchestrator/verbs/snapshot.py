@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.checks.model import Report
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.cluster_recovery import wait_until_recovered
@@ -26,7 +27,6 @@ from orchestrator.lab.verification import wait_until_healthy
 from orchestrator.model import Plan
 from orchestrator.paths import LabDir
 from orchestrator.spec import Spec
-from orchestrator.verify import Report
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 SAVE, RESTORE, DELETE = "snapshot save", "snapshot restore", "snapshot delete"

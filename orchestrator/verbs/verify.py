@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.checks.model import Report
 from orchestrator.events import Emit
 from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import verify_lab
-from orchestrator.verify import Report
 
 
 def verify(lab: Lab, *, emit: Emit, only: Sequence[str] = (), direct: bool = False) -> Report:

@@ -1,4 +1,4 @@
-"""A testinfra backend that runs testinfra's own, unmodified commands through the one session of a node."""
+"""Testinfra hosts over a node's one session, or over testinfra's stock SSH backend."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 import testinfra.host
 from testinfra.backend import base
 
-from .session import ROOT_SHELL, Link
+from .session import ROOT_SHELL, ReconnectingSession
 
 
-class LinkBackend(base.BaseBackend):  # type: ignore[misc]  # testinfra ships no type marker
-    """testinfra's connection type `labssh`: a `Link` to one node, root's shell at its other end."""
+class SessionBackend(base.BaseBackend):  # type: ignore[misc]  # testinfra ships no type marker
+    """testinfra's connection type `labssh`: runs testinfra's own, unmodified commands through a session."""
 
     NAME = "labssh"
 
-    def __init__(self, name: str, link: Link) -> None:
+    def __init__(self, name: str, session: ReconnectingSession) -> None:
         super().__init__(name)
-        self.link = link
+        self.session = session
         # Known beforehand, since the session sets the locale: saves the question testinfra asks each node.
         self._encoding = "UTF-8"
 
     def run(self, command: str, *args: str, **kwargs: Any) -> base.CommandResult:
         """Run a command; `limit=` gives it a time limit in seconds other than 20."""
         text = self.get_command(command, *args)
-        answer = self.link.run(text, limit=float(kwargs.get("limit", 20)))
-        return self.result(answer.code, self.encode(text), answer.stdout, answer.stderr)
+        output = self.session.run(text, limit=float(kwargs.get("limit", 20)))
+        return self.result(output.code, self.encode(text), output.stdout, output.stderr)
 
     def decode(self, data: bytes) -> str:
         """Decode output; a stray byte in a file of the node must not break the check that reads it."""
@@ -37,30 +37,26 @@ class LinkBackend(base.BaseBackend):  # type: ignore[misc]  # testinfra ships no
         return data.encode("utf-8", errors="surrogateescape")
 
 
-def multiplexed(name: str, link: Link) -> testinfra.host.Host:
+def session_host(name: str, session: ReconnectingSession) -> testinfra.host.Host:
     """A testinfra Host over the node's one session."""
-    backend = LinkBackend(name, link)
-    host = testinfra.host.Host(backend)
-    backend.set_host(host)
-    return host
+    return _host_over(SessionBackend(name, session))
 
 
-def direct(name: str, ssh_argv: Sequence[str]) -> testinfra.host.Host:
-    """A testinfra Host over testinfra's stock SSH backend, one SSH connection per command.
+def direct_host(ssh_argv: Sequence[str]) -> testinfra.host.Host:
+    """A testinfra Host over testinfra's stock SSH backend with sudo, one SSH connection per command.
 
-    `ssh_argv` is the same command line that the session uses: `ssh`, options, destination.
+    `ssh_argv` is the command line that the session uses too: `ssh`, options, destination.
     """
-    backend = _stock_ssh(ssh_argv)
-    host = testinfra.host.Host(backend)
-    backend.set_host(host)
-    return host
-
-
-def _stock_ssh(ssh_argv: Sequence[str]) -> base.BaseBackend:
-    """testinfra's stock SSH backend for this command line, with sudo."""
     from testinfra.backend.ssh import SshBackend
 
-    return SshBackend(ssh_argv[-1], ssh_extra_args=shlex.join(ssh_argv[1:-1]), controlpersist=0, sudo=True)
+    options = shlex.join(ssh_argv[1:-1])
+    return _host_over(SshBackend(ssh_argv[-1], ssh_extra_args=options, controlpersist=0, sudo=True))
+
+
+def _host_over(backend: base.BaseBackend) -> testinfra.host.Host:
+    host = testinfra.host.Host(backend)
+    backend.set_host(host)
+    return host
 
 
 def session_argv(ssh_argv: Sequence[str]) -> tuple[str, ...]:

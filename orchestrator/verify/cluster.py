@@ -1,7 +1,8 @@
-"""The cluster as its API server describes it, asked with kubectl through the control plane's session."""
+"""The cluster as its API server describes it, read with kubectl through the control plane's session."""
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -17,13 +18,13 @@ Objects = list[dict[str, Any]]
 
 
 class Cluster:
-    """One run's view of a cluster: what was asked once is kept, what it made is removed by `close`."""
+    """One run's view of a cluster: the objects are listed once, and `close` removes what the run created."""
 
     def __init__(self, host: Any, target: ClusterTarget) -> None:
         self.host = host
         self.target = target
         self.undo = ExitStack()
-        self._kept: dict[str, Any] = {}
+        self._cached: dict[str, Any] = {}
         self._settle_until = time.monotonic() + target.settle
 
     def shell(self, script: str, *, limit: float = 20) -> Any:
@@ -35,16 +36,14 @@ class Cluster:
         return self.host.run(self._kubectl(_REQUEST_LIMIT) + arguments, limit=limit)
 
     def _kubectl(self, request_limit: float) -> str:
-        seconds = f"{request_limit * self.target.patience:.0f}s"
+        seconds = f"{request_limit * self.target.timeout_factor:.0f}s"
         return f"KUBECONFIG=/etc/kubernetes/admin.conf kubectl --request-timeout={seconds} "
 
     def answer(self, arguments: str, *, limit: float = 20) -> str:
-        """What kubectl prints; fails the check with kubectl's own last words when it does not succeed."""
+        """What kubectl prints; fails the check with kubectl's own error when it does not succeed."""
         result = self.kubectl(arguments, limit=limit)
-        words = [line for line in result.stderr.splitlines() if line.strip()]
-        assert result.rc == 0, (
-            f"`kubectl {arguments.split('<<')[0].strip()}` failed: {words[-1] if words else 'no word'}"
-        )
+        message = ([line for line in result.stderr.splitlines() if line.strip()] or ["no message"])[-1]
+        assert result.rc == 0, f"`kubectl {arguments.split('<<')[0].strip()}` failed: {message}"
         return str(result.stdout)
 
     def ready_pods(self, namespace: str, deployment: str) -> int:
@@ -52,23 +51,20 @@ class Cluster:
         path = "-o jsonpath='{.status.readyReplicas}'"
         return int(self.answer(f"-n {namespace} get deployment {deployment} {path}") or 0)
 
-    def settled(self, look: Callable[[], str]) -> None:
-        """Fail with the sentence that `look` returns, looking anew as long as the run grants time to settle."""
-        while True:
-            wrong = look()
-            if not wrong:
-                return
+    def settled(self, find_problem: Callable[[], str]) -> None:
+        """Fail with the sentence that `find_problem` returns, if it still does when the time to settle is over."""
+        while problem := find_problem():
             if time.monotonic() >= self._settle_until:
-                raise AssertionError(wrong)
+                raise AssertionError(problem)
             time.sleep(_POLL)
-            self._kept.clear()
+            self._cached.clear()
 
     def objects(self, kind: str) -> Objects:
         """The objects of a kind (`Node`, `Pod`, ...), from one listing for all checks of a run."""
-        if "state" not in self._kept:
+        if "state" not in self._cached:
             listed = self.answer("get nodes,pods,deployments,daemonsets,services,endpoints,leases -A -o json")
-            self._kept["state"] = json.loads(listed)["items"]
-        return [one for one in self._kept["state"] if one["kind"] == kind]
+            self._cached["state"] = json.loads(listed)["items"]
+        return [one for one in self._cached["state"] if one["kind"] == kind]
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The cluster's nodes by name."""
@@ -76,22 +72,32 @@ class Cluster:
 
     def pods(self, namespace: str = "kube-system", **labels: str) -> Objects:
         """A namespace's pods that carry these labels and are not being deleted; `_` in a name stands for `-`."""
-        wanted = {name.replace("_", "-"): value for name, value in labels.items()}
-        found = []
-        for pod in self.objects("Pod"):
-            about = pod["metadata"]
-            leaving = "deletionTimestamp" in about
-            if about["namespace"] == namespace and not leaving and wanted.items() <= about.get("labels", {}).items():
-                found.append(pod)
-        return found
+        selector = {name.replace("_", "-"): value for name, value in labels.items()}.items()
+        return [
+            pod
+            for pod in self.objects("Pod")
+            if (metadata := pod["metadata"])["namespace"] == namespace
+            and "deletionTimestamp" not in metadata
+            and selector <= metadata.get("labels", {}).items()
+        ]
 
-    def prompt(self) -> bool:
+    def is_responsive(self) -> bool:
         """Whether the API server answers within three seconds and calls itself ready."""
         return bool(self.host.run(f"{self._kubectl(3)}get --raw /readyz", limit=6).rc == 0)
 
     def close(self) -> None:
         """Remove what this run made in the cluster."""
         self.undo.close()
+
+
+def settles(find_problem: Callable[..., str]) -> Callable[..., None]:
+    """A test that fails with the sentence this function returns of a cluster that had its time to settle."""
+
+    @functools.wraps(find_problem)
+    def test(cluster: Cluster, **fixtures: Any) -> None:
+        cluster.settled(lambda: find_problem(cluster=cluster, **fixtures))
+
+    return test
 
 
 def ready(thing: dict[str, Any]) -> bool:
@@ -101,8 +107,8 @@ def ready(thing: dict[str, Any]) -> bool:
 
 def condition(thing: dict[str, Any], kind: str) -> dict[str, Any]:
     """A condition of a node or pod, empty when it does not have it."""
-    found = [one for one in thing.get("status", {}).get("conditions", []) if one["type"] == kind]
-    return dict(found[0]) if found else {}
+    conditions = thing.get("status", {}).get("conditions", [])
+    return next((dict(one) for one in conditions if one["type"] == kind), {})
 
 
 def name_of(thing: dict[str, Any]) -> str:

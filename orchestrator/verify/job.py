@@ -1,4 +1,4 @@
-"""What a verify run is asked to do: the nodes, the cluster and the choice of checks, as the engine reads them."""
+"""What one run of the checks is about: the nodes, the cluster and the selection, as the engine's process reads them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .report import LAYERS
+from orchestrator.checks.model import LAYERS
 
 
 @dataclass(frozen=True)
 class Target:
     """One node: `ssh_argv` is `ssh`, its options and the destination, without a remote command.
 
-    `variables` are the node's inventory variables with `group_names`. `unreachable` says in words why the
+    `variables` are the node's inventory variables with `group_names`. `unreachable` is the reason why the
     node need not be tried (stopped, missing), None when it runs.
     """
 
@@ -26,11 +26,11 @@ class Target:
 
 @dataclass(frozen=True)
 class ClusterTarget:
-    """What the plan says the cluster should be; checks of it run once, through the control plane's session.
+    """The cluster as the plan has it; checks of it run once, through the control plane's session.
 
     `nodes` maps node name to planned address. `settle` is the time in seconds that is granted, once for the
-    whole run, to what is still starting (right after provision); 0 judges what is there now. `patience` stretches
-    every time limit, for machines that are as many times slower.
+    whole run, to what is still starting (right after provision). `timeout_factor` multiplies every time limit, for
+    machines that are as many times slower.
     """
 
     control_plane: str
@@ -46,7 +46,7 @@ class ClusterTarget:
     web_port: int = 8080
     shell_image: str = "labctl/shell:1"
     settle: float = 0.0
-    patience: float = 1.0
+    timeout_factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,34 +72,34 @@ class Selection:
     entries: tuple[str, ...] = ()
 
     def takes(self, identity: str, layer: str, node: str) -> bool:
-        """Whether a check of this id and layer on this node was chosen."""
-        return not self.entries or any(self._matches(entry, identity, layer, node) for entry in self.entries)
-
-    @staticmethod
-    def _matches(entry: str, identity: str, layer: str, node: str) -> bool:
-        if "/" in entry:
-            wanted_layer, wanted_node = entry.split("/", 1)
-            return wanted_layer in ("", layer) and wanted_node in ("", node)
-        return entry in (identity, layer, node)
+        """Whether a check of this id and layer on this node is selected."""
+        return not self.entries or any(_matches(entry, identity, layer, node) for entry in self.entries)
 
     def unknown(self, nodes: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
         """The entries that name no layer, node or check."""
-        return tuple(entry for entry in self.entries if not self._known(entry, nodes, ids))
+        return tuple(entry for entry in self.entries if not _is_known(entry, nodes, ids))
 
-    @staticmethod
-    def _known(entry: str, nodes: Sequence[str], ids: Sequence[str]) -> bool:
-        if "/" in entry:
-            layer, node = entry.split("/", 1)
-            return bool(layer or node) and layer in ("", *LAYERS) and node in ("", *nodes)
-        return entry in LAYERS or entry in nodes or entry in ids
+
+def _matches(entry: str, identity: str, layer: str, node: str) -> bool:
+    entry_layer, slash, entry_node = entry.partition("/")
+    if slash:
+        return entry_layer in ("", layer) and entry_node in ("", node)
+    return entry in (identity, layer, node)
+
+
+def _is_known(entry: str, nodes: Sequence[str], ids: Sequence[str]) -> bool:
+    layer, slash, node = entry.partition("/")
+    if slash:
+        return bool(layer or node) and layer in ("", *LAYERS) and node in ("", *nodes)
+    return entry in (*LAYERS, *nodes, *ids)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: `files` are the check files, `limit` the seconds after which every check has its verdict.
+    """One run: `files` are the check files, `limit` the seconds after which every check has its result.
 
-    `direct` uses testinfra's stock SSH backend instead of one session per node. `patience` stretches the limits of
-    single commands, for machines that are as many times slower.
+    `direct` uses testinfra's stock SSH backend instead of one session per node. `timeout_factor` multiplies the
+    limits of single commands, for machines that are as many times slower.
     """
 
     targets: tuple[Target, ...]
@@ -110,7 +110,7 @@ class Job:
     limit: float = 120
     direct: bool = False
     host: HostTarget | None = None
-    patience: float = 1.0
+    timeout_factor: float = 1.0
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -118,14 +118,8 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         body = json.loads(text)
-        return cls(
-            targets=tuple(Target(**{**one, "ssh_argv": tuple(one["ssh_argv"])}) for one in body["targets"]),
-            cluster=ClusterTarget(**body["cluster"]) if body["cluster"] else None,
-            files=tuple(body["files"]),
-            root=body["root"],
-            selection=Selection(tuple(body["selection"]["entries"])),
-            limit=body["limit"],
-            direct=body["direct"],
-            host=HostTarget(**body["host"]) if body["host"] else None,
-            patience=body["patience"],
-        )
+        body["targets"] = tuple(Target(**{**one, "ssh_argv": tuple(one["ssh_argv"])}) for one in body["targets"])
+        body["cluster"] = ClusterTarget(**body["cluster"]) if body["cluster"] else None
+        body["host"] = HostTarget(**body["host"]) if body["host"] else None
+        body["selection"] = Selection(tuple(body["selection"]["entries"]))
+        return cls(**{**body, "files": tuple(body["files"])})

@@ -1,4 +1,4 @@
-"""One shell on a node, kept open for a whole run: commands go in framed, answers come out framed."""
+"""One shell on a node, kept open for a whole run: commands and their output are framed by markers."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ LOCAL_SHELL = "exec env LC_ALL=C.UTF-8 /bin/sh"
 _CHUNK = 1 << 16
 
 
-class NodeTroubleError(Exception):
+class NodeError(Exception):
     """A command got no answer, for a reason that lies with the node or its connection, not with the check."""
 
 
-class UnreachableError(NodeTroubleError):
+class UnreachableError(NodeError):
     """No shell could be opened on the node."""
 
 
-class CommandTimeoutError(NodeTroubleError):
+class CommandTimeoutError(NodeError):
     """A command did not end within its time limit."""
 
 
-class SessionLostError(NodeTroubleError):
+class SessionLostError(NodeError):
     """The connection broke while a command was running."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command left: exit code, stdout and stderr as bytes, apart."""
+class CommandOutput:
+    """Exit code, stdout and stderr of a command, the streams as bytes."""
 
     code: int
     stdout: bytes
@@ -75,10 +75,10 @@ class Session:
             raise UnreachableError(f"no shell answered within {limit:.0f} s") from None
         except SessionLostError as lost:
             self.close()
-            raise UnreachableError(_plain_reason(str(lost))) from None
+            raise UnreachableError(_explain(str(lost))) from None
         self.group = hello.stdout.decode(errors="replace").strip()
 
-    def run(self, command: str, *, limit: float) -> Answer:
+    def run(self, command: str, *, limit: float) -> CommandOutput:
         """Run one shell command; after a CommandTimeoutError or SessionLostError the session is of no more use."""
         self._count += 1
         mark = f"{self._mark}-{self._count}:"
@@ -88,7 +88,7 @@ class Session:
         stderr = bytes(self._err).split(mark.encode(), 1)[0]
         self._out.clear()
         self._err.clear()
-        return Answer(int(rest.split(b"\n", 1)[0]), stdout, stderr)
+        return CommandOutput(int(rest.split(b"\n", 1)[0]), stdout, stderr)
 
     def _exchange(self, frame: bytes, mark: bytes, deadline: float, limit: float) -> None:
         """Write the frame and read until both streams carry the mark to its end of line."""
@@ -132,12 +132,12 @@ class Session:
             with contextlib.suppress(OSError):
                 while more := os.read(self._process.stderr, _CHUNK):
                     self._err += more
-            raise SessionLostError(self._last_words())
+            raise SessionLostError(self._last_error())
         self._selector.unregister(descriptor)
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         lines = [line.strip() for line in self._err.decode(errors="replace").splitlines() if line.strip()]
-        return lines[-1] if lines else "the connection was closed without a word"
+        return lines[-1] if lines else "the connection was closed without a message"
 
     def close(self, grace: float = 1.0) -> None:
         """End the session; what still runs in it on the node is ended by the next session, if there is one."""
@@ -145,8 +145,8 @@ class Session:
         self._process.end(grace)
 
 
-def _plain_reason(words: str) -> str:
-    """What ssh and sudo say last, in words that name the cause; anything else is passed on as it is."""
+def _explain(message: str) -> str:
+    """The last line of ssh or sudo with the cause that it stands for; any other line as it is."""
     causes = {
         "Connection refused": "nothing listens on its SSH port: the machine is off or its SSH server is down",
         "Connection timed out": "its address does not answer",
@@ -157,16 +157,16 @@ def _plain_reason(words: str) -> str:
         "Connection reset": "its SSH server closed the connection at once",
         "Connection closed": "its SSH server closed the connection at once",
     }
-    cause = next((text for sign, text in causes.items() if sign in words), "")
-    return f"{cause} ({words})" if cause else words
+    cause = next((text for sign, text in causes.items() if sign in message), "")
+    return f"{cause} ({message})" if cause else message
 
 
-class Link:
-    """The way to one node: opens its session on first use and survives a command that hangs.
+class ReconnectingSession:
+    """The session of one node: opened on first use, and again after a command that hangs.
 
-    After a hanging command the session is given up and a new one ends what the old one left on the node;
-    after three such losses the node counts as lost and every further command fails at once. `deadline`
-    is the monotonic time at which nothing may run any more; `patience` stretches every limit.
+    After a hanging command the session is closed and a new one kills what the old one left on the node; after three
+    such losses every further command fails at once. `deadline` is the monotonic time at which nothing may run any
+    more; `timeout_factor` multiplies every limit.
     """
 
     _LOSSES = 3
@@ -177,11 +177,11 @@ class Link:
         *,
         deadline: float = float("inf"),
         connect_limit: float = 15,
-        patience: float = 1.0,
+        timeout_factor: float = 1.0,
     ) -> None:
         self._argv = tuple(argv)
         self._deadline = deadline
-        self._patience = patience
+        self._timeout_factor = timeout_factor
         self._connect_limit = connect_limit
         self._session: Session | None = None
         self._old_group = ""
@@ -191,15 +191,15 @@ class Link:
     def open(self) -> None:
         """Open the session if there is none; raises UnreachableError."""
         if self._losses >= self._LOSSES:
-            raise SessionLostError(f"the node was given up after {self._losses} losses, the last: {self._last_loss}")
+            raise SessionLostError(f"the session was lost {self._losses} times, the last time by {self._last_loss}")
         if self._session is None:
             self._session = Session(self._argv, limit=self._within(self._connect_limit))
             if self._old_group and self._old_group != self._session.group:
                 self._session.run(f"kill -9 -{self._old_group}", limit=self._within(5))
             self._old_group = ""
 
-    def run(self, command: str, *, limit: float = 20) -> Answer:
-        """Run one command as root; raises a NodeTroubleError whose words a report can show."""
+    def run(self, command: str, *, limit: float = 20) -> CommandOutput:
+        """Run one command as root; raises a NodeError whose message a report can show."""
         self.open()
         assert self._session is not None
         try:
@@ -207,20 +207,20 @@ class Link:
         except (CommandTimeoutError, SessionLostError) as trouble:
             self._losses += 1
             self._last_loss = f"`{_short(command)}`: {trouble}"
-            self.abandon()
+            self._abandon()
             raise type(trouble)(self._last_loss) from None
         except BaseException:
-            self.abandon()
+            self._abandon()
             raise
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Give the session up in the middle of a command."""
         if self._session is not None:
             self._old_group = self._session.group
             self._session.close(grace=0.1)
             self._session = None
 
-    def allow(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """Move the deadline to `seconds` from now: cleaning up must be possible after the time has run out."""
         self._deadline = time.monotonic() + seconds
         self._losses = 0
@@ -231,7 +231,7 @@ class Link:
             self._session = None
 
     def _within(self, limit: float) -> float:
-        return max(0.1, min(limit * self._patience, self._deadline - time.monotonic()))
+        return max(0.1, min(limit * self._timeout_factor, self._deadline - time.monotonic()))
 
 
 def _short(command: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from orchestrator.checks.model import Report, Result
 from orchestrator.cli import verify as command
 from orchestrator.verbs import verify as verb
-from orchestrator.verify import CheckResult, Report
 from tests.contract.test_cli import labctl
 
 
@@ -32,7 +32,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(tmp_path: Path, options:
 
 
 def report(**statuses: str) -> Report:
-    results = (CheckResult(f"system.{name}", "system", "w1-k8s", status) for name, status in statuses.items())  # type: ignore[arg-type]
+    results = (Result(f"system.{name}", "system", "w1-k8s", status) for name, status in statuses.items())  # type: ignore[arg-type]
     return Report("lab", 0.0, 1.0, tuple(results))
 
 
@@ -45,7 +45,7 @@ def test_watch_tells_each_change_once_and_writes_the_report_anew(
 
     def verify(*_: object, **__: object) -> Report:
         if page.exists():
-            pages.append("is NOT as it should be" in page.read_text())
+            pages.append(": not healthy" in page.read_text())
         if not looks:
             raise KeyboardInterrupt
         return looks.pop(0)

@@ -184,10 +184,10 @@ def test_watch_says_what_became_worse_and_what_became_better_until_ctrl_c(lab: L
             argv, cwd=lab.user.home, env=lab.user.environment, stdout=out, stderr=out, preexec_fn=_terminal
         )
         try:
-            wait_for(out, "is as it should be")
+            wait_for(out, ": healthy")
             assert lab.on("host", "chmod 640 $LAB/kubeconfig").returncode == 0
             wait_for(out, "host: The host's kubeconfig is its owner's alone: failed (was ok)")
-            assert "is NOT as it should be" in page.read_text()
+            assert ": not healthy" in page.read_text()
             assert lab.on("host", "chmod 600 $LAB/kubeconfig").returncode == 0
             wait_for(out, "host: The host's kubeconfig is its owner's alone: ok (was failed)")
             os.killpg(watch.pid, signal.SIGINT)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.checks.model import Report, Result
 from orchestrator.errors import LabError, SpecError
 from orchestrator.events import Event, Step
-from orchestrator.verify import CheckResult, Report, Target, run_checks
+from orchestrator.verify import Target, run_checks
 from orchestrator.verify.job import HostTarget, Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ def run(path: Path, *targets: Target, **more: object) -> Report:
     return run_checks("lab", targets, None, files=[path], **more)  # type: ignore[arg-type]
 
 
-def found(report: Report) -> dict[tuple[str, str], CheckResult]:
+def found(report: Report) -> dict[tuple[str, str], Result]:
     return {(one.id, one.node): one for one in report.results}
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from orchestrator import inventory
+from orchestrator.checks.model import Report, Result
 from orchestrator.events import discard
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container.provider import ContainerProvider
-from orchestrator.verify import CheckResult, Report, Target, run_checks
+from orchestrator.verify import Target, run_checks
 from tests.integration.test_container_nodes import Lab, bare_plan
 
 pytestmark = pytest.mark.real
@@ -229,7 +230,7 @@ def test_after(host):
     )
     report = run_checks(lab.plan.name, targets, None, files=[path])
     statuses: dict[str, set[str]] = {}
-    one: CheckResult
+    one: Result
     for one in report.results:
         statuses.setdefault(one.id, set()).add(one.status)
     assert statuses == {"machine.reachable": {"ok"}, "middle.hangs": {"error"}, "middle.after": {"ok"}}

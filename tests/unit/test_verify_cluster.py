@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.verify.cluster import Cluster, condition, ready, state_of
 from orchestrator.verify.job import ClusterTarget
-from orchestrator.verify.workload import _alive, _open
+from orchestrator.verify.probe_manifest import has_living_owner, takes_pods
 
 TARGET = ClusterTarget("m-k8s", "1.20.2", {"m-k8s": "192.168.56.10"}, "bridge_cni", "dnsmasq")
 
@@ -102,22 +102,22 @@ def test_within_the_time_to_settle_a_later_look_may_succeed() -> None:
 
 def test_nodes_with_a_foreign_taint_or_a_cordon_take_no_probe_pod() -> None:
     own = {"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}
-    assert _open({"spec": {}})
-    assert _open({"spec": {"taints": [own]}})
-    assert _open({"spec": {"taints": [{"key": "a", "effect": "PreferNoSchedule"}]}})
-    assert not _open({"spec": {"taints": [own, {"key": "a", "effect": "NoSchedule"}]}})
-    assert not _open({"spec": {"unschedulable": True}})
+    assert takes_pods({"spec": {}})
+    assert takes_pods({"spec": {"taints": [own]}})
+    assert takes_pods({"spec": {"taints": [{"key": "a", "effect": "PreferNoSchedule"}]}})
+    assert not takes_pods({"spec": {"taints": [own, {"key": "a", "effect": "NoSchedule"}]}})
+    assert not takes_pods({"spec": {"unschedulable": True}})
 
 
 def test_a_workload_left_behind_is_known_by_its_dead_owner() -> None:
     mine = {"labctl/host": socket.gethostname(), "labctl/pid": str(os.getpid())}
-    assert _alive(mine)
+    assert has_living_owner(mine)
     child = os.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
-    assert not _alive({**mine, "labctl/pid": str(child)})
-    assert not _alive({})
+    assert not has_living_owner({**mine, "labctl/pid": str(child)})
+    assert not has_living_owner({})
     elsewhere = {"labctl/host": "another", "labctl/pid": "1"}
-    assert _alive({**elsewhere, "labctl/until": str(time.time() + 60)})
-    assert not _alive({**elsewhere, "labctl/until": str(time.time() - 60)})
+    assert has_living_owner({**elsewhere, "labctl/until": str(time.time() + 60)})
+    assert not has_living_owner({**elsewhere, "labctl/until": str(time.time() - 60)})

@@ -10,17 +10,17 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from orchestrator.verify.changes import changes
-from orchestrator.verify.html import render_html
-from orchestrator.verify.junit import render_junit
-from orchestrator.verify.render import render_text, summary
-from orchestrator.verify.report import CheckResult, Report, ordered
+from orchestrator.checks.changes import changes
+from orchestrator.checks.html import render_html
+from orchestrator.checks.junit import render_junit
+from orchestrator.checks.model import Report, Result, sort_results
+from orchestrator.checks.text import render_text, summary
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "verify.schema.json"
 
 
-def result(identity: str, status: str, node: str = "w1-k8s", layer: str = "system", **more: str) -> CheckResult:
-    return CheckResult(identity, layer, node, status, title=f"{identity} holds", **more)  # type: ignore[arg-type]
+def result(identity: str, status: str, node: str = "w1-k8s", layer: str = "system", **more: str) -> Result:
+    return Result(identity, layer, node, status, title=f"{identity} holds", **more)  # type: ignore[arg-type]
 
 
 HEALTHY = Report(
@@ -87,10 +87,8 @@ def test_failures_come_first_once_for_all_nodes_with_their_fix() -> None:
 
 
 def test_the_last_line_says_it_in_one_sentence() -> None:
-    assert summary(HEALTHY) == (
-        "k8s-lab is as it should be: 2 checks on 1 nodes and 1 of the cluster in 3.2 s, 1 not applicable"
-    )
-    assert summary(BROKEN).startswith("k8s-lab is NOT as it should be: 2 failed, 1 warning, 1 not run")
+    assert summary(HEALTHY) == ("k8s-lab: healthy; 2 checks on 1 nodes and 1 of the cluster in 3.2 s, 1 not applicable")
+    assert summary(BROKEN).startswith("k8s-lab: not healthy; 2 failed, 1 warning, 1 not run")
     assert render_text(BROKEN).splitlines()[-1] == summary(BROKEN)
 
 
@@ -107,7 +105,7 @@ def test_results_stand_in_the_order_of_the_layers_and_of_the_lab() -> None:
         result("b.x", "ok", "m-k8s"),
         result("machine.clock", "ok", "w1-k8s", "machine"),
     ]
-    order = [(one.id, one.node) for one in ordered(found, ["m-k8s", "w1-k8s"])]
+    order = [(one.id, one.node) for one in sort_results(found, ["m-k8s", "w1-k8s"])]
     assert order == [
         ("machine.clock", "w1-k8s"),
         ("b.x", "m-k8s"),

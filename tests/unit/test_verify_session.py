@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.verify.session import (
     CommandTimeoutError,
-    Link,
+    ReconnectingSession,
     Session,
     SessionLostError,
     UnreachableError,
@@ -65,21 +65,21 @@ def test_a_syntax_error_is_the_commands_own(session: Session) -> None:
 
 
 def test_a_hanging_command_ends_at_its_limit() -> None:
-    link = Link(SHELL)
+    session = ReconnectingSession(SHELL)
     started = time.monotonic()
     with pytest.raises(CommandTimeoutError, match=r"`sleep 60`: no answer within"):
-        link.run("sleep 60", limit=0.3)
+        session.run("sleep 60", limit=0.3)
     assert time.monotonic() - started < 5
-    assert link.run("echo back", limit=5).stdout == b"back\n"
-    link.close()
+    assert session.run("echo back", limit=5).stdout == b"back\n"
+    session.close()
 
 
 def test_a_hanging_command_is_ended_on_the_node_by_the_next_session(tmp_path: Path) -> None:
     # The shell of the first session leaves the group of its ssh behind, as a node's shell does.
-    link = Link(("sh", "-c", "exec setsid -w sh"))
+    session = ReconnectingSession(("sh", "-c", "exec setsid -w sh"))
     with pytest.raises(CommandTimeoutError):
-        link.run(f"echo $$ >{tmp_path}/pid; exec sleep 60", limit=0.3)
-    assert link.run("true", limit=5).code == 0
+        session.run(f"echo $$ >{tmp_path}/pid; exec sleep 60", limit=0.3)
+    assert session.run("true", limit=5).code == 0
     group = int((tmp_path / "pid").read_text())
     until = time.monotonic() + 5
     while time.monotonic() < until and Path(f"/proc/{group}").exists():
@@ -87,23 +87,23 @@ def test_a_hanging_command_is_ended_on_the_node_by_the_next_session(tmp_path: Pa
             break
     else:
         assert not Path(f"/proc/{group}").exists()
-    link.close()
+    session.close()
 
 
 def test_a_node_that_loses_every_command_is_given_up() -> None:
-    link = Link(SHELL)
+    session = ReconnectingSession(SHELL)
     for _ in range(3):
         with pytest.raises(CommandTimeoutError):
-            link.run("sleep 60", limit=0.1)
-    with pytest.raises(SessionLostError, match="given up after 3 losses"):
-        link.run("echo too late")
+            session.run("sleep 60", limit=0.1)
+    with pytest.raises(SessionLostError, match="lost 3 times"):
+        session.run("echo too late")
 
 
 def test_a_session_that_breaks_says_what_was_running() -> None:
-    link = Link(SHELL)
+    session = ReconnectingSession(SHELL)
     with pytest.raises(SessionLostError, match=r"kill -9 "):
-        link.run("kill -9 $$", limit=5)
-    link.close()
+        session.run("kill -9 $$", limit=5)
+    session.close()
 
 
 def test_a_program_that_is_missing_is_unreachable_in_words() -> None:
@@ -131,10 +131,10 @@ def test_a_node_that_never_answers_is_unreachable_at_the_limit() -> None:
 
 
 def test_nothing_runs_past_the_deadline() -> None:
-    link = Link(SHELL, deadline=time.monotonic() + 0.5)
-    link.open()
+    session = ReconnectingSession(SHELL, deadline=time.monotonic() + 0.5)
+    session.open()
     started = time.monotonic()
     with pytest.raises(CommandTimeoutError):
-        link.run("sleep 60", limit=50)
+        session.run("sleep 60", limit=50)
     assert time.monotonic() - started < 5
-    link.close()
+    session.close()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import paths, proc, verify
+from orchestrator import paths, proc
+from orchestrator.checks.model import Report
 from orchestrator.drills import Attempt, Catalogue, Drill, Finding, Progress, judge, load, load_all
 from orchestrator.drills.catalogue import filled, impossible, names
 from orchestrator.drills.grading import contains, same_answer
@@ -276,7 +277,7 @@ def _refuse_unhealthy(lab: Lab, emit: Emit) -> None:
         )
 
 
-def _troubles(report: verify.Report) -> list[Problem]:
+def _troubles(report: Report) -> list[Problem]:
     bad = [result for result in report.results if result.bad]
     return [Problem(result.evidence or result.title, result.node or "cluster") for result in bad[:SHOWN_PROBLEMS]]
 

@@ -21,93 +21,63 @@ systemctl list-units --state=failed --plain --no-legend --no-pager 2>/dev/null |
 
 @pytest.fixture(scope="module")
 def facts(host: Any) -> list[list[str]]:
-    """What one look at the node says, as lines of words, with the host's clock before and after."""
+    """Facts of the node as rows of words, with the host's clock before and after."""
     before = time.time()
     output = host.run(_FACTS).stdout
-    return [line.split() for line in output.splitlines()] + [["asked", str(before), str(time.time())]]
+    return [line.split() for line in output.splitlines()] + [["host_clock", str(before), str(time.time())]]
 
 
-def _said(facts: list[list[str]], word: str) -> list[list[str]]:
-    return [line[1:] for line in facts if line[0] == word]
+def _rows(facts: list[list[str]], subject: str) -> list[list[str]]:
+    return [line[1:] for line in facts if line[0] == subject]
 
 
-@pytest.mark.check(id="machine.hostname", layer="machine", remedy="labctl provision")
 def test_hostname(facts: list[list[str]], lab_vars: dict[str, Any], lab_node: str) -> None:
-    """The machine carries the name of the plan."""
-    name = _said(facts, "hostname")[0][0]
-    wanted = lab_vars.get("node_base_hostname", lab_node)
-    assert name == wanted, f"the machine calls itself {name}; the plan says {wanted}"
+    name = _rows(facts, "hostname")[0][0]
+    planned = lab_vars.get("node_base_hostname", lab_node)
+    assert name == planned, f"the machine calls itself {name}; the plan says {planned}"
 
 
-@pytest.mark.check(
-    id="machine.clock", layer="machine", remedy="labctl exec --on {node} -- sudo systemctl restart systemd-timesyncd"
-)
 def test_clock(facts: list[list[str]]) -> None:
-    """The clock agrees with the host's within 5 seconds."""
-    now = float(_said(facts, "now")[0][0])
-    before, after = (float(value) for value in _said(facts, "asked")[0])
+    now = float(_rows(facts, "now")[0][0])
+    before, after = (float(value) for value in _rows(facts, "host_clock")[0])
     skew = max(before - now, now - after, 0.0)
     ahead = "behind" if now < before else "ahead of"
-    assert skew <= 5, f"its clock is {skew:.0f} s {ahead} the host's: certificates and leases will be judged wrongly"
+    assert skew <= 5, f"its clock is {skew:.0f} s {ahead} the host's: certificates and leases will be evaluated wrongly"
 
 
-@pytest.mark.check(
-    id="machine.disk",
-    layer="machine",
-    remedy="labctl exec --on {node} -- sudo du -xh --max-depth=2 /var | sort -h | tail",
-)
 def test_disk(facts: list[list[str]]) -> None:
-    """Every file system has space for the kubelet to work."""
     full = []
-    for mount, free, size in _said(facts, "disk"):
+    for mount, free, size in _rows(facts, "disk"):
         if int(size) and (int(free) < 512 * 1024 or int(free) / int(size) < 0.05) and mount != "/tmp":
             full.append(f"{mount} has {int(free) // 1024} MB of {int(size) // 1024} MB left")
     assert not full, f"{'; '.join(full)}: the kubelet evicts pods when the disk is nearly full"
 
 
-@pytest.mark.check(id="machine.inodes", layer="machine", remedy="labctl exec --on {node} -- df -i")
 def test_inodes(facts: list[list[str]]) -> None:
-    """Every file system has inodes left."""
     full = [
         f"{mount} has {free} of {size} inodes left"
-        for mount, free, size in _said(facts, "inodes")
+        for mount, free, size in _rows(facts, "inodes")
         if int(free) / int(size) < 0.03
     ]
     assert not full, "; ".join(full)
 
 
-@pytest.mark.check(
-    id="machine.memory", layer="machine", severity="warning", remedy="raise memory in lab.yml, then: labctl provision"
-)
 def test_memory(facts: list[list[str]]) -> None:
-    """At least 100 MB of memory can still be used."""
-    left = int(_said(facts, "MemAvailable:")[0][0]) // 1024
+    left = int(_rows(facts, "MemAvailable:")[0][0]) // 1024
     assert left >= 100, f"only {left} MB of memory are available: pods will be killed"
 
 
-@pytest.mark.check(
-    id="machine.python",
-    layer="machine",
-    remedy="install python3 on {node} with its package manager, then: labctl provision",
-)
 def test_python(facts: list[list[str]]) -> None:
-    """The machine has the Python that Ansible works with."""
-    said = " ".join(_said(facts, "python")[0])
-    assert said == "1", f"python3 does not work: {said or 'no word'}; nothing can be provisioned on this machine"
+    output = " ".join(_rows(facts, "python")[0])
+    assert output == "1", f"python3 does not work: {output or 'no output'}; nothing can be provisioned on this machine"
 
 
-@pytest.mark.check(
-    id="machine.services", layer="machine", severity="warning", remedy="labctl exec --on {node} -- systemctl --failed"
-)
 def test_services(facts: list[list[str]]) -> None:
-    """No service of the machine has failed."""
-    failed = [unit for (unit,) in _said(facts, "unit")]
+    failed = [unit for (unit,) in _rows(facts, "unit")]
     assert not failed, f"failed units: {', '.join(failed)}"
 
 
-@pytest.mark.check(id="network.mesh_ping", layer="network", remedy="labctl provision")
 def test_mesh_ping(host: Any, lab_vars: dict[str, Any], lab_node: str) -> None:
-    """The node pings every other node, three times each."""
     others = {
         str(one["address"]): str(one["name"]) for one in lab_vars.get("node_base_hosts", []) if one["name"] != lab_node
     }

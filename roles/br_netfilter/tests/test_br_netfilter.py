@@ -2,11 +2,9 @@
 
 import pytest
 
-REMEDY = "labctl provision"
 SYSCTLS = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward")
 
 
-@pytest.mark.check(id="br_netfilter.sysctls_now", layer="network", severity="error", remedy=REMEDY)
 def test_bridged_traffic_is_filtered_and_routed_now(host):
     paths = " ".join("/proc/sys/" + name.replace(".", "/") for name in SYSCTLS)
     values = host.check_output(f"cat {paths} 2>/dev/null || true").split()
@@ -15,7 +13,6 @@ def test_bridged_traffic_is_filtered_and_routed_now(host):
     assert not wrong, f"not 1: {', '.join(wrong)}"
 
 
-@pytest.mark.check(id="br_netfilter.sysctls_at_boot", layer="network", severity="error", remedy=REMEDY)
 def test_sysctls_are_set_at_every_boot(host):
     text = host.check_output(
         "cat /etc/sysctl.d/90-kubernetes.conf 2>/dev/null; systemctl is-enabled systemd-sysctl.service || true"
@@ -26,7 +23,6 @@ def test_sysctls_are_set_at_every_boot(host):
     assert "masked" not in lines, "systemd-sysctl.service is masked: nothing applies the file at boot"
 
 
-@pytest.mark.check(id="br_netfilter.modules", layer="system", severity="error", remedy=REMEDY)
 def test_modules_are_loaded_now_and_at_boot(host, lab_vars):
     if not lab_vars.get("br_netfilter_manage_modules", True):
         reason = lab_vars.get("br_netfilter_reason") or "kernel modules are not the node's own"

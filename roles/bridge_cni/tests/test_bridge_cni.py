@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-REMEDY = "labctl provision"
-
 
 @pytest.fixture(autouse=True)
 def _where_it_is_the_network(lab_vars):
@@ -20,7 +18,6 @@ def _configuration(host):
     return json.loads(text)
 
 
-@pytest.mark.check(id="bridge_cni.configuration", layer="network", severity="error", remedy=REMEDY)
 def test_the_runtime_finds_this_network_first(host):
     first = host.check_output(r"ls /etc/cni/net.d/ 2>/dev/null | grep -E '\.(conf|conflist|json)$' | head -n 1 || true")
     assert first == "10-labctl-bridge.conflist", f"the first network is {first or 'none'}"
@@ -30,39 +27,35 @@ def test_the_runtime_finds_this_network_first(host):
         assert subnet.rsplit(".", 1)[0] in address, f"cni0 has another network than {subnet}: {address}"
 
 
-@pytest.mark.check(id="bridge_cni.plugins", layer="network", severity="error", remedy=REMEDY)
 def test_the_plugins_are_executable(host):
     command = "for name in bridge host-local portmap loopback; do [ -x /opt/cni/bin/$name ] || echo $name; done"
     missing = host.check_output(command).split()
     assert not missing, f"missing in /opt/cni/bin: {', '.join(missing)}"
 
 
-@pytest.mark.check(id="bridge_cni.routes", layer="network", severity="error", remedy=REMEDY)
 def test_every_other_node_has_its_route(host):
     text = host.check_output(
         "sed -n '/<<.ROUTES/,/^ROUTES/p' /usr/local/sbin/labctl-bridge-cni 2>/dev/null; ip -4 route show proto 76"
     )
-    wanted = set(re.findall(r"^(\S+/\d+) (\d\S+)$", text, re.MULTILINE))
+    expected = set(re.findall(r"^(\S+/\d+) (\d\S+)$", text, re.MULTILINE))
     present = set(re.findall(r"^(\S+/\d+) via (\S+) ", text, re.MULTILINE))
-    assert wanted == present, f"routes missing: {sorted(wanted - present)}, stale: {sorted(present - wanted)}"
+    assert expected == present, f"routes missing: {sorted(expected - present)}, stale: {sorted(present - expected)}"
 
 
-@pytest.mark.check(id="bridge_cni.rules", layer="network", severity="error", remedy=REMEDY)
 def test_pods_are_forwarded_and_keep_their_address_inside_the_pod_network(host, lab_vars):
     pods = lab_vars["bridge_cni_pod_cidr"]
     rules = host.check_output("{ iptables -w -S; iptables -w -t nat -S; } 2>&1").splitlines()
-    wanted = {
+    expected = {
         "-A FORWARD -j LABCTL-FORWARD",
         f"-A LABCTL-FORWARD -s {pods} -j ACCEPT",
         f"-A LABCTL-FORWARD -d {pods} -j ACCEPT",
         f"-A LABCTL-MASQUERADE -d {pods} -j RETURN",
         "-A LABCTL-MASQUERADE -j MASQUERADE",
     }
-    assert not wanted - set(rules), f"missing: {'; '.join(sorted(wanted - set(rules)))}"
+    assert not expected - set(rules), f"missing: {'; '.join(sorted(expected - set(rules)))}"
     assert any(re.match(r"-A POSTROUTING -s \S+ -j LABCTL-MASQUERADE$", rule) for rule in rules), "nothing masquerades"
 
 
-@pytest.mark.check(id="bridge_cni.at_boot", layer="network", severity="error", remedy=REMEDY)
 def test_the_network_comes_back_at_boot(host):
     state = host.check_output("systemctl is-enabled labctl-bridge-cni.service 2>&1 || true")
     assert state == "enabled", state

@@ -3,8 +3,7 @@
 import pytest
 
 
-@pytest.mark.check(id="cri_dockerd.socket", layer="runtime", severity="error", remedy="labctl provision")
-def test_the_container_runtime_interface_of_docker_answers(host, lab_vars):
+def test_the_socket_of_cri_dockerd_answers(host, lab_vars):
     if "cri_dockerd_version" not in lab_vars:
         pytest.skip("not applicable: this Kubernetes needs no cri-dockerd")
     text = host.check_output(

@@ -2,16 +2,12 @@
 
 import pytest
 
-REMEDY = "labctl provision"
 
-
-@pytest.mark.check(id="node_base.hostname", layer="system", severity="error", remedy=REMEDY)
 def test_node_has_its_own_name(host, lab_vars):
-    wanted = lab_vars.get("node_base_hostname", lab_vars["inventory_hostname"])
-    assert host.check_output("uname -n") == wanted
+    expected = lab_vars.get("node_base_hostname", lab_vars["inventory_hostname"])
+    assert host.check_output("uname -n") == expected
 
 
-@pytest.mark.check(id="node_base.hosts", layer="system", severity="error", remedy=REMEDY)
 def test_every_node_of_the_lab_resolves_to_its_lab_address(host, lab_vars):
     nodes = lab_vars.get("node_base_hosts") or pytest.skip("not applicable: no nodes are listed for /etc/hosts")
     found = {tuple(line.split()) for line in host.file("/etc/hosts").content_string.splitlines() if line.strip()}
@@ -19,14 +15,12 @@ def test_every_node_of_the_lab_resolves_to_its_lab_address(host, lab_vars):
     assert not missing, f"/etc/hosts lacks {', '.join(missing)}"
 
 
-@pytest.mark.check(id="node_base.hosts_once", layer="system", severity="warning", remedy=REMEDY)
-def test_the_block_of_hosts_is_there_once(host, lab_vars):
+def test_the_hosts_block_exists_once(host, lab_vars):
     if not lab_vars.get("node_base_hosts"):
         pytest.skip("not applicable: no nodes are listed for /etc/hosts")
     assert host.file("/etc/hosts").content_string.count("# BEGIN node_base (managed)") == 1
 
 
-@pytest.mark.check(id="node_base.resolvers", layer="system", severity="error", remedy=REMEDY)
 def test_configured_resolvers_are_in_use(host, lab_vars):
     servers = lab_vars.get("node_base_resolvers") or pytest.skip("not applicable: the node keeps its own resolvers")
     text = host.check_output("cat /etc/resolv.conf /etc/systemd/resolved.conf.d/90-node-base.conf 2>/dev/null || true")
@@ -34,29 +28,26 @@ def test_configured_resolvers_are_in_use(host, lab_vars):
     assert not missing, f"resolvers not configured: {', '.join(missing)}"
 
 
-@pytest.mark.check(id="node_base.vi_alias", layer="system", severity="warning", remedy=REMEDY)
 def test_vi_is_vim_in_a_login_shell(host):
     assert "vim" in host.check_output("bash -lc 'shopt -s expand_aliases; alias vi' 2>/dev/null || true")
 
 
-@pytest.mark.check(id="node_base.tools", layer="system", severity="warning", remedy=REMEDY)
 def test_tools_of_daily_work_are_installed(host):
     missing = host.check_output("for tool in vim git curl ip ping; do command -v $tool >/dev/null || echo $tool; done")
     assert not missing, f"not installed: {' '.join(missing.split())}"
 
 
-@pytest.mark.check(id="node_base.ssh_between_nodes", layer="system", severity="warning", remedy=REMEDY)
 def test_the_users_of_a_node_can_reach_the_others_by_ssh(host, lab_vars):
     users, nodes = lab_vars.get("node_base_ssh_users"), lab_vars.get("node_base_ssh_nodes")
     if not users or not nodes or not lab_vars.get("node_base_ssh_key_file"):
         pytest.skip("not applicable: the lab has no key between its nodes")
     lines = [f"{node['name']},{node['address']} {key}" for node in nodes for key in node["keys"]]
-    wanted = "\n".join(lines)
+    pinned = "\n".join(lines)
     script = (
         f"for user in {' '.join(users)}; do home=$(getent passwd $user | cut -d: -f6)/.ssh; "
         '[ "$(stat -c %a:%U $home/labctl_nodes 2>/dev/null)" = 600:$user ] || echo "$user has no key"; '
         "grep -q '^from=' $home/authorized_keys 2>/dev/null || echo \"$user lets no node in\"; done; "
-        f"[ \"$(sed -n '/^# BEGIN node_base/,/^# END node_base/{{/^#/!p}}' /etc/ssh/ssh_known_hosts)\" = '{wanted}' ] "
+        f"[ \"$(sed -n '/^# BEGIN node_base/,/^# END node_base/{{/^#/!p}}' /etc/ssh/ssh_known_hosts)\" = '{pinned}' ] "
         "|| echo other host keys are pinned"
     )
     missing = host.check_output(script)

@@ -2,22 +2,18 @@
 
 import pytest
 
-REMEDY = "labctl provision"
-
 
 def skip_unless_applicable(lab_vars):
     if not lab_vars.get("swapoff_applicable", True):
         pytest.skip(f"not applicable: {lab_vars.get('swapoff_reason') or 'the node does not own its swap'}")
 
 
-@pytest.mark.check(id="swapoff.now", layer="system", severity="error", remedy="labctl exec -- sudo swapoff -a")
 def test_no_swap_is_in_use(host, lab_vars):
     skip_unless_applicable(lab_vars)
     in_use = host.file("/proc/swaps").content_string.splitlines()[1:]
     assert not in_use, f"swap in use: {', '.join(line.split()[0] for line in in_use)}"
 
 
-@pytest.mark.check(id="swapoff.at_boot", layer="system", severity="error", remedy=REMEDY)
 def test_no_swap_comes_back_at_boot(host, lab_vars):
     skip_unless_applicable(lab_vars)
     lines = host.check_output("cat /etc/fstab 2>/dev/null || true").splitlines()
