@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import pytest
 
+from orchestrator import verify
+from orchestrator.verify.check_files import REACHABLE
 from tests.drift import catalogue, table
 from tests.drift.catalogue import Case
 
-ROOT = Path(__file__).resolve().parents[2]
 CASES = catalogue.load()
-# Made from names and a component by test_control_plane.py, so they stand nowhere as text.
-COMPUTED = {
-    f"control_plane.{name}"
-    for component in ("kube_apiserver", "kube_controller_manager", "kube_scheduler", "etcd")
-    for name in (component, f"{component}_leads")
-}
-
-
-def known_checks() -> set[str]:
-    """Identities of all checks, as their sources write them."""
-    found = set(COMPUTED) | {"machine.reachable"}
-    files = [
-        *ROOT.glob("roles/*/tests/test_*.py"),
-        *ROOT.glob("orchestrator/verify/host_checks/*.py"),
-        *ROOT.glob("orchestrator/verify/machine_checks/*.py"),
-        *ROOT.glob("orchestrator/verify/cluster_checks/*.py"),
-    ]
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            words = {one.arg: one.value.value for one in node.keywords if isinstance(one.value, ast.Constant)}
-            if "id" in words:
-                found.add(str(words["id"]))
-            elif getattr(node.func, "id", "") == "_check" and isinstance(node.args[0], ast.Constant):
-                found.add(f"{words.get('layer', 'control_plane')}.{node.args[0].value}")
-    return found
-
-
-KNOWN = known_checks()
+KNOWN = frozenset({REACHABLE.id}).union(*verify.ids_by_file().values())
 
 
 def test_there_are_at_least_sixty_ways_to_break_a_lab_under_distinct_names() -> None:
