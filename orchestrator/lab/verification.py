@@ -98,7 +98,6 @@ def _target(observed: ObservedLab, name: str, document: dict[str, Any]) -> Targe
 def _host(observed: ObservedLab) -> HostTarget:
     plan, directory = observed.lab.plan, observed.lab.directory
     return HostTarget(
-        provider=plan.provider,
         # Somebody else's machines are on somebody else's network.
         gateway="" if plan.provider == "static" else plan.network.gateway,
         server=api_server_url(plan, observed.node(plan.control_plane.name)) if plan.kubernetes else "",
@@ -120,10 +119,8 @@ def _cluster(observed: ObservedLab, settle: float) -> ClusterTarget | None:
         version=plan.kubernetes.version,
         nodes={node.name: node.address for node in plan.nodes},
         cni=plan.kubernetes.cni,
-        dns=plan.kubernetes.dns,
         dns_domain=plan.network.dns_domain,
         dns_address=plan.network.dns_address,
-        service_cidr=plan.network.service_cidr,
         pod_cidr=plan.network.pod_cidr,
         settle=settle * _timeout_factor(observed),
         timeout_factor=_timeout_factor(observed),

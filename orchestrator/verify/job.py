@@ -37,10 +37,8 @@ class ClusterTarget:
     version: str
     nodes: Mapping[str, str]
     cni: str
-    dns: str
     dns_domain: str = "cluster.local"
     dns_address: str = ""
-    service_cidr: str = ""
     pod_cidr: str = ""
     web_image: str = "labctl/whoami:1"
     web_port: int = 8080
@@ -58,7 +56,6 @@ class HostTarget:
     newest file.
     """
 
-    provider: str
     gateway: str = ""
     server: str = ""
     kubeconfig: str = ""

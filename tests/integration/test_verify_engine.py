@@ -220,7 +220,7 @@ def test_the_hosts_side_is_looked_at_once_whatever_the_nodes_say(tmp_path: Path)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text("clusters:\n- cluster:\n    server: https://127.0.0.1:1\n")
     kubeconfig.chmod(0o644)
-    side = HostTarget("container", "192.0.2.7", "https://127.0.0.1:1", str(kubeconfig), newest=time.time() + 7200)
+    side = HostTarget("192.0.2.7", "https://127.0.0.1:1", str(kubeconfig), newest=time.time() + 7200)
     checks = ROOT / "orchestrator" / "verify" / "host_checks" / "host.py"
     report = run_checks("lab", [Target("off", ("false",))], None, files=[checks], host=side)
     assert {identity: one.status for (identity, node), one in found(report).items() if not node} == {

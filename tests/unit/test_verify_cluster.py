@@ -15,7 +15,7 @@ from orchestrator.verify.cluster import Cluster, condition, ready, state_of
 from orchestrator.verify.job import ClusterTarget
 from orchestrator.verify.probe_manifest import has_living_owner, takes_pods
 
-TARGET = ClusterTarget("m-k8s", "1.20.2", {"m-k8s": "192.168.56.10"}, "bridge_cni", "dnsmasq")
+TARGET = ClusterTarget("m-k8s", "1.20.2", {"m-k8s": "192.168.56.10"}, "bridge_cni")
 
 
 class Shell:

@@ -102,7 +102,7 @@ def test_a_job_survives_the_way_to_the_engine() -> None:
             Target("m-k8s", ("ssh", "m"), {"group_names": ["cluster"]}, None),
             Target("w1-k8s", ("ssh", "w"), {}, "stopped"),
         ),
-        ClusterTarget("m-k8s", "1.20.2", {"m-k8s": "192.168.56.10"}, "bridge_cni", "dnsmasq"),
+        ClusterTarget("m-k8s", "1.20.2", {"m-k8s": "192.168.56.10"}, "bridge_cni"),
         ("a.py",),
         "/",
         Selection(("dns",)),

@@ -33,7 +33,7 @@ def _health_problem(cluster: Cluster, path: str) -> str:
         return ""
     text = f"{result.stdout}\n{result.stderr}"
     if failing := re.findall(r"\[-\](\S+) failed", text):
-        return f"it answers, but says of itself: failed {', '.join(failing)}"
+        return f"it answers, but reports as failed: {', '.join(failing)}"
     return ([line for line in text.splitlines() if line.strip()] or ["no answer"])[-1]
 
 
@@ -59,13 +59,13 @@ def test_nodes_schedulable(cluster: Cluster) -> None:
 
 
 def test_node_taints(cluster: Cluster) -> None:
-    strange = [
+    foreign = [
         f"{name} has {taint['key']}:{taint['effect']}"
         for name, node in cluster.nodes().items()
         for taint in node["spec"].get("taints", [])
         if taint["key"] not in _OWN_TAINTS and not taint["key"].startswith("node.kubernetes.io/")
     ]
-    assert not strange, "; ".join(strange)
+    assert not foreign, "; ".join(foreign)
 
 
 def test_node_pressure(cluster: Cluster) -> None:
@@ -97,7 +97,7 @@ def test_node_addresses(cluster: Cluster) -> None:
 
 
 def _planned(cluster: Cluster) -> dict[str, dict[str, Any]]:
-    """The cluster's nodes without strangers: of what the plan does not know it can ask nothing."""
+    """The cluster's nodes that are in the plan: the plan has nothing to compare them with."""
     return {name: node for name, node in cluster.nodes().items() if name in cluster.target.nodes}
 
 
@@ -183,27 +183,17 @@ def _days_left(cluster: Cluster) -> dict[str, float]:
     from cryptography import x509
 
     script = (
-        "for f in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do"
-        ' [ -f "$f" ] && echo "file $f" && cat "$f"; done;'
-        " for f in /etc/kubernetes/*.conf; do"
-        ' sed -n "s|^ *client-certificate-data: |data $f |p" "$f"; done'
+        'for f in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do echo "$f $(base64 -w0 "$f")"; done; '
+        'for f in /etc/kubernetes/*.conf; do sed -n "s|^ *client-certificate-data:|$f|p" "$f"; done; date +%s'
     )
-    output = cluster.shell(script).stdout
-    now = float(cluster.shell("date +%s").stdout)
-    found: dict[str, float] = {}
-    texts = {
-        match.group(1): match.group(2).encode()
-        for match in re.finditer(
-            r"^file (\S+)\n(-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----)", output, re.MULTILINE | re.DOTALL
-        )
-    }
-    texts |= {
-        one.group(1): base64.b64decode(one.group(2)) for one in re.finditer(r"^data (\S+) (\S+)$", output, re.MULTILINE)
-    }
-    for path, text in texts.items():
-        ends = x509.load_pem_x509_certificate(text).not_valid_after_utc
-        found[path] = (ends.timestamp() - now) / 86400
-    return found
+    *lines, now = cluster.shell(script).stdout.splitlines()
+    days = {}
+    for path, _, data in (line.partition(" ") for line in lines):
+        text = base64.b64decode(data)
+        if b"BEGIN CERTIFICATE" in text:
+            ends = x509.load_pem_x509_certificate(text).not_valid_after_utc
+            days[path] = (ends.timestamp() - float(now)) / 86400
+    return days
 
 
 def test_certificates(cluster: Cluster) -> None:
