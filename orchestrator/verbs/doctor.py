@@ -60,7 +60,8 @@ def _choose_provider(spec: Spec, existing: Plan | None) -> tuple[ProviderName, O
     try:
         name, why = registry.choose(requested, states, existing.provider if existing else None)
     except LabError as problem:
-        name = next((state.name for state in states if state.name == requested), states[-1].name)
+        automatic = [state.name for state in states if not state.only_named]
+        name = next((state.name for state in states if state.name == requested), automatic[-1])
         return name, failed(problem.message, expected, problem.fix)
     return name, passed(f"{name}: {why}", expected)
 
