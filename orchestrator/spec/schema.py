@@ -311,12 +311,6 @@ class Lab(Section):
         section = getattr(self, self.provider, None)
         return section if isinstance(section, Static) else None
 
-    @property
-    def listed(self) -> Static | None:
-        """The section that lists the machines; None for a provider that makes them."""
-        section = getattr(self, self.provider, None)
-        return section if isinstance(section, Static) else None
-
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of lab.yml, for editors."""

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator import inventory
+from orchestrator.checks.model import Report
 from orchestrator.cli.main import labctl
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit, discard
@@ -25,7 +26,6 @@ from orchestrator.providers import registry
 from orchestrator.providers.base import container_capabilities
 from orchestrator.runner import RunSummary
 from orchestrator.verbs import verify
-from orchestrator.verify import Report
 from tests.unit.test_container_spec import PLAN
 
 ACCESS = SourceAccess(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.checks.model import Report
 from orchestrator.cli.output import show_verified
 from orchestrator.errors import ExitCode
 from orchestrator.lab.convergence import ConvergeResult
 from orchestrator.lab.state import Lab
 from orchestrator.paths import LabDir
-from orchestrator.verify import Report
 from tests.unit.test_container_spec import PLAN
 
 LAB = Lab(LabDir(Path("/home/reader/lab/.labctl/k8s-lab")), PLAN)
