@@ -72,7 +72,6 @@ def lint(session: nox.Session) -> None:
     # The lab's own inventory is an error where there is no lab, and linting needs none.
     without_lab = {
         "ANSIBLE_INVENTORY": "tests/data/inventory.yml",
-        "ANSIBLE_LIBRARY": "playbooks/library:molecule/shared/library",
     }
     session.run(
         "ansible-playbook",

@@ -1,17 +1,17 @@
-"""Makes, serves and removes the nodes of a Molecule scenario: `nodes.py create|serve|destroy`.
+"""Creates, serves and destroys the nodes of a Molecule scenario: `nodes.py create|serve|destroy`.
 
 The nodes are those of a lab that the scenario describes: `platforms` of molecule.yml are its machines (name, groups,
 and `flavour: el-stand-in` for a node of the RedHat family), `driver.lab` are keys of lab.yml. So the roles get the very
-variables that `labctl provision` gives them. Molecule's environment says which scenario is meant.
+variables that `labctl provision` gives them. Molecule's environment names the scenario.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,16 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from orchestrator import inventory, paths, spec
+from orchestrator import paths, spec
 from orchestrator.errors import LabError
 from orchestrator.events import Event, Note, Step
 from orchestrator.lab import planning
-from orchestrator.lab.host_setup import refuse_problems
+from orchestrator.lab.host_setup import install_missing_packages, refuse_problems
+from orchestrator.lab.inventory import inventory_document
 from orchestrator.lab.observe import observe
-from orchestrator.lab.package_source import serve_source
-from orchestrator.lab.state import open_lab, save_plan
+from orchestrator.lab.observed_lab import observe_lab
+from orchestrator.lab.package_source import ensure_source, serve_source
+from orchestrator.lab.state import open_lab, save_plan, save_source_access
 from orchestrator.model import NodePlan, Plan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
@@ -35,7 +37,7 @@ from orchestrator.providers.container.provider import ContainerProvider
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 NAME = "molecule-" + os.environ["MOLECULE_SCENARIO_NAME"].replace("_", "-")
 DIRECTORY = LabDir.beside(EPHEMERAL / "lab.yml", NAME)
-INVENTORY = EPHEMERAL / "inventory" / "lab.yml"
+INVENTORY = EPHEMERAL / "inventory.json"
 DEFAULTS: dict[str, Any] = {
     "version": 1,
     "name": NAME,
@@ -48,27 +50,23 @@ DEFAULTS: dict[str, Any] = {
 
 def scenario() -> dict[str, Any]:
     """The scenario's configuration, merged with the common one by Molecule."""
-    found: dict[str, Any] = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))
-    return found
+    configuration: dict[str, Any] = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))
+    return configuration
 
 
-def provider(platforms: list[dict[str, Any]]) -> ContainerProvider:
-    """The container provider, told which nodes are not Debian."""
-    return ContainerProvider({platform["name"]: platform.get("flavour", "debian") for platform in platforms})
-
-
-def planned(configuration: dict[str, Any]) -> Plan:
-    """The lab that the scenario describes, its machines named as the platforms are."""
+def plan_lab(configuration: dict[str, Any]) -> Plan:
+    """Plan the lab that the scenario describes, its machines named as the platforms are; prepare the host for it."""
     platforms = configuration["platforms"]
     keys = {**DEFAULTS, "workers": {"count": len(platforms) - 1, "cpus": 2, "memory": 1536}}
     for name, value in configuration["driver"].get("lab", {}).items():
         keys[name] = {**keys.get(name, {}), **value}
     (EPHEMERAL / "lab.yml").write_text(yaml.safe_dump(keys), encoding="utf-8")
-    asked = spec.load(EPHEMERAL / "lab.yml")
-    seen = observe(asked, DIRECTORY)
+    lab_spec = spec.load(EPHEMERAL / "lab.yml")
+    install_missing_packages(lab_spec, lambda _: os.geteuid() == 0, emit)
+    observed = observe(lab_spec, DIRECTORY)
     # A source without crictl stops kubeadm over containerd, and the scenario of containerd runs no kubeadm.
-    with_crictl = replace(seen, bundles=tuple(replace(each, has_crictl=True) for each in seen.bundles))
-    plan = planning.decide(asked, with_crictl)
+    bundles = tuple(replace(bundle, has_crictl=True) for bundle in observed.bundles)
+    plan = planning.decide(lab_spec, replace(observed, bundles=bundles))
 
     def named(node: NodePlan, platform: dict[str, Any]) -> NodePlan:
         return replace(node, name=platform["name"], display_name=platform["name"])
@@ -77,80 +75,51 @@ def planned(configuration: dict[str, Any]) -> Plan:
 
 
 def create() -> None:
-    """Make the nodes, or the missing ones of them."""
+    """Create the missing nodes, and before them the bundle that they install from."""
     configuration = scenario()
-    # Two scenarios that begin together must not choose the same ports and networks.
-    with FileLock(paths.runtime_dir() / "molecule.lock", timeout=300):
-        plan = planned(configuration)
-        machines = provider(configuration["platforms"])
+    flavours = {platform["name"]: platform.get("flavour", "debian") for platform in configuration["platforms"]}
+    # Two scenarios that start together must not choose the same ports and networks, nor build one bundle twice.
+    with FileLock(paths.runtime_dir() / "molecule.lock", timeout=1800):
+        plan = plan_lab(configuration)
+        provider = ContainerProvider(flavours)
         try:
-            refuse_problems(machines.preflight(plan))
+            refuse_problems(provider.preflight(plan))
             save_plan(DIRECTORY, plan)
+            ensure_source(plan, emit)
             ssh_access.ensure_node_key(DIRECTORY)
-            machines.create(plan, DIRECTORY, say, "create")
+            provider.create(plan, DIRECTORY, emit, "create")
         finally:
-            machines.close(say, "close")
+            provider.close(emit, "close")
 
 
 def serve() -> None:
-    """Serve the bundle to the nodes and write the inventory that says so; end when the scenario's state is gone."""
-    plan = open_lab(EPHEMERAL / "lab.yml").plan
-    machines = provider(scenario()["platforms"])
-    with ExitStack() as stack:
-        access = stack.enter_context(serve_source(plan, DIRECTORY, say))
-        try:
-            nodes = machines.nodes(plan)
-            capabilities = machines.capabilities()
-        finally:
-            machines.close(say, "close")
-        document = inventory.build(
-            plan,
-            nodes,
-            capabilities,
-            access,
-            private_key=DIRECTORY.private_key,
-            known_hosts=DIRECTORY.known_hosts,
-            control_dir=paths.runtime_dir() / plan.uuid[:8],
-            node_key=DIRECTORY.node_key,
-        )
-        fresh = INVENTORY.with_suffix(".new")
-        fresh.write_text(yaml.safe_dump(as_file(document)), encoding="utf-8")
-        fresh.replace(INVENTORY)
+    """Serve the bundle to the nodes and write the inventory that names it; end when the scenario's state is gone."""
+    lab = open_lab(EPHEMERAL / "lab.yml")
+    with serve_source(lab.plan, DIRECTORY, emit) as access:
+        save_source_access(DIRECTORY, access)
+        complete = INVENTORY.with_suffix(".new")
+        complete.write_text(json.dumps(inventory_document(observe_lab(lab))), encoding="utf-8")
+        complete.replace(INVENTORY)
         while DIRECTORY.plan.exists():
             time.sleep(0.5)
 
 
-def as_file(document: dict[str, Any]) -> dict[str, Any]:
-    """A dynamic inventory's document in the shape of an inventory file; becoming root is for testinfra."""
-    hosts = document["_meta"]["hostvars"]
-    groups = ("control_plane", "workers")
-    children = {
-        group: {
-            "hosts": {host: hosts[host] for host in document[group]["hosts"]},
-            "vars": document[group].get("vars", {}),
-        }
-        for group in groups
-    }
-    variables = {**document["cluster"]["vars"], "ansible_become": True}
-    return {"cluster": {"children": children, "vars": variables}}
-
-
 def destroy() -> None:
-    """Remove whatever there is of the scenario, and end its server."""
-    machines = ContainerProvider()
+    """Remove whatever exists of the scenario, and end its server."""
+    provider = ContainerProvider()
     try:
-        for identity in machines.find_labs():
+        for identity in provider.find_labs():
             if identity.name == NAME and identity.owner == str(EPHEMERAL):
                 ssh_access.end_connections(identity.uuid)
-                machines.destroy(identity, say, "destroy")
+                provider.destroy(identity, emit, "destroy")
     finally:
-        machines.close(say, "close")
+        provider.close(emit, "close")
     INVENTORY.unlink(missing_ok=True)
     shutil.rmtree(DIRECTORY.root.parent, ignore_errors=True)
 
 
-def say(event: Event) -> None:
-    """Tell on stdout, which Ansible shows when something fails."""
+def emit(event: Event) -> None:
+    """Print an event on stdout, which Ansible shows when something fails."""
     if isinstance(event, Note):
         print(event.text)
     elif isinstance(event, Step) and event.status != "running":

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module, looking at a root of its own; `node.answer` is what the API server says."""
-    spec = importlib.util.spec_from_file_location("kubeadm_state", ROOT / "playbooks/library/kubeadm_state.py")
+    spec = importlib.util.spec_from_file_location("kubeadm_state", ROOT / "plugins/modules/kubeadm_state.py")
     assert spec is not None
     assert spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
@@ -33,13 +33,13 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module.answer = {"/api/v1/nodes/": 200, "daemonsets/kube-proxy": 200}
     monkeypatch.setattr(module, "tls_context", lambda *_: None)
 
-    def ask(_context: object, _endpoint: str, path: str) -> int:
+    def http_status(_context: object, _endpoint: str, path: str) -> int:
         said = next(value for part, value in module.answer.items() if part in path)
         if isinstance(said, Exception):
             raise said
         return int(said)
 
-    monkeypatch.setattr(module, "ask", ask)
+    monkeypatch.setattr(module, "http_status", http_status)
     return module
 
 
