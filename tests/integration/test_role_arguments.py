@@ -16,7 +16,7 @@ from orchestrator import proc
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/main.yml"))
+ROLES = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 # A text is no number, no truth value and no dictionary; a list of dictionaries holds no texts.
 WRONG: dict[str, Any] = {"int": "many", "bool": "perhaps", "dict": "text"}
 
@@ -51,31 +51,36 @@ CASES = cases()
 def messages(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What each case was refused with: one run for all of them, on this machine, which no role gets to touch."""
     directory = tmp_path_factory.mktemp("arguments")
-    plays = [
+    plays: list[dict[str, Any]] = [
         {
             "hosts": "this",
             "gather_facts": False,
             "tasks": [
                 {
-                    "block": [{"ansible.builtin.include_role": {"name": role}, "vars": variables}],
-                    "rescue": [{"ansible.builtin.debug": {"msg": "{{ ansible_failed_result.msg }}"}}],
+                    "block": [
+                        {"ansible.builtin.include_role": {"name": role}, "vars": variables},
+                        {"ansible.builtin.set_fact": {"messages": "{{ messages + ['accepted'] }}"}},
+                    ],
+                    "rescue": [
+                        {"ansible.builtin.set_fact": {"messages": "{{ messages + [ansible_failed_result.msg] }}"}}
+                    ],
                 }
             ],
         }
         for role, _, variables in CASES
     ]
+    answers = directory / "messages.json"
+    answer = {"content": "{{ messages | to_json }}", "dest": str(answers), "mode": "0600"}
+    plays.append({**plays[0], "tasks": [{"ansible.builtin.copy": answer, "check_mode": False}]})
     (directory / "cases.yml").write_text(yaml.safe_dump(plays), encoding="utf-8")
-    hosts = {"this": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    interpreter = {"ansible_python_interpreter": sys.executable}
+    hosts = {"this": {"ansible_connection": "local", "messages": [], **interpreter}}
     (directory / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}), encoding="utf-8")
     # Check mode besides: a role that accepted its case would still change nothing here.
     argv = ["ansible-playbook", "--check", "-i", str(directory / "hosts.yml"), str(directory / "cases.yml")]
-    settings = {
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    told = json.loads(proc.run(argv, timeout=600, check=False, env=settings).stdout)
-    return [str(play["tasks"][-1]["hosts"]["this"].get("msg", "accepted")) for play in told["plays"]]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    proc.run(argv, timeout=600, env={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": path})
+    return [str(message) for message in json.loads(answers.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ PHASES = {
     "Create 2 machines",
     "Prepare the nodes",
     "Install the container runtime and Kubernetes",
-    "Bring up the control plane",
+    "Initialize the control plane",
     "Join the workers",
-    "Bring names and materials to the cluster",
+    "Configure DNS and exercises",
     "Verify",
 }
 

@@ -13,7 +13,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = sorted(path.parent.parent for path in (ROOT / "roles").glob("*/meta/main.yml"))
+ROLES = sorted(path.parent.parent for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
+# What is imported by other roles only is checked and tried through them.
+IMPORTED = {"container_engine": ["containerd", "docker"]}
+MODULES = {path.stem: path for path in (ROOT / "plugins" / "modules").glob("*.py")}
 COMMANDS = {"ansible.builtin.command", "ansible.builtin.shell", "ansible.builtin.raw", "ansible.builtin.script"}
 FIELDS = {"id", "layer", "severity", "remedy"}
 
@@ -133,6 +136,8 @@ def test_handlers_are_named_for_their_role(role: Path) -> None:
 
 @each_role
 def test_every_check_carries_its_marker(role: Path) -> None:
+    if role.name in IMPORTED:
+        pytest.skip("checked by the roles that import it")
     checks = list(checks_of(role))
     assert checks, f"roles/{role.name}/tests has no check"
     for name, marker in checks:
@@ -149,3 +154,60 @@ def test_ids_of_checks_are_unique() -> None:
 @each_role
 def test_templates_end_with_a_newline(role: Path) -> None:
     assert [path.name for path in (role / "templates").glob("**/*.j2") if not path.read_text().endswith("\n")] == []
+
+
+def role_text(role: Path) -> str:
+    folders = ("tasks", "handlers", "vars", "defaults", "templates")
+    return "\n".join(path.read_text() for folder in folders for path in sorted((role / folder).rglob("*.*")))
+
+
+@each_role
+def test_a_role_declares_the_state_it_reads_and_reads_it_before_it_acts(role: Path) -> None:
+    imported = [ROOT / "roles" / name for name, importers in IMPORTED.items() if role.name in importers]
+    text = "".join(map(role_text, [role, *imported]))
+    reads = "['node_state']" in text or "ansible_facts['os_family']" in text
+    gathers = "node_state:" in text
+    declared = read(role / "meta" / "state.yml") or {}
+    assert gathers or not reads
+    assert reads or not declared
+    assert set(declared) <= set(yaml.safe_load(documentation_of("node_state"))["options"]) - {"refresh"}
+
+
+@each_role
+def test_what_a_role_reads_of_the_state_it_has_declared(role: Path) -> None:
+    """Names in brackets after a kind are literal paths, units and settings."""
+    declared = read(role / "meta" / "state.yml") or {}
+    literal = re.findall(r"\['node_state'\]\['(\w+)'\]\['([^']+)'\]", role_text(role))
+    kinds = {"free_mb": "free_space"}
+    assert [(kind, name) for kind, name in literal if name not in declared.get(kinds.get(kind, kind), [])] == []
+
+
+def documentation_of(module: str) -> str:
+    tree = ast.parse(MODULES[module].read_text())
+    return next(
+        str(ast.literal_eval(node.value))
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTATION"
+    )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_documents_the_options_it_takes(module: str) -> None:
+    options = yaml.safe_load(documentation_of(module))["options"]
+    assert options
+    assert all(re.search(rf'"{name}"', MODULES[module].read_text()) for name in options)
+
+
+def test_a_role_that_others_import_is_imported_by_them() -> None:
+    for role, importers in IMPORTED.items():
+        using = [
+            path.parents[1].name
+            for path in (ROOT / "roles").glob("*/tasks/main.yml")
+            if f"name: {role}\n" in path.read_text()
+        ]
+        assert sorted(using) == importers
+
+
+def test_no_role_needs_a_file_of_a_playbook() -> None:
+    texts = {path: path.read_text() for path in (ROOT / "roles").rglob("*.*") if path.suffix in (".yml", ".md", ".j2")}
+    assert [str(path) for path, text in texts.items() if "playbooks/" in text] == []

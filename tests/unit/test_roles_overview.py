@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/main.yml"))
+ROLES = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+CONFIG = ROOT / "extensions" / "molecule" / "config.yml"
 Golden = Callable[[str, Path], None]
 
 HEAD = """# The roles
@@ -45,7 +46,8 @@ def platforms(role: str) -> str:
 
 def cases(role: str) -> str:
     """The refused cases of a scenario by their names, and whether something is broken and healed."""
-    file = ROOT / "molecule" / role / "side_effect.yml"
+    playbooks = read(ROOT / "molecule" / role / "molecule.yml").get("provisioner", {}).get("playbooks", {})
+    file = ROOT / "molecule" / role / playbooks.get("side_effect", "side_effect.yml")
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     refused = re.findall(r"refused_case: (.+)", text)
     healed = ["drift is healed"] if re.search(r"heal|Apply the role again", text, re.IGNORECASE) else []
@@ -82,7 +84,12 @@ def test_each_role_has_a_scenario_that_proves_more_than_the_happy_path(role: str
 
 
 def test_scenarios_run_the_common_sequence() -> None:
-    common = read(ROOT / ".config" / "molecule" / "config.yml")["scenario"]["test_sequence"]
+    common = read(CONFIG)["scenario"]["test_sequence"]
     for step in ("syntax", "create", "prepare", "check", "converge", "idempotence", "verify", "destroy"):
         assert step in common
     assert common.index("check") < common.index("converge") < common.index("idempotence") < common.index("verify")
+
+
+def test_every_role_has_a_scenario_but_the_one_that_others_import() -> None:
+    roles = {path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")}
+    assert roles - set(ROLES) == {"container_engine"}
