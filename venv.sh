@@ -39,7 +39,7 @@ make_venv() {
     rm -f "$here"/.venv/.labctl-*
     log=$here/.venv/install.log
     "$python" -m venv "$here/.venv" >/dev/null || fail "could not make $here/.venv" "rm -rf $here/.venv, then run this again"
-    # Byte-compiling all of Ansible's collections costs more than the few that are ever imported.
+    # Byte-compiling everything costs more than the few modules that are ever imported.
     "$here/.venv/bin/python" -m pip install --disable-pip-version-check --no-compile -q \
         -c "$here/constraints.txt" -e "$here$extras" >"$log" 2>&1 ||
         { tail -n 3 "$log" >&2; fail "pip could not install the pinned dependencies (log: $log)" "check pip's package index or proxy, then run this again"; }
