@@ -27,7 +27,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def molecule(directory: Path, *arguments: str) -> str:
     argv = [sys.executable, "-m", "molecule", *arguments]
-    result = proc.run(argv, cwd=directory, timeout=100, env={**os.environ, "NO_COLOR": "1", "HOME": str(directory)})
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "NO_COLOR": "1", "HOME": str(directory)}
+    result = proc.run(argv, cwd=directory, timeout=100, env=env)
     return result.stdout + result.stderr
 
 
