@@ -27,24 +27,10 @@ options:
     description: API server as C(address:port).
     type: str
     required: true
-  config:
-    description: Configuration file whose sha256 and permissions are reported too.
-    type: str
-    default: ""
   timeout:
     description: Seconds to wait for an API server that does not answer although this node was healthy before.
     type: int
     default: 0
-author:
-  - The labctl maintainers (@labctl)
-"""
-
-EXAMPLES = r"""
-- name: Discover the state of the control plane
-  kubeadm_state:
-    role: control_plane
-    node_name: m-k8s
-    endpoint: 192.168.56.10:6443
 """
 
 RETURN = r"""
@@ -70,21 +56,15 @@ kubelet_running:
   description: Whether the kubelet is active now and enabled at boot.
   type: bool
   returned: always
-config_sha256:
-  description: Checksum of the configuration file, empty unless it exists with mode 0600 and owner root.
-  type: str
-  returned: always
 """
 
 import base64
 import fcntl
-import hashlib
 import http.client
 import os
 import re
 import socket
 import ssl
-import stat
 import subprocess
 import tempfile
 import time
@@ -232,18 +212,6 @@ def kubelet_is_running():
     return all(subprocess.run(command, capture_output=True, check=False).returncode == 0 for command in commands)
 
 
-def private_checksum(path):
-    """The sha256 of a file that is root's alone, else the empty string."""
-    try:
-        status = os.stat(path)
-        if stat.S_IMODE(status.st_mode) != 0o600 or status.st_uid != 0:
-            return ""
-        with open(path, "rb") as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
-    except OSError:
-        return ""
-
-
 def wait_for_kubeadm(seconds=300):
     """Wait until no kubeadm of an earlier run works on this node any more; raises BlockingIOError at the end."""
     deadline = time.monotonic() + seconds
@@ -279,7 +247,6 @@ def main() -> None:
             "role": {"type": "str", "choices": ["control_plane", "worker"], "required": True},
             "node_name": {"type": "str", "required": True},
             "endpoint": {"type": "str", "required": True},
-            "config": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
@@ -298,7 +265,6 @@ def main() -> None:
         missing=missing,
         kubelet_running=kubelet_is_running(),
         marked=os.path.exists(MARK),
-        config_sha256=private_checksum(params["config"]),
     )
 
 

@@ -59,8 +59,6 @@ options:
         type: str
         choices: [present, absent]
         default: present
-author:
-  - The labctl maintainers (@labctl)
 """
 
 EXAMPLES = r"""

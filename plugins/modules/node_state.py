@@ -53,13 +53,6 @@ options:
     type: list
     elements: str
     default: []
-author:
-  - The labctl maintainers (@labctl)
-"""
-
-EXAMPLES = r"""
-- name: Read the state of the node
-  node_state:
 """
 
 RETURN = r"""
