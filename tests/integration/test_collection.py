@@ -1,7 +1,8 @@
-"""The repository as an Ansible collection: it builds, installs without a network, and its roles run by their full names."""
+"""The repository as an Ansible collection: it is built, installed without a network, and its roles run by full name."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tarfile
@@ -29,7 +30,7 @@ PLAYBOOK = f"""
         calico_version: 3.17.6
         calico_pod_cidr: 172.16.0.0/16
         calico_manifest: {MANIFEST}
-        calico_manifest_sha256: "{{{{ lookup('ansible.builtin.file', calico_manifest, rstrip=False) | hash('sha256') }}}}"
+        calico_manifest_sha256: {hashlib.sha256(MANIFEST.read_bytes()).hexdigest()}
 """
 
 
