@@ -19,8 +19,8 @@ Golden = Callable[[str, Path], None]
 HEAD = """# The roles
 
 Made from `roles/*/meta/` and `molecule/*/molecule.yml`. Each role is one function, has typed variables (its README
-lists them), and is tested alone: `molecule test -s ROLE` ([how](how-to/molecule.md)). `container_engine` is what `docker`
-and `containerd` share; they import it, and their scenarios test it.
+lists them), and is tested alone: `molecule test -s ROLE` ([how](how-to/molecule.md)). `container_engine` is what
+`docker` and `containerd` share; they import it, and their scenarios test it.
 
 *Debian* is Debian 12. *EL stand-in* is a Debian userland with the real dnf and rpm and the identity of Rocky 9: it
 proves the role's way through repository files, keys and `dnf`, not the distribution. *VM* is a virtual machine, for
