@@ -37,7 +37,8 @@ from orchestrator.providers.container.provider import ContainerProvider
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 NAME = "molecule-" + os.environ["MOLECULE_SCENARIO_NAME"].replace("_", "-")
 DIRECTORY = LabDir.beside(EPHEMERAL / "lab.yml", NAME)
-INVENTORY = EPHEMERAL / "inventory.json"
+# Beside the variables that Molecule writes from molecule.yml; it writes none where an inventory is linked.
+INVENTORY = EPHEMERAL / "inventory" / "lab"
 DEFAULTS: dict[str, Any] = {
     "version": 1,
     "name": NAME,
@@ -98,7 +99,9 @@ def serve() -> None:
     with serve_source(lab.plan, DIRECTORY, emit) as access:
         save_source_access(DIRECTORY, access)
         complete = INVENTORY.with_suffix(".new")
-        complete.write_text(json.dumps(inventory_document(observe_lab(lab))), encoding="utf-8")
+        document = json.dumps(inventory_document(observe_lab(lab)))
+        complete.write_text(f"#!/bin/sh\ncat <<'END'\n{document}\nEND\n", encoding="utf-8")
+        complete.chmod(0o700)
         complete.replace(INVENTORY)
         while DIRECTORY.plan.exists():
             time.sleep(0.5)

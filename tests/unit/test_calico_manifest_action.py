@@ -120,5 +120,6 @@ def test_what_is_not_yaml_is_refused() -> None:
 
 
 def test_a_manifest_with_another_checksum_is_refused() -> None:
-    with pytest.raises(calico.UnknownShapeError, match="sha256"):
-        calico._require_checksum(MANIFEST + "\n", hashlib.sha256(MANIFEST.encode()).hexdigest())
+    expected = hashlib.sha256(MANIFEST.encode()).hexdigest()
+    assert calico.checksum_problem(MANIFEST, expected) == ""
+    assert "calico_manifest_sha256" in calico.checksum_problem(MANIFEST + "\n", expected)
