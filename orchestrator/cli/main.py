@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import __version__
 from orchestrator.errors import ExitCode, HostError, LabError
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="labctl")
+@click.version_option(package_name="kubeadm-lab", prog_name="labctl")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.option("--offline", is_flag=True, help="Never look outside this host (same as LABCTL_OFFLINE=1).")
 def labctl(debug: bool, offline: bool) -> None:

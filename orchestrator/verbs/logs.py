@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 
-from orchestrator import __version__, host, proc
+from orchestrator import host, proc
 from orchestrator.errors import HostError, LabError
 from orchestrator.events import Emit, Note, Step, phase
 from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
@@ -75,7 +76,7 @@ def pack(lab: Lab, target: Path, emit: Emit) -> list[str]:
 
 def _collected(lab: Lab, emit: Emit) -> Iterator[tuple[str, str]]:
     seen = asdict(host.facts(lab.directory.root))
-    about = {"labctl": __version__, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **seen}
+    about = {"labctl": metadata.version("kubeadm-lab"), "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **seen}
     yield "host.json", json.dumps(about, indent=2, default=str)
     yield from _state(lab)
     nodes = reported_nodes(lab)

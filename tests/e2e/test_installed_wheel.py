@@ -1,4 +1,8 @@
-"""labctl as a wheel outside any checkout: a single-node lab from a mirror, interrupted, continued, removed."""
+"""labctl as a wheel that a clean account installs with pipx: a single-node lab from a mirror, interrupted, removed.
+
+The account installs and plans with no rights at all. Its command makes the lab as root, as `sudo labctl` does: a
+user without rights has no Docker on this host.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,10 +24,12 @@ import pytest
 from orchestrator import bundle, paths
 from tests import host_state
 from tests.e2e.conftest import CHECKOUT, User
+from tests.source_tree import copy_source_tree
 from tests.web import Site, serving
 
 pytestmark = pytest.mark.real
 
+FALLBACK = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["version"]["fallback-version"]
 LAB = """\
 version: 1
 name: single
@@ -50,29 +58,55 @@ def mirror() -> Iterator[Site]:
         yield site
 
 
+@dataclass(frozen=True)
+class Account:
+    """A user account of this host, made for the tests: its name and its home, empty but for what is installed."""
+
+    name: str
+    home: Path
+
+    def run(self, *argv: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run a command as the user logs in: with no variable of ours but pip's settings."""
+        pip = {key: value for key, value in os.environ.items() if key.startswith("PIP_")}
+        environment = {**pip, "HOME": str(self.home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LABCTL_OFFLINE": "1"}
+        argv = ("runuser", "--user", self.name, "--", "env", "-i", *(f"{k}={v}" for k, v in environment.items()), *argv)
+        return subprocess.run(argv, cwd=self.home, capture_output=True, text=True, timeout=timeout)
+
+    def good(self, *argv: str) -> str:
+        done = self.run(*argv)
+        assert done.returncode == 0, f"{argv}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
+        return done.stdout
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The command of a labctl that was built as a wheel and installed into an environment of its own."""
+def account() -> Iterator[Account]:
+    """A clean account: no group but its own, nothing in its home, no environment of this checkout."""
+    if os.geteuid() != 0:
+        pytest.skip("making a user account takes root")
+    name = "labctl-e2e"
+    subprocess.run(["userdel", "--remove", name], capture_output=True)
+    subprocess.run(["useradd", "--create-home", "--skel", "/dev/null", name], check=True, capture_output=True)
+    try:
+        yield Account(name, Path("/home") / name)
+    finally:
+        subprocess.run(["userdel", "--remove", name], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def installed(account: Account, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The command that `pipx install FILE` of a wheel, built from a ZIP's files, gave to the account."""
     place = tmp_path_factory.mktemp("installed")
-    source = place / "source"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().split("\0"):
-        if name and (CHECKOUT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / name, source / name)
+    source = copy_source_tree(CHECKOUT, place / "source")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(place / "dist"), str(source)]
     subprocess.run(build, check=True, capture_output=True, timeout=300)
     shutil.rmtree(source)
-    subprocess.run([sys.executable, "-m", "venv", str(place / "venv")], check=True, timeout=120)
-    wheel = next((place / "dist").glob("*.whl"))
-    pip = [str(place / "venv/bin/python"), "-m", "pip", "install", "-q", "--no-compile", "-c"]
-    subprocess.run([*pip, str(CHECKOUT / "constraints.txt"), str(wheel)], check=True, timeout=600)
-    return (str(place / "venv" / "bin" / "labctl"),)
+    (wheel,) = (place / "dist").glob("*.whl")
+    shutil.copy(wheel, account.home)
+    # pipx as a distribution's package would bring it: not in the environment of what it installs.
+    account.good("python3", "-m", "venv", "tools")
+    account.good("tools/bin/pip", "install", "--quiet", "pipx")
+    account.good("tools/bin/pipx", "install", wheel.name)
+    return (str(account.home / ".local" / "bin" / "labctl"),)
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +125,25 @@ def single(
         user.run("destroy", "--yes", timeout=300)
 
 
-def test_the_wheel_carries_roles_playbooks_images_and_the_inventory(installed: tuple[str, ...]) -> None:
-    code = "from orchestrator import paths; print(paths.data('roles'), paths.data('playbooks', 'site.yml'))"
-    python = str(Path(installed[0]).with_name("python"))
-    done = subprocess.run([python, "-c", code], cwd="/", capture_output=True, text=True, check=True)
-    assert str(CHECKOUT) not in done.stdout
-    for name in ("images/node", "images/bundle", "inventory/lab.py", "Vagrantfile.j2", "ansible.cfg"):
+def test_the_wheel_carries_roles_playbooks_images_and_the_inventory(
+    account: Account, installed: tuple[str, ...]
+) -> None:
+    python = str(Path(installed[0]).resolve().with_name("python"))
+    for name in ("roles", "playbooks/site.yml", "images/node", "images/bundle", "drills", "inventory/lab.py",
+                 "Vagrantfile.j2", "ansible.cfg"):  # fmt: skip
         code = f"from orchestrator import paths; print(paths.data({name!r}))"
-        subprocess.run([python, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+        assert account.good(python, "-c", code).startswith(str(account.home))
+
+
+def test_the_command_of_a_user_without_rights_knows_its_version(account: Account, installed: tuple[str, ...]) -> None:
+    assert account.good(*installed, "--version") == f"labctl, version {FALLBACK}\n"
+
+
+def test_a_user_without_rights_learns_what_a_lab_takes(account: Account, installed: tuple[str, ...]) -> None:
+    done = account.run(*installed, "plan")
+    assert done.returncode == 3, done.stderr
+    assert "provider: container: " in done.stderr
+    assert "fix:" in done.stderr
 
 
 def test_ctrl_c_in_the_middle_ends_cleanly_and_the_next_run_ends_verified(single: User) -> None:
