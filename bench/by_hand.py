@@ -28,6 +28,7 @@ from orchestrator.lab.state import Lab, save_plan  # noqa: E402
 from orchestrator.model import Node, Plan  # noqa: E402
 from orchestrator.paths import LabDir  # noqa: E402
 from orchestrator.providers import registry, ssh_access  # noqa: E402
+from orchestrator.providers.base import Provider  # noqa: E402
 
 # What the roles install on every node, in one transaction.
 PACKAGES = (
@@ -115,9 +116,8 @@ class Hands:
             list(pool.map(lambda item: self.on(*item), scripts.items()))
 
 
-def build(plan: Plan, directory: LabDir, found: bundle.BundleInfo, together: bool) -> None:
+def build(provider: Provider, plan: Plan, directory: LabDir, found: bundle.BundleInfo, together: bool) -> None:
     """Everything from no machine to all nodes Ready with a DNS."""
-    provider = registry.provider(plan.provider)
     nodes = {node.name: node for node in provider.create(plan, directory, discard, "bench")}
     hands, kubernetes = Hands(directory, nodes, together), plan.kubernetes
     assert kubernetes is not None
@@ -209,12 +209,13 @@ def main() -> None:
         save_plan(directory, plan)
         found = bundle.find(paths.cache_dir(), plan.source.bundle_id or "")
         assert found is not None
+        # One provider for all: as long as another one holds the Docker engine, it is not stopped with the last lab.
+        provider = registry.provider(plan.provider)
         began = time.monotonic()
         try:
-            build(plan, directory, found, together=not chosen.one_by_one)
+            build(provider, plan, directory, found, together=not chosen.one_by_one)
             print(json.dumps({"seconds": round(time.monotonic() - began, 1)}))
         finally:
-            provider = registry.provider(plan.provider)
             provider.destroy(Lab(directory, plan).identity, discard, "bench")
             provider.close(discard, "bench")
 

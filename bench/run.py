@@ -13,10 +13,8 @@ without reclaimable file cache, in MiB. Every command runs with LABCTL_OFFLINE=1
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -26,7 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from result import ROOT, origin, save
+
 LABCTL = str(ROOT / "labctl")
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 
@@ -174,21 +173,8 @@ def main() -> None:
         for key, value in runs[0].items()
         if isinstance(value, int | float)
     }
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    document = {
-        "benchmark": chosen.name,
-        "command": f"python bench/run.py {chosen.name} --repeat {len(runs)}",
-        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit,
-        "cores": os.cpu_count(),
-        "cpu": model[1] if model else "",
-        "median": median,
-        "runs": runs,
-    }
-    target = ROOT / "bench" / "results" / f"{chosen.name}.json"
-    target.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"{target}: {json.dumps(median)}")
+    head = origin(chosen.name, f"python bench/run.py {chosen.name} --repeat {len(runs)}")
+    print(f"{save(head | {'median': median, 'runs': runs})}: {json.dumps(median)}")
 
 
 if __name__ == "__main__":

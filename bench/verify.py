@@ -15,10 +15,8 @@ checks of the cluster included, stands beside it.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import re
 import shlex
 import statistics
 import subprocess
@@ -31,14 +29,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from result import ROOT, origin, save
+
 sys.path.insert(0, str(ROOT))
 os.environ["LABCTL_OFFLINE"] = "1"
 
-from orchestrator.events import discard  # noqa: E402
-from orchestrator.paths import LabDir  # noqa: E402
-from orchestrator.verify.job import Job, Target  # noqa: E402
-from orchestrator.verify.run import check_files  # noqa: E402
+from orchestrator.events import discard
+from orchestrator.paths import LabDir
+from orchestrator.verify.job import Job, Target
+from orchestrator.verify.run import check_files
 
 # A connection of its own, as the first verify after a pause has it.
 OWN = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
@@ -177,31 +176,18 @@ def doctor(home: Path) -> tuple[float, float, str]:
     return found.seconds, slowest.seconds, slowest.id
 
 
-def about(name: str, command: str) -> dict[str, Any]:
-    """What every result file says of its origin."""
-    return {
-        "benchmark": name,
-        "command": command,
-        "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
-        "cores": os.cpu_count(),
-        "cpu": next(iter(re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())), ""),
-        "load": round(os.getloadavg()[0], 1),
-    }
-
-
 def keep_trips(targets: Sequence[Target], per_node: int) -> None:
     """Measure and keep what a prefetch could save."""
     trips = [round_trip(targets[0]) for _ in range(5)]
     middle = statistics.median(trips)
-    document = about("verify-trips", "python bench/verify.py --lab DIR --trips") | {
+    document = origin("verify-trips", "python bench/verify.py --lab DIR --trips") | {
         "nodes": len(targets),
         "commands_per_node": per_node,
         "round_trip_ms": round(middle, 2),
         "prefetch_would_save_at_most_s": round(per_node * middle / 1000, 3),
         "runs": [round(one, 3) for one in trips],
     }
-    (ROOT / "bench" / "results" / "verify-trips.json").write_text(json.dumps(document, indent=2) + "\n")
+    save(document)
     print(json.dumps(document, indent=2))
 
 
@@ -241,7 +227,7 @@ def main() -> None:
         raw["direct_s"].append(node_checks(targets, direct=True)[0])
     raw["doctor_s"], raw["doctor_slowest_s"] = [one[0] for one in looks], [one[1] for one in looks]
     middle = {key: round(statistics.median(values), 4) for key, values in raw.items()}
-    document = about("verify", f"python bench/verify.py --lab DIR --repeat {repeat}") | {
+    document = origin("verify", f"python bench/verify.py --lab DIR --repeat {repeat}") | {
         "nodes": len(targets),
         "node_verdicts": verdicts,
         "slowest_of_doctor": sorted({one[2] for one in looks}),
@@ -254,8 +240,7 @@ def main() -> None:
         "median": middle,
         "runs": {key: [round(value, 4) for value in values] for key, values in raw.items()},
     }
-    target = ROOT / "bench" / "results" / "verify.json"
-    target.write_text(json.dumps(document, indent=2) + "\n")
+    save(document)
     print(json.dumps({key: value for key, value in document.items() if key != "runs"}, indent=2))
 
 
