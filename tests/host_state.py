@@ -6,12 +6,34 @@ import hashlib
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 from orchestrator import proc
 
 # A process of the test run itself, of the kernel, or of whoever watches this machine is not a trace of a lab.
 _OURS = re.compile(r"(dockerd|containerd|docker-proxy|runc|kubelet|etcd|kube-|sshd|ssh: |ansible|dnsmasq|labctl)")
+
+# What a session of tests starts and has to end, by the name of its program.
+_DAEMONS = re.compile(
+    r"(dockerd|containerd|docker-proxy|runc|kubelet|etcd|kube-|dnsmasq|libvirtd|virtlogd|virtqemud|qemu-|VBox)"
+)
+# Of a snapshot, what runs or is attached to the kernel; files of the user are for the tests of `destroy`.
+_RUNNING = (
+    "links",
+    "network namespaces",
+    "mounts",
+    "iptables",
+    "ip6tables",
+    "nft",
+    "docker",
+    "runtime",
+    "forwarding",
+    "cgroups",
+    "daemons",
+    "machines",
+)
+SETTLE_SECONDS = 30.0
 
 _GROUPS = {"docker", "kubepods", "labctl", "machine"}
 
@@ -33,7 +55,23 @@ def snapshot(docker_host: str | None = None) -> dict[str, list[str]]:
         "runtime": _runtime(),
         "forwarding": [Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()],
         "cgroups": _cgroups(),
+        "daemons": _daemons(),
+        "machines": sorted(str(path) for path in Path("/etc/libvirt/qemu").glob("**/*.xml")),
     }
+
+
+def running_parts() -> dict[str, list[str]]:
+    """Daemons, containers, machines, mounts, links and rules, as sorted lines."""
+    now = snapshot()
+    return {part: now[part] for part in _RUNNING}
+
+
+def wait_for_differences_to_end(before: dict[str, list[str]]) -> list[str]:
+    """Return what still differs after half a minute: the kernel removes links and groups a moment later."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (left := differences(before, snapshot())) and time.monotonic() < deadline:
+        time.sleep(1)
+    return left
 
 
 def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
@@ -66,7 +104,31 @@ def _rules(program: str) -> list[str]:
 
 
 def _processes() -> list[str]:
+    """Processes of ours that this run started or that nobody waits for; somebody else's work has a shell above it."""
+    commands = _commands()
+    parents = {pid: _parent(pid) for pid in commands}
     found = []
+    for pid, command in commands.items():
+        if not _OURS.search(command) or "pytest" in command or "nox" in command:
+            continue
+        chain = [pid]
+        while (parent := parents.get(chain[-1], 0)) > 1:
+            chain.append(parent)
+        if os.getpid() in chain or _OURS.search(commands.get(chain[-1], "")):
+            found.append(f"{pid} {command}")
+    return sorted(found)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def _commands() -> dict[int, str]:
+    """The begin of the command line of every process but this one, by process id."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -74,8 +136,15 @@ def _processes() -> list[str]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue
-        if command and _OURS.search(command) and "pytest" not in command and "nox" not in command:
-            found.append(f"{entry.name} {command[:160]}")
+        if command:
+            found[int(entry.name)] = command[:160]
+    return found
+
+
+def _daemons() -> list[str]:
+    found = [
+        f"{pid} {command}" for pid, command in _commands().items() if _DAEMONS.match(Path(command.split()[0]).name)
+    ]
     return sorted(found)
 
 
