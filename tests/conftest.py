@@ -15,6 +15,8 @@ from tests import host_state
 # Helpers that assert tell as much as a test does when they fail.
 pytest.register_assert_rewrite("tests.e2e_vm.machines", "tests.strangers")
 
+pytest_plugins = ["pytester", "tests.selection.plugin"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -28,7 +28,7 @@ CGROUPS = """\
 ## The unified cgroup hierarchy (cgroup v2)
 
 Run with Kubernetes 1.20.2 and Docker 20.10.24 on one worker of a lab of virtual machines, which then mixed the two
-(`./test vms`, the kernel's line says `systemd.unified_cgroup_hierarchy=1`):
+(`./test full vm`, the kernel's line says `systemd.unified_cgroup_hierarchy=1`):
 
 - works: the kubelet and Docker with the systemd driver, the node Ready, system pods, a pod with limits of memory and
   processor (it reads its limit in its own `memory.max`), pod networks, Services and names; `labctl verify` is green.
@@ -46,7 +46,7 @@ dnf and rpm and the identity of Rocky 9, against the bundle's signed rpm reposit
 - cri-dockerd: never run. Its scenario passed on Debian and the EL stand-in with a small program in its place: download,
   checksum, unit, socket and flags are proved, the interface itself is not.
 - All other roles' scenarios on containers pass from start to end and run on every run of `./test`; the three of
-  `swapoff`, `br_netfilter` and `selinux_permissive` pass on an emulated virtual machine (`./test molecule_vms`).
+  `swapoff`, `br_netfilter` and `selinux_permissive` pass on an emulated virtual machine (`./test full vm`).
 """
 
 

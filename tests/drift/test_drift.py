@@ -17,7 +17,7 @@ from tests.drift import catalogue
 from tests.drift.catalogue import Case
 from tests.drift.conftest import PROVIDER, Lab
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(30)]
 
 # Names of the cases to run, separated by commas; all of them when empty.
 ONLY = frozenset(filter(None, os.environ.get("LABCTL_DRIFT_ONLY", "").split(",")))
@@ -28,15 +28,16 @@ RECORD = os.environ.get("LABCTL_DRIFT_RECORD", "")
 def _parameters() -> Iterator[Any]:
     """Groups of cases of one kind; those that may not be done here are skipped one by one, with the reason."""
     chosen = [case for case in catalogue.load() if not ONLY or case.id in ONLY]
-    for kind, wanted in (("representative", True), ("rest", False)):
-        mine = [case for case in chosen if case.representative == wanted]
+    for is_representative in (True, False):
+        mine = [case for case in chosen if case.representative == is_representative]
+        marks = [pytest.mark.representative] if is_representative else []
         for group in catalogue.together([case for case in mine if case.runs_on(PROVIDER)]):
             name = group[0].id if len(group) == 1 else f"{group[0].id}-and-{len(group) - 1}-more"
-            yield pytest.param(group, id=f"{kind}-{name}")
+            yield pytest.param(group, id=name, marks=marks)
         for case in mine:
             if not case.runs_on(PROVIDER):
                 why = f"needs machines with a kernel of their own: {case.id} would reach the host's"
-                yield pytest.param((case,), id=f"{kind}-{case.id}", marks=pytest.mark.skip(reason=why))
+                yield pytest.param((case,), id=case.id, marks=pytest.mark.skip(reason=why))
 
 
 @pytest.mark.parametrize("cases", list(_parameters()))
@@ -64,5 +65,6 @@ def test_a_break_is_found_under_its_own_check_and_nothing_else_is_blamed(lab: La
     assert not strange, {one: troubles[one] for one in strange}
 
 
+@pytest.mark.representative
 def test_the_lab_is_healthy_again_after_all_representative_breaks(lab: Lab) -> None:
     lab.heal()

@@ -12,14 +12,15 @@ HEAD = """\
 # Drills
 
 `labctl drill list` shows them; `docs/tutorials/drills.md` is a first one from start to end. Those below were proved
-on a lab of container nodes (one control plane, two workers) by `./test drills`: healthy lab, break, grading finds what
-it should, a wrong repair is not taken for a solution, the solution is, everything is put back, `labctl verify` is green
-and no namespace or file of the drill is left. The seconds are those of that run on two busy cores. Where a node has to
-fall silent, `start` waits with a countdown until Kubernetes says so: those seconds are Kubernetes' own and stand in
-parentheses (`--no-wait` spares them). `swap-on` needs a kernel of its own: it passed on the lab of emulated machines of
-`./test vms` (`LABCTL_DRILLS_HOME=DIR ./test drills -- -k swap-on`), where it took 5:28; no other drill ran there.
+on a lab of container nodes (one control plane, two workers) by `./test full drills`: healthy lab, break, grading
+finds what it should, a wrong repair is not taken for a solution, the solution is, everything is put back, `labctl
+verify` is green and no namespace or file of the drill is left. The seconds are those of that run on two busy cores.
+Where a node has to fall silent, `start` waits with a countdown until Kubernetes says so: those seconds are
+Kubernetes' own and stand in parentheses (`--no-wait` spares them). `swap-on` needs a kernel of its own: it passed on
+the lab of emulated machines of `./test full vm` (`LABCTL_DRILLS_HOME=DIR .venv/bin/pytest tests/drills -k swap-on`),
+where it took 5:28; no other drill ran there.
 
-50 drills in a row (`LABCTL_SOAK_DRILLS=50 ./test soak -- -k fifty_drills`), the lab verified after each: its state
+50 drills in a row (`./test full drill_repeats`), the lab verified after each: its state
 directory grew by 34 bytes per drill, the host's memory by 50 MiB in all (`bench/results/drills-in-a-row.json`). On two
 busy cores, where a second lab was reset and built again all the time: start 9 s (slowest 15), check 2 s (5), reset
 18 s (30). On a quiet machine seven drills took 5 to 15 s to start, 2 to 4 to check, 12 to 14 to reset (that file at

@@ -21,7 +21,7 @@ from orchestrator.verbs.drill.nodes import ADMIN, BENCH, NAMESPACE, SAVED
 from tests.drills.table import Row, write
 from tests.e2e.conftest import User
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(40)]
 
 LAB = """\
 version: 1
@@ -96,7 +96,9 @@ def left_behind(lab: Lab) -> list[str]:
 
 
 def _parameter(drill: Drill) -> object:
-    return pytest.param(drill, id=f"{'sample' if drill.slug in SAMPLE else 'rest'}-{drill.slug}")
+    marks = [pytest.mark.inputs(f"drills/{drill.slug}")]
+    marks += [pytest.mark.representative] if drill.slug in SAMPLE else []
+    return pytest.param(drill, id=drill.slug, marks=marks)
 
 
 @pytest.mark.parametrize("drill", [_parameter(one) for one in catalogue().drills.values()])

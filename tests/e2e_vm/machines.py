@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.providers.vagrant import libvirt_daemon
 from tests import host_state
-from tests.e2e.conftest import CHECKOUT, User, poll
+from tests.e2e.conftest import User, poll
+from tests.molecule.scenario import run_scenario
 
 REBOOT_SECONDS = 600
-MOLECULE_SECONDS = 1200
 BOOT_ID = ("cat", "/proc/sys/kernel/random/boot_id")
 # What of the host a lab of virtual machines touches. Other parts belong to other proofs, which may run beside this one.
 HOST = ("iptables", "ip6tables", "nft", "runtime", "forwarding", "cgroups")
@@ -47,11 +44,7 @@ def assert_prepared(lab: User, node: str) -> None:
 
 def molecule(lab: User, name: str, scenario: str) -> None:
     """Run a scenario of molecule/ on the last node of the lab of this name."""
-    argv = [sys.executable, "-m", "molecule", "test", "--scenario-name", scenario]
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-    env = {**lab.environment, "LABCTL_LAB_DIR": str(lab.home / ".labctl" / name), "PATH": path}
-    done = subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=MOLECULE_SECONDS)
-    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+    run_scenario(scenario, {**lab.environment, "LABCTL_LAB_DIR": str(lab.home / ".labctl" / name)})
 
 
 def destroy(lab: User, name: str, host_before: dict[str, list[str]]) -> None:

@@ -25,6 +25,10 @@ workers: {count: 0}
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.vm,
+    pytest.mark.story,
+    pytest.mark.representative,
+    pytest.mark.takes(75),
     # What else is missing, Vagrant and libvirt included, the first command installs: that is a part of the proof.
     pytest.mark.skipif(
         os.geteuid() != 0 and not libvirt_daemon.service_manager(), reason="starting libvirtd takes root"

@@ -39,6 +39,8 @@ spec:
 pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
+    pytest.mark.vm,
+    pytest.mark.story,
     # What else is missing, Vagrant and libvirt included, the first command installs: that is a part of the proof.
     pytest.mark.skipif(
         os.geteuid() != 0 and not libvirt_daemon.service_manager(), reason="starting libvirtd takes root"
@@ -109,17 +111,21 @@ def verdicts(lab: User, prefix: str, node: str) -> set[str]:
     return {check["status"] for check in checks if check["id"].startswith(prefix) and check["node"] == node}
 
 
+@pytest.mark.takes(150)
 def test_a_machine_starts_with_swap_which_is_what_makes_swapoff_worth_proving(prepared: User) -> None:
     assert "swap" in on(prepared, "w1-k8s", "lsblk", "-no", "LABEL,FSTYPE")
 
 
 # Before the cluster, whose kubelet and pods would take most of an emulated processor. The last role boots the worker
 # with SELinux, which the box has set to enforce and the role makes permissive: so it stays from then on.
+@pytest.mark.full_only
+@pytest.mark.takes(210)
 @pytest.mark.parametrize("role", ["swapoff", "br_netfilter", "selinux_permissive"])
 def test_the_role_repairs_a_machine_and_changes_nothing_the_second_time(prepared: User, role: str) -> None:
     machines.molecule(prepared, "vm-lab", role)
 
 
+@pytest.mark.takes(640)
 def test_provision_ends_verified_and_proves_what_a_container_cannot(lab: User) -> None:
     report = json.loads((lab.home / "provision.json").read_text(encoding="utf-8"))["verify"]
     assert report["ok"]
@@ -128,6 +134,7 @@ def test_provision_ends_verified_and_proves_what_a_container_cannot(lab: User) -
     assert {check["status"] for check in kernel} == {"ok"}
 
 
+@pytest.mark.takes(10)
 def test_nodes_report_their_lab_addresses_never_the_nats(lab: User) -> None:
     nodes = json.loads(lab.kubectl("get", "nodes", "-o", "json"))["items"]
     plan = json.loads((lab.home / ".labctl" / "vm-lab" / "plan.json").read_text(encoding="utf-8"))
@@ -141,6 +148,7 @@ def test_nodes_report_their_lab_addresses_never_the_nats(lab: User) -> None:
     assert found == wanted
 
 
+@pytest.mark.takes(550)
 def test_after_a_reboot_of_every_node_the_lab_is_as_it_was(lab: User) -> None:
     machines.reboot(lab, NODES)
     poll("nodes and pods are ready", lambda: settled(lab), SETTLE_SECONDS)
@@ -149,6 +157,8 @@ def test_after_a_reboot_of_every_node_the_lab_is_as_it_was(lab: User) -> None:
         machines.assert_prepared(lab, node)
 
 
+@pytest.mark.full_only
+@pytest.mark.takes(10)
 def test_a_kernel_with_selinux_boots_permissive(lab: User) -> None:
     # Of the boot before.
     assert on(lab, "w1-k8s", "cat", "/sys/fs/selinux/enforce") == "0"
@@ -156,6 +166,8 @@ def test_a_kernel_with_selinux_boots_permissive(lab: User) -> None:
     assert verdicts(lab, "selinux_permissive.", "m-k8s") == {"not_applicable"}
 
 
+@pytest.mark.full_only
+@pytest.mark.takes(325)
 def test_a_worker_with_the_unified_cgroup_hierarchy_serves_too(lab: User) -> None:
     on(lab, "w1-k8s", UNIFIED_AT_BOOT)
     machines.reboot(lab, ["w1-k8s"])
@@ -169,6 +181,7 @@ def test_a_worker_with_the_unified_cgroup_hierarchy_serves_too(lab: User) -> Non
     poll("verify is green", lambda: verified(lab), SETTLE_SECONDS)
 
 
+@pytest.mark.takes(10)
 def test_destroy_leaves_no_machine_disk_network_daemon_or_firewall_rule(
     lab: User, host_before: dict[str, list[str]]
 ) -> None:

@@ -20,10 +20,10 @@ Then plain `labctl provision` must end in a lab that is proved healthy, or say w
 own and a remedy, which the suite types as it stands. No run may end as a bug of labctl, hang, or call a broken lab
 healthy: after each fault `labctl verify` and `kubectl` on the machine itself are asked too.
 
-    ./test faults                                    # all that container nodes allow
-    ./test faults_sample                             # one of each kind, marked *, on every run of ./test
-    LABCTL_FAULTS_PROVIDER=libvirt ./test faults     # on virtual machines, with the clock too
-    LABCTL_FAULTS_TABLE=docs/faults.md ./test faults # and write what was found into the table below
+    ./test full faults                               # all that container nodes allow, an hour at a time
+    ./test fault_scenarios                           # part of ./test: changed inputs first, marked * before others
+    LABCTL_FAULTS_PROVIDER=libvirt .venv/bin/pytest tests/faults  # on virtual machines, with the clock too
+    LABCTL_FAULTS_TABLE=docs/faults.md ./test full faults # and write what was found into the table below
 
 The seconds run from the fault to the end of the last `provision`, refusal and remedy among them. A dash stands where
 no run has been recorded yet: such a fault is defined and not yet proved; `failed` stands where the last run of it did

@@ -15,10 +15,10 @@ from tests.faults import catalogue, record
 from tests.faults.catalogue import Case, Kind
 from tests.faults.workbench import SIGNALLED, Reader, Workbench
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(40)]
 
 PROVIDER = os.environ.get("LABCTL_FAULTS_PROVIDER", "container")
-# How often labctl is killed at a random moment: `LABCTL_FAULTS_RANDOM=100 ./test faults -- -k random`.
+# How often labctl is killed at a random moment: `./test full kills`.
 RANDOM = os.environ.get("LABCTL_FAULTS_RANDOM", "")
 TABLE = os.environ.get("LABCTL_FAULTS_TABLE", "")
 # A bug of labctl (1) or a usage error (2) is never how a struck run ends.
@@ -49,11 +49,12 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Case
 def _parameters() -> list[Any]:
     found = []
     for case in catalogue.load():
-        kind = "representative" if case.representative else "rest"
+        marks = [pytest.mark.representative] if case.representative else []
+        marks += [pytest.mark.kills] if case.moment and case.moment.random else []
         times = int(RANDOM or case.times) if case.moment and case.moment.random else case.times
         for number in range(1, times + 1):
             name = case.id if times == 1 else f"{case.id}-{number}"
-            found.append(pytest.param(replace(case, number=number), id=f"{kind}-{name}"))
+            found.append(pytest.param(replace(case, number=number), id=name, marks=marks))
     return [one for one in found if one.values[0].runs_on(PROVIDER)]
 
 

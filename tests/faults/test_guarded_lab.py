@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from tests.e2e.conftest import CHECKOUT, User, poll
 from tests.faults import proxy, rogue
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.story]
 
 # `bare` leaves out what takes a cluster: the quick half, for work on the rest.
 BARE = os.environ.get("LABCTL_GUARDED_PROFILE", "") == "bare"

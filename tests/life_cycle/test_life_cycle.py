@@ -16,7 +16,7 @@ import pytest
 from orchestrator.providers.container import engine
 from tests.e2e.conftest import CHECKOUT, User, poll
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.story, pytest.mark.takes(90)]
 
 LAB = """\
 version: 1

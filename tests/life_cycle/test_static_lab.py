@@ -34,7 +34,7 @@ LABS_OWN = (
 # What the shared kernel's owner alone may change.
 HOSTS_OWN = ("swapoff.", "selinux_permissive.")
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.story, pytest.mark.takes(60)]
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""Proofs by repetition: hours on a quiet machine, their results committed in bench/results."""
+"""Proofs by repetition: each repetition is a case, so that `./test full` goes on where it stopped."""

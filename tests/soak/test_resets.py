@@ -1,8 +1,4 @@
-"""50 times reset and provision without a leftover, and 20 commands at once on one lab: 1 works, 19 learn who does.
-
-LABCTL_SOAK_RESETS changes the number of resets, LABCTL_SOAK_ADD=1 adds them to those on file. Results go to
-bench/results/resets.json and commands-at-once.json.
-"""
+"""50 times reset and provision without a leftover, and 20 commands at once on one lab: 1 works, 19 learn who does."""
 
 from __future__ import annotations
 
@@ -10,18 +6,16 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import User
-from tests.soak import results
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(150)]
 
-RESETS = int(os.environ.get("LABCTL_SOAK_RESETS", "50"))
+RESETS = 50
 COMMANDS = 20
 LAB = """\
 version: 1
@@ -73,26 +67,18 @@ def soaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soaker]:
         user.run("destroy", "--yes", timeout=300)
 
 
-def test_a_lab_is_reset_and_built_again_without_a_leftover(soaker: Soaker) -> None:
-    runs = results.earlier_runs("resets")
-    done_before, commit = len(runs), results.commit()[:8]
-    for _ in range(RESETS):
-        began = time.monotonic()
-        reset = soaker.run("reset", "--yes", "--progress", "none")
-        taken = time.monotonic() - began
-        left = soaker.leftovers() if reset.returncode == 0 else [reset.stderr[-500:]]
-        began = time.monotonic()
-        built = soaker.run("provision", "--yes", "--progress", "none", "--output", "json")
-        run: dict[str, Any] = {"commit": commit, "reset_s": round(taken, 1)}
-        run |= {"provision_s": round(time.monotonic() - began, 1)}
-        run |= {"verified": built.returncode == 0, "load": round(os.getloadavg()[0], 1)}
-        runs.append(run | ({"leftovers": left} if left else {}))
-        dirty = len([run for run in runs if "leftovers" in run])
-        facts = {"asked": 50, "done": len(runs), "with_leftovers": dirty, "runs": runs}
-        command = f"LABCTL_SOAK_RESETS={RESETS}{results.ADDED} ./test soak -- -k without_a_leftover"
-        results.keep("resets", command, facts)
-        assert built.returncode == 0, built.stderr[-2000:]
-    assert [run["leftovers"] for run in runs[done_before:] if "leftovers" in run] == []
+@pytest.mark.parametrize("number", range(1, RESETS + 1))
+def test_a_lab_is_reset_and_built_again_without_a_leftover(
+    soaker: Soaker, number: int, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("load", round(os.getloadavg()[0], 1))
+    began = time.monotonic()
+    reset = soaker.run("reset", "--yes", "--progress", "none")
+    record_property("reset_seconds", round(time.monotonic() - began, 1))
+    assert reset.returncode == 0, reset.stderr[-2000:]
+    assert soaker.leftovers() == []
+    built = soaker.run("provision", "--yes", "--progress", "none", "--output", "json")
+    assert built.returncode == 0, built.stderr[-2000:]
 
 
 def test_of_commands_at_once_one_works_and_the_others_learn_who(soaker: Soaker) -> None:
@@ -119,7 +105,5 @@ def test_of_commands_at_once_one_works_and_the_others_learn_who(soaker: Soaker) 
     told = [
         text for text, code in answers if code == 8 and f"process {holder.pid} " in text and "`labctl start`" in text
     ]
-    document = {"commands": COMMANDS, "winners": int(worked == 0), "refused_and_told_who": len(told)}
-    results.keep("commands-at-once", "./test soak", document)
     assert worked == 0
     assert len(told) == COMMANDS - 1, answers

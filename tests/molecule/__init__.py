@@ -1,0 +1,1 @@
+"""Each role alone, in its scenario of molecule/."""

@@ -1,0 +1,61 @@
+"""The parts of `./test full`: where their tests are, and which files of the product they run through."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+# What `labctl provision` of a lab reads.
+PROVISION = (
+    "ansible.cfg",
+    "images",
+    "inventory",
+    "playbooks",
+    "roles",
+    "orchestrator/*.py",
+    "orchestrator/bundle",
+    "orchestrator/catalog",
+    "orchestrator/lab",
+    "orchestrator/plan",
+    "orchestrator/providers",
+    "orchestrator/spec",
+    "orchestrator/verbs/*.py",
+    "orchestrator/verify",
+)
+MOLECULE = (".config/molecule", "images", "molecule/shared", "orchestrator/bundle", "orchestrator/providers")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: `marker` narrows it to the tests of its paths that have it."""
+
+    name: str
+    paths: tuple[str, ...]
+    inputs: tuple[str, ...] = PROVISION
+    marker: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def contains(self, path: str, markers: Collection[str]) -> bool:
+        """Return whether a test file of this path, with these markers, belongs to the part."""
+        return path.startswith(self.paths) and (not self.marker or self.marker in markers)
+
+
+# The first part that contains a test has it.
+PARTS = (
+    Part("kills", ("tests/faults/",), marker="kills", environment=(("LABCTL_FAULTS_RANDOM", "100"),)),
+    Part("faults", ("tests/faults/",)),
+    Part("drift", ("tests/drift/",)),
+    Part("drills", ("tests/drills/",), (*PROVISION, "orchestrator/drills", "orchestrator/verbs/drill")),
+    Part("drill_repeats", ("tests/soak/test_drills_in_a_row.py",), (*PROVISION, "drills", "orchestrator/drills")),
+    Part("false_alarms", ("tests/soak/test_false_alarms.py",)),
+    Part("resets", ("tests/soak/test_resets.py",)),
+    Part("snapshots", ("tests/life_cycle/test_life_cycle.py",)),
+    Part("static", ("tests/life_cycle/test_static_lab.py",)),
+    Part("vm", ("tests/e2e_vm/", "tests/molecule/"), (*PROVISION, "molecule/shared_vm"), marker="vm"),
+    Part("molecule", ("tests/molecule/",), MOLECULE),
+)
+
+
+def part_of(path: str, markers: Collection[str]) -> Part | None:
+    """Return the part of a test file, None for tests that always run."""
+    return next((part for part in PARTS if part.contains(path, markers)), None)
