@@ -64,24 +64,28 @@ class Choice:
 
 
 def choose(cases: Iterable[Case], results: Mapping[str, Result], minutes: float) -> Choice:
-    """Return as many cases as fit: changed or failed ones first, representative before others, then the oldest."""
+    """Return as many cases as fit: changed or failed ones first, representative before others, then the oldest.
+
+    Representative ones that changed or failed are chosen whether they fit or not: they are what every run tests.
+    """
     urgency = sorted(
         cases, key=lambda case: (case.is_settled(results), not case.is_representative, case.last_run(results))
     )
-    return _fill(urgency, results, minutes)
+    required = [case for case in urgency if case.is_representative and not case.is_settled(results)]
+    return _fill(required, urgency[len(required) :], results, minutes)
 
 
 def choose_pending(cases: Iterable[Case], results: Mapping[str, Result], minutes: float) -> Choice:
     """Return as many cases as fit of those without a current result, and after them of those that failed."""
     pending = [case for case in cases if not case.is_settled(results)]
     pending.sort(key=lambda case: (case.is_current(results), not case.is_representative, case.last_run(results)))
-    return _fill(pending, results, minutes)
+    return _fill([], pending, results, minutes)
 
 
-def _fill(cases: Iterable[Case], results: Mapping[str, Result], minutes: float) -> Choice:
-    chosen: list[Case] = []
+def _fill(required: list[Case], cases: Iterable[Case], results: Mapping[str, Result], minutes: float) -> Choice:
+    chosen = list(required)
     left: list[Case] = []
-    seconds = minutes * 60
+    seconds = minutes * 60 - sum(case.estimate(results) for case in required)
     for case in cases:
         estimate = case.estimate(results)
         if estimate <= seconds:

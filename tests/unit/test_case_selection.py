@@ -57,6 +57,15 @@ def test_recorded_seconds_decide_how_many_fit() -> None:
     assert names(choice.left) == ["a"]
 
 
+def test_a_representative_case_that_changed_is_chosen_whether_it_fits_or_not() -> None:
+    choice = choose([case("rest"), case("sample", representative=True)], {}, 0.5)
+    assert (names(choice.chosen), names(choice.left)) == (["sample"], ["rest"])
+
+
+def test_a_representative_case_that_did_not_change_has_to_fit() -> None:
+    assert choose([case("sample", representative=True)], {"sample": result("2026-01-01")}, 0.5).chosen == ()
+
+
 def test_nothing_is_chosen_for_no_minutes() -> None:
     assert choose([case("a")], {}, 0).chosen == ()
 
