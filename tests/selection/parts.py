@@ -22,7 +22,7 @@ PROVISION = (
     "orchestrator/verbs/*.py",
     "orchestrator/verify",
 )
-MOLECULE = (".config/molecule", "images", "molecule/shared", "orchestrator/bundle", "orchestrator/providers")
+MOLECULE = ("extensions/molecule", "images", "molecule/shared", "orchestrator/bundle", "orchestrator/providers")
 
 
 @dataclass(frozen=True)
