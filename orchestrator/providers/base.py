@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from orchestrator import host
+from orchestrator.checks.host import HostCheck
 from orchestrator.errors import Problem
 from orchestrator.events import Emit, Step
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits
 from orchestrator.paths import LabDir
+from orchestrator.spec import Spec
 
 THREADS = 16
 
@@ -120,6 +122,10 @@ class Provider(Protocol):
 
     def missing_packages(self, guest: str) -> Sequence[str]:
         """Packages of this host's package manager that a lab needs and that are not installed."""
+        return ()
+
+    def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
+        """What labs of this provider need of the host, as checks for `labctl doctor`."""
         return ()
 
     def stopped_service(self) -> str:

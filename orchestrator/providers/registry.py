@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 
+from orchestrator.checks.host import HostCheck
+from orchestrator.checks.model import not_applicable
 from orchestrator.errors import HostError, SpecError
 from orchestrator.events import discard
 from orchestrator.model import NodePlan, Plan, ProviderName, ProviderState
 from orchestrator.plan import select
 from orchestrator.providers.base import LabIdentity, Provider
+from orchestrator.spec import Spec
 
 # One line a provider, in the order of preference: the module below orchestrator.providers that makes it.
 _MODULES: dict[ProviderName, str] = {
@@ -50,6 +54,19 @@ def choose(requested: str, states: Sequence[ProviderState], existing: ProviderNa
     if selection.problems:
         raise HostError("; ".join(problem.what for problem in selection.problems), fix=selection.problems[-1].fix)
     return selection.state.name, selection.reason
+
+
+def host_checks(name: ProviderName, spec: Spec, existing: Plan | None) -> tuple[HostCheck, ...]:
+    """The checks of this provider for `labctl doctor`; those that only another one needs are not applicable."""
+    reason = not_applicable(f"the lab's provider is {name}")
+    checks: dict[str, HostCheck] = {}
+    for other in _MODULES:
+        for check in provider(other).host_checks(spec, existing):
+            if other == name:
+                checks[check.id] = check
+            else:
+                checks.setdefault(check.id, replace(check, evaluate=lambda: reason))
+    return tuple(checks.values())
 
 
 def ssh_endpoint(plan: Plan, node: NodePlan) -> tuple[str, str, int]:

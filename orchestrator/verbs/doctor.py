@@ -15,7 +15,6 @@ from orchestrator.events import Emit, Note, discard
 from orchestrator.lab import observe, planning
 from orchestrator.model import Observed, Plan, ProviderName
 from orchestrator.providers import registry
-from orchestrator.providers.host_checks import host_checks
 from orchestrator.spec import Spec
 from orchestrator.spec.rules import offsets
 
@@ -47,7 +46,7 @@ def checks_for(spec: Spec) -> tuple[HostCheck, ...]:
     return (
         *doctor.host_checks(requirements, directory.root.parent, observe.offline()),
         HostCheck("provider.choice", "A provider for the lab", lambda: choice),
-        *host_checks(provider, spec, existing),
+        *registry.host_checks(provider, spec, existing),
         *_lab_checks(spec, observed),
     )
 

@@ -20,7 +20,7 @@ from orchestrator.errors import HostError
 from orchestrator.host import HostNetwork
 from orchestrator.model import BuildableBundle, Observed, Sizing, SourceContent
 from orchestrator.providers.container import host_checks as container
-from orchestrator.providers.host_checks import host_checks as provider_checks
+from orchestrator.providers.registry import host_checks as provider_checks
 from orchestrator.providers.vagrant.host_checks import evaluate_virtualization
 from orchestrator.spec.rules import offsets
 from orchestrator.verbs import doctor as workflow

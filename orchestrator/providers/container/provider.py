@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator import host
+from orchestrator.checks.host import HostCheck
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit, Step, discard
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits, Sizing
@@ -19,8 +20,10 @@ from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.container import engine, node_image, preflight, reach, snapshots
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container.docker_calls import docker_failures, remove
+from orchestrator.providers.container.host_checks import host_checks
 from orchestrator.providers.container.machines import STOP_SECONDS, Machines
 from orchestrator.providers.without_systemd import private_engine
+from orchestrator.spec import Spec
 
 OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
 READY_SECONDS = 60
@@ -65,6 +68,9 @@ class ContainerProvider(Provider):
         """Docker's, where neither an engine answers nor dockerd is installed."""
         installed = shutil.which("dockerd", path=host.SYSTEM_PATH) or engine.running()
         return () if installed else engine.docker_packages()
+
+    def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
+        return host_checks(spec, existing)
 
     def stopped_service(self) -> str:
         return "" if engine.running() else "Docker engine"

@@ -8,33 +8,11 @@ from pathlib import Path
 from orchestrator.checks.host import HostCheck, evaluate_program, program_output, read_text
 from orchestrator.checks.model import Outcome, failed, passed
 from orchestrator.model import Plan
-from orchestrator.providers.vagrant import boxes, preflight, virtualbox
-from orchestrator.spec import Spec
-
-_GET_VIRTUALBOX = "install VirtualBox: https://www.virtualbox.org/wiki/Linux_Downloads"
-_GET_LIBVIRT = "install libvirt and its clients with your package manager"
+from orchestrator.providers.vagrant import boxes, preflight
 
 
-def virtualbox_checks(spec: Spec, existing: Plan | None) -> tuple[HostCheck, ...]:
-    """The checks for a lab of VirtualBox machines."""
-    return (
-        *_common_checks(existing),
-        _program("provider.virtualbox", "VirtualBox", ["VBoxManage", "--version"], (6, 1, 28), _GET_VIRTUALBOX),
-        HostCheck(
-            "provider.host_only_range", "VirtualBox's host-only range", lambda: _evaluate_range(spec.lab.network.subnet)
-        ),
-    )
-
-
-def libvirt_checks(spec: Spec, existing: Plan | None) -> tuple[HostCheck, ...]:
-    """The checks for a lab of libvirt machines."""
-    return (
-        *_common_checks(existing),
-        _program("provider.libvirt", "libvirt", ["virsh", "--version"], (7, 0), _GET_LIBVIRT),
-    )
-
-
-def _common_checks(existing: Plan | None) -> tuple[HostCheck, ...]:
+def common_checks(existing: Plan | None) -> tuple[HostCheck, ...]:
+    """The checks for machines of Vagrant, whichever hypervisor runs them."""
     return (
         HostCheck(
             "host.virtualization",
@@ -42,12 +20,13 @@ def _common_checks(existing: Plan | None) -> tuple[HostCheck, ...]:
             lambda: evaluate_virtualization(_cpu_flags(), Path("/dev/kvm").exists()),
             "warning",
         ),
-        _program("provider.vagrant", "Vagrant", ["vagrant", "--version"], (2, 2, 19), preflight.INSTALL_VAGRANT),
+        program_check("provider.vagrant", "Vagrant", ["vagrant", "--version"], (2, 2, 19), preflight.INSTALL_VAGRANT),
         HostCheck("provider.box", "Box of the machines", lambda: _evaluate_box(existing)),
     )
 
 
-def _program(identity: str, title: str, argv: Sequence[str], minimum: tuple[int, ...], remedy: str) -> HostCheck:
+def program_check(identity: str, title: str, argv: Sequence[str], minimum: tuple[int, ...], remedy: str) -> HostCheck:
+    """The check that a program is installed and new enough."""
     return HostCheck(identity, title, lambda: evaluate_program(title, program_output(argv), minimum, remedy))
 
 
@@ -63,15 +42,6 @@ def evaluate_virtualization(flags: Collection[str], has_kvm: bool) -> Outcome:
         return passed(found, "VT-x or AMD-V")
     remedy = "switch virtualization on in the firmware, or take provider: container"
     return failed("none", "VT-x or AMD-V", remedy)
-
-
-def _evaluate_range(subnet: str) -> Outcome:
-    if subnet == "auto":
-        return passed("a subnet inside the allowed range is selected")
-    conf = virtualbox.NETWORKS_CONF
-    problem = virtualbox.range_problem(subnet, conf.read_text(encoding="utf-8") if conf.exists() else None, free=False)
-    expected = "a subnet that VirtualBox allows"
-    return failed(problem.what, expected, problem.fix) if problem else passed(subnet, expected)
 
 
 def _evaluate_box(existing: Plan | None) -> Outcome:

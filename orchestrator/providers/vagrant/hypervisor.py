@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
+from orchestrator.checks.host import HostCheck
 from orchestrator.errors import Problem
 from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName, Sizing
 from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.vagrant.vagrantfile import LibvirtSettings
+from orchestrator.spec import Spec
 
 MachineState = Literal["running", "stopped", "broken"]
 
@@ -51,6 +53,10 @@ class Hypervisor(Protocol):
     def only_named(self) -> str:
         """Why `auto` passes it by although it can be used; empty when it does not."""
         return ""
+
+    def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
+        """What labs of this provider need of the host, as checks for `labctl doctor`."""
+        return ()
 
     def missing_packages(self, guest: str) -> Sequence[str]:
         """Packages of this host's package manager that a lab needs and that are not installed."""

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from orchestrator import host, proc
+from orchestrator.checks.host import HostCheck
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName, Sizing
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant import box_build, boxes, libvirt_files
+from orchestrator.providers.vagrant.host_checks import common_checks, program_check
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
 from orchestrator.providers.vagrant.preflight import has_plugin
 from orchestrator.providers.vagrant.provider import VagrantProvider
@@ -30,6 +32,7 @@ from orchestrator.providers.vagrant.vagrantfile import (
 )
 from orchestrator.providers.without_systemd import libvirt_daemon
 from orchestrator.providers.without_systemd.daemon import Lock
+from orchestrator.spec import Spec
 
 POOL = "labctl"
 POOL_PATH = Path("/var/lib/libvirt/images/labctl")
@@ -64,6 +67,13 @@ class Libvirt(Hypervisor):
     }
     plugin: ClassVar[str] = PLUGIN
     forwards: ClassVar[bool] = False
+
+    def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
+        get = self.programs["virsh"]
+        return (
+            *common_checks(existing),
+            program_check("provider.libvirt", "libvirt", ["virsh", "--version"], (7, 0), get),
+        )
 
     def __init__(self) -> None:
         self._users: Lock | None = None

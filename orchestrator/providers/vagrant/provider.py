@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from orchestrator.checks.host import HostCheck
 from orchestrator.errors import LabError, Problem, ProviderError
 from orchestrator.events import Emit, Note, Step
 from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderTraits
@@ -17,6 +18,7 @@ from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant import box_build, boxes, preflight, vagrantfile
 from orchestrator.providers.vagrant.command import Vagrant, notes, relink
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine
+from orchestrator.spec import Spec
 
 DESTROY_SECONDS = 600
 STOP_SECONDS = 60
@@ -42,6 +44,9 @@ class VagrantProvider(Provider):
 
     def only_named(self) -> str:
         return self._hypervisor.only_named()
+
+    def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
+        return self._hypervisor.host_checks(spec, existing)
 
     def missing_packages(self, guest: str) -> Sequence[str]:
         return self._hypervisor.missing_packages(guest)

@@ -13,13 +13,17 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 from orchestrator import host, proc
+from orchestrator.checks.host import HostCheck
+from orchestrator.checks.model import Outcome, failed, passed
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName, Sizing
 from orchestrator.providers.base import LabIdentity, Provider
+from orchestrator.providers.vagrant.host_checks import common_checks, program_check
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
 from orchestrator.providers.vagrant.preflight import INSTALL_VAGRANT
 from orchestrator.providers.vagrant.provider import VagrantProvider
+from orchestrator.spec import Spec
 
 PROGRAM = "VBoxManage"
 NETWORKS_CONF = Path("/etc/vbox/networks.conf")
@@ -113,6 +117,18 @@ class VirtualBox(Hypervisor):
     }
     adapters: ClassVar[str] = "vboxnet"
 
+    def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
+        get = self.programs["VBoxManage"]
+        return (
+            *common_checks(existing),
+            program_check("provider.virtualbox", "VirtualBox", ["VBoxManage", "--version"], (6, 1, 28), get),
+            HostCheck(
+                "provider.host_only_range",
+                "VirtualBox's host-only range",
+                lambda: evaluate_range(spec.lab.network.subnet),
+            ),
+        )
+
     def open(self, emit: Emit, phase: str) -> None:
         """Make sure that VBoxManage answers. Raises HostError with what it says (kernel modules, for example)."""
         result = self._manage("list", "hostonlyifs", check=False)
@@ -201,3 +217,14 @@ class VirtualBox(Hypervisor):
 
     def _manage(self, *words: str, check: bool = True) -> proc.Result:
         return proc.run([PROGRAM, *words], check=check, timeout=120)
+
+
+def evaluate_range(subnet: str) -> Outcome:
+    """Whether VirtualBox allows the machines' network on this host."""
+    if subnet == "auto":
+        return passed("a subnet inside the allowed range is selected")
+    problem = range_problem(
+        subnet, NETWORKS_CONF.read_text(encoding="utf-8") if NETWORKS_CONF.exists() else None, free=False
+    )
+    expected = "a subnet that VirtualBox allows"
+    return failed(problem.what, expected, problem.fix) if problem else passed(subnet, expected)
