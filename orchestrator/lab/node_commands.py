@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -55,20 +55,22 @@ def run_on_nodes(
     *,
     timeout: float,
     on_answer: Callable[[NodeAnswer], None] = lambda answer: None,
+    nodes: Sequence[Node] | None = None,
 ) -> Answers:
     """Run the command on every selected node at once; `on_answer` gets each answer as soon as it arrives.
 
-    Raises SpecError for a pattern that selects nothing, ProviderError when none of the nodes runs.
+    `nodes` are the lab's nodes where they were observed already. Raises SpecError for a pattern that selects
+    nothing, ProviderError when none of the nodes runs.
     """
     names = [node.name for node in select_nodes(lab.plan, pattern)]
-    reported = {node.name: node for node in reported_nodes(lab)}
-    nodes = [reported.get(name, Node(name, "missing")) for name in names]
-    if all(node.state != "running" for node in nodes):
-        states = ", ".join(f"{node.name} is {node.state}" for node in nodes)
+    reported = {node.name: node for node in (reported_nodes(lab) if nodes is None else nodes)}
+    selected = [reported.get(name, Node(name, "missing")) for name in names]
+    if all(node.state != "running" for node in selected):
+        states = ", ".join(f"{node.name} is {node.state}" for node in selected)
         raise ProviderError(f"no node to run it on: {states}", fix="labctl start")
     answers: dict[str, NodeAnswer] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        futures = [pool.submit(_run_on, lab, node, command, timeout) for node in nodes]
+        futures = [pool.submit(_run_on, lab, node, command, timeout) for node in selected]
         for future in as_completed(futures):
             answer = future.result()
             answers[answer.node] = answer

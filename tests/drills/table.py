@@ -1,4 +1,4 @@
-"""docs/drills.md: every drill and what a run has proved of it."""
+"""docs/drills.md: every drill and what a run has tested of it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.drills import Catalogue
+from orchestrator.drills.catalog import Catalog
 
 HEAD = """\
 # Drills
 
-`labctl drill list` shows them; `docs/tutorials/drills.md` is a first one from start to end. Those below were proved
+`labctl drill list` shows them; `docs/tutorials/drills.md` is a first one from start to end. Those below were tested
 on a lab of container nodes (one control plane, two workers) by `./test drills`: healthy lab, break, grading finds what
-it should, a wrong repair is not taken for a solution, the solution is, everything is put back, `labctl verify` is green
+it should, a bad fix is not taken for a solution, the solution is, everything is put back, `labctl verify` is green
 and no namespace or file of the drill is left. The seconds are those of that run on two busy cores. Where a node has to
 fall silent, `start` waits with a countdown until Kubernetes says so: those seconds are Kubernetes' own and stand in
 parentheses (`--no-wait` spares them). `swap-on` needs a kernel of its own: it passed on the lab of emulated machines of
@@ -32,7 +32,7 @@ busy cores, where a second lab was reset and built again all the time: start 9 s
 
 @dataclass(frozen=True)
 class Row:
-    """The seconds that each step of a proved drill took; `waited` are those of `start` that Kubernetes needed."""
+    """The seconds that each step of a tested drill took; `waited` are those of `start` that Kubernetes needed."""
 
     start: float
     check: float
@@ -55,12 +55,12 @@ def held(file: Path) -> dict[str, str]:
     return found
 
 
-def write(file: Path, catalogue: Catalogue, rows: Mapping[str, Row]) -> None:
+def write(file: Path, catalog: Catalog, rows: Mapping[str, Row]) -> None:
     """Write the page anew: fresh rows, and for the others those that it has."""
     known = {**held(file), **{slug: row.cells() for slug, row in rows.items()}}
     lines = [
         f"| `{one.slug}` | {one.section} | {one.level} | {known[one.slug]} |"
-        for one in catalogue.drills.values()
+        for one in catalog.drills.values()
         if one.slug in known
     ]
     file.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")

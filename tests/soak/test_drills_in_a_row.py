@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from orchestrator import host
-from orchestrator.drills.catalogue import impossible
+from orchestrator.drills.catalog import reason_impossible
 from orchestrator.events import Event, discard
 from orchestrator.lab.state import Lab, open_lab
-from orchestrator.verbs.drill import session as drills
-from tests.drills.test_drills import catalogue, left_behind, symptom_seconds, timed, user
+from orchestrator.verbs.drill import grade
+from orchestrator.verbs.drill.exercise import reset as reset_drill
+from orchestrator.verbs.drill.exercise import start as start_drill
+from tests.drills.test_drills import catalog, left_behind, symptom_seconds, timed, user, wording
 from tests.e2e.conftest import User
 from tests.soak import results
 
@@ -60,7 +62,7 @@ def memory_of_host() -> int:
 
 def test_fifty_drills_in_a_row_leave_the_lab_as_it_was(user: User) -> None:
     lab = open_lab(user.home / "lab.yml")
-    possible = [slug for slug in ROUND if not impossible(catalogue().drills[slug], lab.plan)]
+    possible = [slug for slug in ROUND if not reason_impossible(catalog().drills[slug], lab.plan)]
     assert possible, "this lab can have none of the drills of the round"
     rows: list[dict[str, Any]] = []
     for slug in itertools.islice(itertools.cycle(possible), DRILLS):
@@ -75,13 +77,13 @@ def test_fifty_drills_in_a_row_leave_the_lab_as_it_was(user: User) -> None:
 def drill_once(lab: Lab, slug: str) -> dict[str, Any]:
     """Do one drill as a student does who knows the solution; its times in seconds and what the lab takes afterwards."""
     told: list[Event] = []
-    start = timed(lambda: drills.start(lab, slug, given=None, wait=True, language="en", emit=told.append))
+    start = timed(lambda: start_drill(lab, slug, given=None, wait=True, wording=wording(lab), emit=told.append))
     findings: list[bool] = []
-    check = timed(lambda: findings.extend(one.reached for one in drills.check(lab, emit=discard).findings))
+    check = timed(lambda: findings.extend(one.is_reached for one in grade.check(lab, wording=wording(lab)).findings))
     assert not all(findings), f"{slug}: nothing is broken"
-    solve = timed(lambda: drills.solve(lab, emit=discard))
-    # Proves the lab as well: raises when verify is not green.
-    reset = timed(lambda: drills.reset(lab, emit=discard))
+    solve = timed(lambda: grade.solve(lab, emit=discard, wording=wording(lab)))
+    # Verifies the lab as well: raises when verify is not green.
+    reset = timed(lambda: reset_drill(lab, emit=discard, wording=wording(lab)))
     assert not left_behind(lab), slug
     waited = symptom_seconds(told)
     times = {"start": start - waited, "waited": waited, "check": check, "solve": solve, "reset": reset}
