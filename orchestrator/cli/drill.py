@@ -72,8 +72,9 @@ def list_(lab: Path | None, given: Path | None, lang: str | None, untested: bool
         opened: Lab | None = open_lab(lab)
     except SpecError:
         opened = None
-    listed = list_drills(opened, given, _wording(lang, opened), untested=untested)
-    return show(listed, output, drill_views.list_lines)
+    wording = _wording(lang, opened)
+    listed = list_drills(opened, given, wording, untested=untested)
+    return show(listed, output, lambda listed: drill_views.list_lines(listed, wording))
 
 
 @drill.command()
@@ -92,7 +93,7 @@ def start(
         return show_dry_run(exercise.preview(lab, name, given), output)
     with show_progress(progress) as emit:
         task = exercise.start(lab, name, given=given, wait=not no_wait, wording=wording, emit=emit)
-    return show(task, output, drill_views.task_lines)
+    return show(task, output, lambda task: drill_views.task_lines(task, wording))
 
 
 @drill.command()
@@ -118,7 +119,7 @@ def observe(lab: Lab, wording: Wording, given: Path | None, answers: tuple[str, 
     if is_interactive:
         typed = _ask(open_questions(lab, given, wording), wording)
     compared = compare_answers(lab, typed, given, wording)
-    lines = drill_views.answer_lines(compared, wording, with_questions=not is_interactive)
+    lines = drill_views.answer_lines(compared, typed, wording, asked=is_interactive)
     return show(compared, output, lambda _: lines)
 
 
@@ -131,7 +132,7 @@ def check(lab: Lab, wording: Wording, given: Path | None, output: str, progress:
     from orchestrator.verbs.drill import grade
 
     verdict = grade.check(lab, wording=wording, given=given)
-    return show(verdict, output, drill_views.verdict_lines, verdict.exit_code)
+    return show(verdict, output, lambda verdict: drill_views.verdict_lines(verdict, wording), verdict.exit_code)
 
 
 @drill.command()
@@ -149,7 +150,7 @@ def solve(lab: Lab, wording: Wording, given: Path | None, yes: bool, dry_run: bo
         click.echo(f"{click.style(wording.say('explain'), bold=True)}\n{wording.text(about.explain)}")
     with show_progress(progress) as emit:
         verdict = grade.solve(lab, emit=emit, wording=wording, given=given)
-    return show(verdict, output, drill_views.verdict_lines, verdict.exit_code)
+    return show(verdict, output, lambda verdict: drill_views.verdict_lines(verdict, wording), verdict.exit_code)
 
 
 @drill.command()
@@ -165,7 +166,7 @@ def reset(lab: Lab, wording: Wording, given: Path | None, yes: bool, dry_run: bo
         return show_dry_run([f"undo {slug} and remove its objects", "verify the lab"], output)
     with show_progress(progress) as emit:
         done = exercise.reset(lab, emit=emit, wording=wording, given=given)
-    return show(done, output, lambda done: [wording.say("reset", done.slug)])
+    return show(done, output, lambda done: [wording.say("reset", done.name)])
 
 
 @drill.command()
@@ -174,10 +175,12 @@ def reset(lab: Lab, wording: Wording, given: Path | None, yes: bool, dry_run: bo
 @options.output_option
 def status(lab: Lab, wording: Wording, given: Path | None, student: str, output: str) -> int:
     """Show the open drill with its task; --output json is the document of results that `drill report` reads."""
-    from orchestrator.verbs.drill.progress import drill_status
+    from orchestrator.verbs.drill.progress import drill_status, open_drill, task_of
 
-    found = drill_status(lab, given, wording, student, with_task=is_text(output))
-    return show(found, output, lambda status: drill_views.status_lines(status, wording))
+    found = drill_status(lab, student)
+    # For people alone: the results are of use when the drill's directory is gone, too.
+    task = task_of(open_drill(lab, given)[0], wording) if found.open and is_text(output) else None
+    return show(found, output, lambda found: drill_views.status_lines(found.open, task, wording))
 
 
 @drill.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .schema import Drill, Goal, Text
@@ -14,7 +14,7 @@ from .steps import environment, fill
 COMMAND_SECONDS = 15
 
 # One check on one node: id, node, status, evidence.
-Result = tuple[str, str, str, str]
+CheckResult = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -22,20 +22,20 @@ class Finding:
     """One goal: whether it is reached, and what was seen when it is not."""
 
     check: str
-    is_reached: bool
-    say: Text
+    reached: bool
+    say: str
     evidence: tuple[str, ...] = ()
 
 
-def evaluate(drill: Drill, results: Sequence[Result]) -> tuple[Finding, ...]:
+def evaluate(drill: Drill, results: Sequence[CheckResult], say: Callable[[Text], str]) -> tuple[Finding, ...]:
     """The findings in the order of the goals.
 
     A goal is reached when its check passed wherever it applies and applied somewhere; no verdict is no pass.
     """
-    return tuple(_finding(goal.check, goal.say, results) for goal in drill.expect)
+    return tuple(_finding(goal.check, say(goal.say), results) for goal in drill.expect)
 
 
-def _finding(check: str, say: Text, results: Sequence[Result]) -> Finding:
+def _finding(check: str, say: str, results: Sequence[CheckResult]) -> Finding:
     mine = [result for result in results if result[0] == check and result[2] != "not_applicable"]
     bad = [f"{node}: {evidence}" if node else evidence for _, node, status, evidence in mine if status != "ok"]
     return Finding(check, bool(mine) and not bad, say, tuple(bad))
@@ -53,7 +53,7 @@ def goal_script(goals: Sequence[Goal], names: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def goal_results(goals: Sequence[Goal], names: Mapping[str, str], node: str, output: str) -> list[Result]:
+def goal_results(goals: Sequence[Goal], names: Mapping[str, str], node: str, output: str) -> list[CheckResult]:
     """The results of goals from what their script printed; a goal without a line has none."""
     results = []
     for line in output.splitlines():

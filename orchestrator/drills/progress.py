@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from orchestrator.errors import SpecError
 
@@ -27,6 +27,11 @@ class Attempt:
     answered: tuple[int, ...] = ()
     solved_at: float | None = None
     by: Literal["", "student", "labctl"] = ""
+
+    @property
+    def seconds(self) -> float:
+        """The time from the break to the solution; 0 before it."""
+        return self.solved_at - self.began if self.solved_at else 0.0
 
     @property
     def interrupted(self) -> bool:
@@ -71,11 +76,6 @@ class Progress:
         if not isinstance(body, dict) or body.pop("schema", None) != "labctl/drill-state/v1":
             raise ValueError("not a labctl/drill-state/v1 document")
         return TypeAdapter(cls).validate_python(body)
-
-    def results(self, student: str, lab: str) -> dict[str, Any]:
-        """The results as the one document that `drill report` reads."""
-        drills = {slug: asdict(record) for slug, record in sorted(self.records.items())}
-        return {"schema": RESULTS_SCHEMA, "student": student, "lab": lab, "drills": drills}
 
     def required(self, slug: str = "") -> Attempt:
         """The drill that is open. Raises SpecError when none is, or another than `slug`."""

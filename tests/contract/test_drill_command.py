@@ -177,7 +177,9 @@ def test_a_broken_drill_is_listed_as_such_and_only_it_is_refused(tmp_path: Path)
 def test_the_report_of_a_class_is_made_of_exported_results(tmp_path: Path) -> None:
     for name in ("Kim", "Lee"):
         done = Progress().begin("drain", "/", 100.0).opened(100.0).checked(True, 160.0, "student")
-        (tmp_path / f"{name}.json").write_text(json.dumps(done.results(name, "lab")))
+        records = {slug: vars(record) for slug, record in done.records.items()}
+        results = {"schema": "labctl/drill-results/v1", "student": name, "lab": "lab", "drills": records}
+        (tmp_path / f"{name}.json").write_text(json.dumps(results))
     made = labctl("drill", "report", "--html", "class.html", "Kim.json", "Lee.json", "--lang", "en", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     page = (tmp_path / "class.html").read_text(encoding="utf-8")

@@ -90,7 +90,7 @@ def given_away(drill: Drill, told: list[Event]) -> set[str]:
 def unreached(lab: Lab) -> set[str]:
     """The goals that grading finds not reached now, as a student's check would."""
     findings = grade.check(lab, wording=wording(lab)).findings
-    return {one.check for one in findings if not one.is_reached}
+    return {one.check for one in findings if not one.reached}
 
 
 def left_behind(lab: Lab) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, tested: dict[st
         assert unreached(lab), "the bad fix was taken for a solution"
         verdicts = []
         solve = timed(lambda: verdicts.append(grade.solve(lab, emit=discard, wording=wording(lab))))
-        missing = {one.check: one.evidence for one in verdicts[0].findings if not one.is_reached}
+        missing = {one.check: one.evidence for one in verdicts[0].findings if not one.reached}
         assert not missing, f"not reached by the solution: {missing}"
         assert not unreached(lab), "a student's check after the solution finds something"
     finally:

@@ -79,7 +79,7 @@ def drill_once(lab: Lab, slug: str) -> dict[str, Any]:
     told: list[Event] = []
     start = timed(lambda: start_drill(lab, slug, given=None, wait=True, wording=wording(lab), emit=told.append))
     findings: list[bool] = []
-    check = timed(lambda: findings.extend(one.is_reached for one in grade.check(lab, wording=wording(lab)).findings))
+    check = timed(lambda: findings.extend(one.reached for one in grade.check(lab, wording=wording(lab)).findings))
     assert not all(findings), f"{slug}: nothing is broken"
     solve = timed(lambda: grade.solve(lab, emit=discard, wording=wording(lab)))
     # Verifies the lab as well: raises when verify is not green.

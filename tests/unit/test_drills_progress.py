@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,14 @@ from orchestrator import catalog, proc
 from orchestrator.drills.catalog import filled, reason_impossible
 from orchestrator.drills.grading import contains, evaluate, goal_results, goal_script, same_answer
 from orchestrator.drills.load import load
-from orchestrator.drills.progress import Progress
+from orchestrator.drills.progress import RESULTS_SCHEMA, Progress
 from orchestrator.drills.report import render_html
+from orchestrator.drills.schema import Text
 from orchestrator.errors import SpecError
 from orchestrator.model import Observed, Plan
 from orchestrator.plan import plan as decide
 from orchestrator.spec import parse
+from orchestrator.verbs.drill.progress import DrillStatus
 
 DRILLS = Path(__file__).resolve().parents[2] / "drills"
 
@@ -95,6 +99,10 @@ def test_progress_does_not_grow_with_the_number_of_attempts() -> None:
     assert max(sizes) - sizes[0] < 20
 
 
+def english(text: Text) -> str:
+    return text.en
+
+
 def test_a_goal_needs_a_verdict_everywhere_it_applies() -> None:
     drill = load(DRILLS / "kubelet-down")
     good = [
@@ -103,14 +111,14 @@ def test_a_goal_needs_a_verdict_everywhere_it_applies() -> None:
         ("control_plane.nodes_ready", "", "ok", ""),
         ("drill.pod_gone", "", "ok", ""),
     ]
-    assert all(one.is_reached for one in evaluate(drill, good))
+    assert all(one.reached for one in evaluate(drill, good, english))
     for status in ("failed", "error", "warning", "not_run"):
         spoiled = [good[0], ("kubelet.running", "w1-k8s", status, "why"), *good[2:]]
-        first = evaluate(drill, spoiled)[0]
-        assert not first.is_reached
+        first = evaluate(drill, spoiled, english)[0]
+        assert not first.reached
         assert first.evidence == ("w1-k8s: why",)
-    assert not evaluate(drill, good[2:])[0].is_reached, "a check that did not run is no pass"
-    assert not evaluate(drill, [("kubelet.running", "m-k8s", "not_applicable", ""), *good[2:]])[0].is_reached
+    assert not evaluate(drill, good[2:], english)[0].reached, "a check that did not run is no pass"
+    assert not evaluate(drill, [("kubelet.running", "m-k8s", "not_applicable", ""), *good[2:]], english)[0].reached
 
 
 def answer(slug: str, *lines: str) -> list[str]:
@@ -169,10 +177,17 @@ def test_texts_carry_the_names_of_the_lab_and_keep_other_braces(plan: Callable[[
     assert filled("{worker} {first_worker} {.items[*].a}", lab) == "node2 node1 {.items[*].a}"
 
 
+def results(student: str, progress: Progress) -> dict[str, Any]:
+    """The document of a student's results, as `drill status` writes it."""
+    body = asdict(DrillStatus(student, "lab", progress.records, progress.current))
+    document: dict[str, Any] = json.loads(json.dumps({"schema": RESULTS_SCHEMA, **body}))
+    return document
+
+
 def test_the_class_report_shows_students_and_escapes_their_names() -> None:
-    solved = opened().checked(True, 190, "student").results("<b>Kim</b>", "lab")
-    shown = opened("drain").working("solving").checked(True, 190, "labctl").results("Lee", "lab")
-    page = render_html([json.loads(json.dumps(shown)), solved], {"drain": "노드 비우기"}, "ko")
+    solved = opened().checked(True, 190, "student")
+    shown = opened("drain").working("solving").checked(True, 190, "labctl")
+    page = render_html([results("Lee", shown), results("<b>Kim</b>", solved)], {"drain": "노드 비우기"}, "ko")
     assert "<b>Kim" not in page
     assert "&lt;b&gt;Kim" in page
     assert page.index("Kim") < page.index("Lee"), "who solved more stands first"

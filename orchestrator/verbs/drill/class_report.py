@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,17 @@ from orchestrator.drills.report import render_html
 from orchestrator.errors import Problem, SpecError
 from orchestrator.lab.state import Lab
 from orchestrator.verbs.drill.listing import drill_roots
-from orchestrator.verbs.drill.progress import results_document
+from orchestrator.verbs.drill.progress import drill_status
 
 
 def write_report(lab: Lab | None, files: Sequence[Path], html: Path, *, given: Path | None, language: str) -> int:
     """Write the page; the number of students on it. Raises SpecError with every file that holds no results."""
     problems: list[Problem] = []
-    results = [one for one in (_read(file, problems) for file in files) if one is not None]
+    results: list[Mapping[str, Any]] = [one for one in (_read(file, problems) for file in files) if one is not None]
     if problems:
         raise SpecError("not every file holds results", fix="labctl drill status --output json", problems=problems)
     if lab is not None:
-        results.append(results_document(lab))
+        results.append(drill_status(lab).as_dict())
     titles = {slug: one.title.in_language(language) for slug, one in load_all(drill_roots(given)).drills.items()}
     try:
         html.write_text(render_html(results, titles, language), encoding="utf-8")

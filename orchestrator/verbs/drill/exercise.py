@@ -6,7 +6,6 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 from orchestrator.drills.catalog import filled, lab_names
 from orchestrator.drills.messages import Wording
@@ -17,12 +16,13 @@ from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_status import last_verify
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
 from orchestrator.lab.power import power_off, power_on
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import verify_lab, wait_until_healthy
 from orchestrator.verbs.drill.apply import apply_drill_steps, prepare, put_back
 from orchestrator.verbs.drill.listing import allowed_drill
 from orchestrator.verbs.drill.observe import kubectl_answer
-from orchestrator.verbs.drill.progress import Task, open_drill, progress_file, read_progress, save_progress
+from orchestrator.verbs.drill.progress import Task, open_drill, progress_file, read_progress, save_progress, task_of
 from orchestrator.verify import Report
 
 POLL_SECONDS = 1.0
@@ -31,15 +31,12 @@ FRESH_SECONDS = 60.0  # a lab that was verified so shortly ago, as by a reset, i
 
 
 @dataclass(frozen=True)
-class ResetDrill:
+class ResetDrill(Result):
     """The drill that was put back."""
 
-    schema: ClassVar[str] = "labctl/drill-reset/v1"
-
-    slug: str
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"name": self.slug, "ok": True}
+    name: str
+    ok: bool = True
+    schema = "labctl/drill-reset/v1"
 
 
 def preview(lab: Lab, slug: str, given: Path | None) -> list[str]:
@@ -75,7 +72,7 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, wording: Wordi
         save_progress(lab, progress.opened(time.time()))
         if wait:
             _await_symptom(lab, drill, wording, emit)
-    return Task(drill, wording)
+    return task_of(drill, wording)
 
 
 def reset(lab: Lab, *, emit: Emit, wording: Wording, given: Path | None = None) -> ResetDrill:

@@ -7,12 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Literal
 
 from orchestrator.drills.catalog import lab_names
-from orchestrator.drills.grading import Finding, Result, evaluate, goal_results, goal_script
+from orchestrator.drills.grading import CheckResult, Finding, evaluate, goal_results, goal_script
 from orchestrator.drills.messages import Wording
-from orchestrator.drills.progress import Attempt
+from orchestrator.drills.progress import Progress
 from orchestrator.drills.schema import Drill, Goal
 from orchestrator.errors import ExitCode
 from orchestrator.events import Emit, Step, phase
@@ -20,6 +20,7 @@ from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.power import power_on
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import run_selected_checks
 from orchestrator.verbs.drill.apply import apply_drill_steps
@@ -28,39 +29,27 @@ from orchestrator.verbs.drill.progress import open_drill, save_progress
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a check of the student's repair found."""
+class Verdict(Result):
+    """What a check of the student's repair found; `seconds` is the time that the solution took."""
 
-    schema: ClassVar[str] = "labctl/drill-check/v1"
-
-    attempt: Attempt
+    name: str
+    solved: bool
+    by: str
+    seconds: float
     findings: tuple[Finding, ...]
-    wording: Wording
-
-    @property
-    def is_solved(self) -> bool:
-        return all(finding.is_reached for finding in self.findings)
+    schema = "labctl/drill-check/v1"
 
     @property
     def exit_code(self) -> ExitCode:
-        return ExitCode.OK if self.is_solved else ExitCode.DRILL
-
-    def as_dict(self) -> dict[str, Any]:
-        findings = [
-            {"check": one.check, "reached": one.is_reached, "say": self.wording.text(one.say), "evidence": one.evidence}
-            for one in self.findings
-        ]
-        return {"name": self.attempt.slug, "solved": self.is_solved, "by": self.attempt.by, "findings": findings}
+        return ExitCode.OK if self.solved else ExitCode.DRILL
 
 
 def check(lab: Lab, *, wording: Wording, given: Path | None = None) -> Verdict:
     """Grade the student's repair. Raises SpecError when no drill is open, ProviderError when the lab is halted."""
     with exclusive_lock(lab.directory, "drill check"):
         drill, progress = open_drill(lab, given)
-        findings = _grade(observe_running(lab, drill), drill)
-        is_solved = all(finding.is_reached for finding in findings)
-        saved = save_progress(lab, progress.checked(is_solved, time.time(), "student"))
-    return Verdict(saved.required(), findings, wording)
+        findings = _grade(observe_running(lab, drill), drill, wording)
+        return _save_verdict(lab, progress, findings, "student")
 
 
 def solve(lab: Lab, *, emit: Emit, wording: Wording, given: Path | None = None) -> Verdict:
@@ -76,9 +65,7 @@ def solve(lab: Lab, *, emit: Emit, wording: Wording, given: Path | None = None) 
         with phase(emit, "drill", title):
             apply_drill_steps(observed, drill.solve, slug=drill.slug, part="solve", title=title, emit=emit)
         findings = _grade_until_solved(observed, drill, wording, emit)
-        is_solved = all(one.is_reached for one in findings)
-        saved = save_progress(lab, progress.checked(is_solved, time.time(), "labctl"))
-    return Verdict(saved.required(), findings, wording)
+        return _save_verdict(lab, progress, findings, "labctl")
 
 
 def apply_bad_fix(lab: Lab, *, emit: Emit) -> None:
@@ -91,31 +78,39 @@ def apply_bad_fix(lab: Lab, *, emit: Emit) -> None:
         )
 
 
+def _save_verdict(
+    lab: Lab, progress: Progress, findings: tuple[Finding, ...], by: Literal["student", "labctl"]
+) -> Verdict:
+    solved = all(finding.reached for finding in findings)
+    attempt = save_progress(lab, progress.checked(solved, time.time(), by)).required()
+    return Verdict(attempt.slug, solved, attempt.by, attempt.seconds, findings)
+
+
 def _grade_until_solved(observed: ObservedLab, drill: Drill, wording: Wording, emit: Emit) -> tuple[Finding, ...]:
     deadline = time.monotonic() + drill.recovery
     while True:
-        findings = _grade(observed, drill)
+        findings = _grade(observed, drill, wording)
         left = deadline - time.monotonic()
-        if left <= 0 or all(one.is_reached for one in findings):
+        if left <= 0 or all(one.reached for one in findings):
             return findings
         emit(Step(phase="drill", name=wording.say("recovering"), status="running", remaining=left))
         time.sleep(POLL_SECONDS)
 
 
-def _grade(observed: ObservedLab, drill: Drill) -> tuple[Finding, ...]:
+def _grade(observed: ObservedLab, drill: Drill, wording: Wording) -> tuple[Finding, ...]:
     own = [goal for goal in drill.expect if goal.is_own]
     shared = [goal.check for goal in drill.expect if not goal.is_own]
     with ThreadPoolExecutor(1) as beside:
         answered = beside.submit(_own_results, observed, own)
         checked = run_selected_checks(observed, shared).results if shared else ()
         results = [(one.id, one.node, one.status, one.evidence) for one in checked]
-        return evaluate(drill, [*results, *answered.result()])
+        return evaluate(drill, [*results, *answered.result()], wording.text)
 
 
-def _own_results(observed: ObservedLab, goals: list[Goal]) -> list[Result]:
+def _own_results(observed: ObservedLab, goals: list[Goal]) -> list[CheckResult]:
     """The results of the drill's own goals, by one script on each machine that they name."""
     names = lab_names(observed.lab.plan)
-    results: list[Result] = []
+    results: list[CheckResult] = []
     for place in dict.fromkeys(goal.node for goal in goals):
         here = [goal for goal in goals if goal.node == place]
         command = f"sudo -H bash -c {shlex.quote(goal_script(here, names))}"

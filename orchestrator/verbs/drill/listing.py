@@ -5,57 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 from orchestrator import paths, verify
 from orchestrator.drills.catalog import directories, load_all, load_one, reason_impossible
 from orchestrator.drills.messages import Wording
-from orchestrator.drills.progress import Progress
+from orchestrator.drills.progress import Progress, Record
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import Problem, SpecError
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
-from orchestrator.verbs.drill.progress import drill_facts, read_progress
+from orchestrator.verbs.drill.progress import DrillFacts, drill_facts, read_progress
 
 
 @dataclass(frozen=True)
-class ListedDrill:
-    """One drill of the list: `state` is done, shown, open, new or impossible; `reason` says why it is impossible."""
+class ListedDrill(DrillFacts):
+    """One drill of the list: `state` is done, shown, open, new or impossible; `why` says why it is impossible."""
 
-    drill: Drill
     state: str
-    reason: str = ""
+    why: str
 
 
 @dataclass(frozen=True)
-class DrillList:
-    """The drills that are listed, how many untested ones are not, and the problems of those that cannot be read."""
-
-    schema: ClassVar[str] = "labctl/drills/v1"
+class DrillList(Result):
+    """The drills that are listed, the number of untested ones that are not, and the problems of unreadable ones."""
 
     drills: tuple[ListedDrill, ...]
     hidden: int
     problems: tuple[Problem, ...]
-    wording: Wording
-    has_lab: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        entries = [
-            {**drill_facts(one.drill, self.wording), "state": one.state, "why": one.reason} for one in self.drills
-        ]
-        return {"drills": entries, "problems": list(map(vars, self.problems))}
+    schema = "labctl/drills/v1"
 
 
 @dataclass(frozen=True)
-class LintResult:
+class LintResult(Result):
     """How many drills were read, and every problem of them."""
 
-    schema: ClassVar[str] = "labctl/drill-lint/v1"
-
-    count: int
+    drills: int
     problems: tuple[Problem, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"drills": self.count, "problems": list(map(vars, self.problems))}
+    schema = "labctl/drill-lint/v1"
 
 
 def drill_roots(given: Path | None) -> tuple[Path, ...]:
@@ -67,20 +53,23 @@ def list_drills(lab: Lab | None, given: Path | None, wording: Wording, *, untest
     """Every drill with its state in this lab; those that are not tested only when they are asked for or open."""
     progress = read_progress(lab) if lab else Progress()
     catalog = load_all(drill_roots(given))
-    every = [_listed(drill, lab, progress) for drill in catalog.drills.values()]
-    shown = tuple(one for one in every if untested or one.drill.tested or one.state == "open")
-    return DrillList(shown, len(every) - len(shown), catalog.problems, wording, lab is not None)
+    every = [(drill, *_state(drill, lab, progress)) for drill in catalog.drills.values()]
+    listed = [
+        ListedDrill(**drill_facts(drill, wording), state=state, why=why)
+        for drill, state, why in every
+        if untested or drill.tested or state == "open"
+    ]
+    return DrillList(tuple(listed), len(every) - len(listed), catalog.problems)
 
 
-def _listed(drill: Drill, lab: Lab | None, progress: Progress) -> ListedDrill:
-    record = progress.records.get(drill.slug)
+def _state(drill: Drill, lab: Lab | None, progress: Progress) -> tuple[str, str]:
+    """The state of a drill in a lab, and why it is impossible."""
+    record = progress.records.get(drill.slug, Record())
     if progress.current and progress.current.slug == drill.slug:
-        return ListedDrill(drill, "open")
-    if reason := reason_impossible(drill, lab.plan) if lab else "":
-        return ListedDrill(drill, "impossible", reason)
-    if record and record.solved:
-        return ListedDrill(drill, "done")
-    return ListedDrill(drill, "shown" if record and record.shown else "new")
+        return "open", ""
+    if lab and (reason := reason_impossible(drill, lab.plan)):
+        return "impossible", reason
+    return "done" if record.solved else "shown" if record.shown else "new", ""
 
 
 def allowed_drill(lab: Lab, slug: str, given: Path | None) -> Drill:

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 from orchestrator import proc
 from orchestrator.drills.catalog import filled
@@ -16,28 +15,27 @@ from orchestrator.drills.schema import Drill
 from orchestrator.errors import SpecError
 from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
 from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.verbs.drill.progress import open_drill, save_progress
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The questions of the open drill, what was answered now, and whether that is right; None is not answered yet."""
+class ComparedQuestion:
+    """A question, counted from 1, and whether its answer is right; None is not answered yet."""
 
-    schema: ClassVar[str] = "labctl/drill-observe/v1"
+    number: int
+    ask: str
+    right: bool | None
 
-    slug: str
-    questions: tuple[str, ...]
-    given: Mapping[int, str]
-    right: Mapping[int, bool]
-    answered_before: frozenset[int]
 
-    def as_dict(self) -> dict[str, Any]:
-        entries = [
-            {"number": number, "ask": text, "right": self.right.get(number, number in self.answered_before or None)}
-            for number, text in enumerate(self.questions, 1)
-        ]
-        return {"name": self.slug, "questions": entries}
+@dataclass(frozen=True)
+class Answers(Result):
+    """The questions of the open drill."""
+
+    name: str
+    questions: tuple[ComparedQuestion, ...]
+    schema = "labctl/drill-observe/v1"
 
 
 def open_questions(lab: Lab, given: Path | None, wording: Wording) -> tuple[str, ...]:
@@ -54,13 +52,16 @@ def compare_answers(lab: Lab, answers: Mapping[int, str], given: Path | None, wo
             raise SpecError(
                 f"no question has the number {unknown[0]}", fix=f"{drill.slug} asks {count}: labctl drill observe"
             )
-        before = frozenset(progress.required().answered)
+        before = progress.required().answered
         right = {number: _is_right(lab, drill, number, text) for number, text in answers.items()}
         for number in [number for number, is_right in right.items() if is_right]:
             progress = progress.answered(number)
         save_progress(lab, progress)
-    questions = tuple(wording.text(question.ask) for question in drill.observe)
-    return Answers(drill.slug, questions, answers, right, before)
+    compared = (
+        ComparedQuestion(number, wording.text(question.ask), right.get(number, number in before or None))
+        for number, question in enumerate(drill.observe, 1)
+    )
+    return Answers(drill.slug, tuple(compared))
 
 
 def _is_right(lab: Lab, drill: Drill, number: int, given: str) -> bool:

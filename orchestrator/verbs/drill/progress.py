@@ -3,76 +3,73 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from orchestrator.drills.load import load
 from orchestrator.drills.messages import Wording
-from orchestrator.drills.progress import RESULTS_SCHEMA, Attempt, Progress
+from orchestrator.drills.progress import RESULTS_SCHEMA, Attempt, Progress, Record
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import SpecError
 from orchestrator.lab.lock import exclusive_lock
+from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.paths import write_private
 
 
 @dataclass(frozen=True)
-class Task:
-    """The task of a drill, in the student's language."""
+class DrillFacts:
+    """What documents say of a drill, in the student's language."""
 
-    schema: ClassVar[str] = "labctl/drill/v1"
-
-    drill: Drill
-    wording: Wording
-
-    @property
-    def text(self) -> str:
-        return self.wording.text(self.drill.task)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**drill_facts(self.drill, self.wording), "task": self.text}
+    name: str
+    title: str
+    section: str
+    level: int
+    minutes: int
+    teaches: str
+    directory: str
 
 
 @dataclass(frozen=True)
-class Hints:
-    """The hints of the open drill that were shown so far, and whether there are more."""
+class Task(DrillFacts, Result):
+    """The task of a drill."""
 
-    schema: ClassVar[str] = "labctl/drill-hint/v1"
+    task: str
+    schema = "labctl/drill/v1"
 
-    slug: str
+
+@dataclass(frozen=True)
+class Hints(Result):
+    """The hints of the open drill that were shown so far."""
+
+    name: str
     hints: tuple[str, ...]
-    has_more: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"name": self.slug, "hints": self.hints}
+    schema = "labctl/drill-hint/v1"
 
 
 @dataclass(frozen=True)
-class DrillStatus:
-    """The results of this lab, the drill that is open, and its task."""
+class DrillStatus(Result):
+    """The results of this lab, and the drill that is open."""
 
-    schema: ClassVar[str] = RESULTS_SCHEMA
-
-    results: dict[str, Any]
-    attempt: Attempt | None
-    task: Task | None
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**self.results, "open": vars(self.attempt) if self.attempt else None}
+    student: str
+    lab: str
+    drills: Mapping[str, Record]
+    open: Attempt | None
+    schema = RESULTS_SCHEMA
 
 
 def drill_facts(drill: Drill, wording: Wording) -> dict[str, Any]:
-    """What documents say of a drill."""
-    return {
-        "name": drill.slug,
-        "title": wording.text(drill.title),
-        "section": drill.section,
-        "level": drill.level,
-        "minutes": drill.minutes,
-        "teaches": wording.text(drill.teaches),
-        "directory": str(drill.directory),
-    }
+    """The fields of a drill's facts."""
+    same = {name: getattr(drill, name) for name in ("section", "level", "minutes")}
+    texts = {name: wording.text(getattr(drill, name)) for name in ("title", "teaches")}
+    return {"name": drill.slug, "directory": str(drill.directory), **same, **texts}
+
+
+def task_of(drill: Drill, wording: Wording) -> Task:
+    """The task of a drill in the student's language."""
+    return Task(**drill_facts(drill, wording), task=wording.text(drill.task))
 
 
 def progress_file(lab: Lab) -> Path:
@@ -109,21 +106,16 @@ def open_drill(lab: Lab, given: Path | None = None) -> tuple[Drill, Progress]:
     return load(directory), progress
 
 
-def results_document(lab: Lab, student: str = "") -> dict[str, Any]:
-    """The results of this lab as the document that `drill report` reads."""
-    return read_progress(lab).results(student or getpass.getuser(), lab.plan.name)
-
-
 def show_hint(lab: Lab, given: Path | None, wording: Wording) -> Hints:
     """One hint more of the open drill."""
     with exclusive_lock(lab.directory, "drill hint"):
         drill, progress = open_drill(lab, given)
         count = save_progress(lab, progress.hinted()).required().hints
-    return Hints(drill.slug, tuple(map(wording.text, drill.hints[:count])), count < len(drill.hints))
+    return Hints(drill.slug, tuple(map(wording.text, drill.hints[:count])))
 
 
-def drill_status(lab: Lab, given: Path | None, wording: Wording, student: str, *, with_task: bool) -> DrillStatus:
-    """The open drill and the results; the task only when it is wanted, for the drill's directory may be gone."""
-    attempt = read_progress(lab).current
-    task = Task(open_drill(lab, given)[0], wording) if attempt and with_task else None
-    return DrillStatus(results_document(lab, student), attempt, task)
+def drill_status(lab: Lab, student: str = "") -> DrillStatus:
+    """The results of this lab, as `drill report` reads them, and the open drill."""
+    progress = read_progress(lab)
+    records = dict(sorted(progress.records.items()))
+    return DrillStatus(student or getpass.getuser(), lab.plan.name, records, progress.current)
