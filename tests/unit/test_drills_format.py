@@ -50,7 +50,7 @@ def test_the_json_schema_is_current(golden: Callable[[str, Path], None]) -> None
 def test_all_our_drills_are_sound() -> None:
     result = lint_drills([])
     assert result.problems == ()
-    assert result.count == len(OURS) > 0
+    assert result.drills == len(OURS) > 0
 
 
 @pytest.mark.parametrize("directory", OURS, ids=lambda path: path.name)
