@@ -1,84 +1,100 @@
-"""How `labctl drill` shows a task, a verdict and a drill's texts."""
+"""The lines that `labctl drill` prints for people."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli import options
-from orchestrator.errors import ExitCode
+HINTS = 3
 
 if TYPE_CHECKING:
-    from orchestrator.drills import Attempt, Drill
-    from orchestrator.lab.state import Lab
-    from orchestrator.verbs.drill.session import Verdict
+    from orchestrator.drills.messages import Wording
+    from orchestrator.drills.progress import Attempt
+    from orchestrator.verbs.drill.grade import Verdict
+    from orchestrator.verbs.drill.listing import DrillList, LintResult
+    from orchestrator.verbs.drill.observe import Answers
+    from orchestrator.verbs.drill.progress import Hints, Task
 
 
-def text_of(lab: Lab, text: Any, language: str) -> str:
-    """One of a drill's texts in a language, with the lab's own names."""
-    from orchestrator.drills.catalogue import filled
-
-    return filled(getattr(text, language), lab.plan)
-
-
-def title_of(about: Drill, language: str) -> str:
-    """The drill's title in a language."""
-    return str(getattr(about.title, language))
-
-
-def facts_of(about: Drill, language: str) -> dict[str, Any]:
-    """What a list says of a drill, as data."""
-    return {
-        "title": title_of(about, language),
-        "section": about.section,
-        "level": about.level,
-        "minutes": about.minutes,
-        "teaches": getattr(about.teaches, language),
-        "directory": str(about.directory),
-    }
+def list_lines(listed: DrillList, wording: Wording) -> Iterator[str]:
+    """A row for each drill, its state below it, then what the list leaves out."""
+    width = max((len(one.name) for one in listed.drills), default=0)
+    for one in listed.drills:
+        minutes = wording.say("minutes", one.minutes)
+        yield f"{one.name:<{width}}  {one.section:<8} {'*' * one.level:<3} {minutes:>6}  {one.title}"
+        if one.state != "new":
+            yield f"{'':<{width}}  {wording.say(one.state, one.why)}"
+    if listed.drills:
+        yield wording.say("summary", sum(one.state == "done" for one in listed.drills), len(listed.drills))
+    if listed.hidden:
+        yield wording.say("untested", listed.hidden)
+    for problem in listed.problems:
+        yield f"{problem.where}: {wording.say('unreadable')}"
+    if not wording.names:
+        yield wording.say("no_lab")
 
 
-def show_task(lab: Lab, about: Drill, language: str, output: str) -> None:
-    """Print the task and what to do next."""
-    from orchestrator.drills import words
-
-    task = text_of(lab, about.task, language)
-    if output == "json":
-        options.print_json({"schema": "labctl/drill/v1", "name": about.slug, **facts_of(about, language), "task": task})
-        return
-    click.secho(f"{about.slug}: {title_of(about, language)}", bold=True)
-    click.echo(task)
-    click.echo(words.say(language, "look"))
-    click.echo(words.say(language, "then"))
+def task_lines(task: Task, wording: Wording) -> Iterator[str]:
+    """The task, and what to do next."""
+    yield click.style(f"{task.name}: {task.title}", bold=True)
+    yield from (task.task, wording.say("look"), wording.say("then"))
 
 
-def how_solved(attempt: Attempt, language: str) -> str:
-    """Who solved it, and in which time."""
-    from orchestrator.drills import words
+def hint_lines(hints: Hints, wording: Wording) -> Iterator[str]:
+    """The hints shown so far."""
+    for number, text in enumerate(hints.hints, 1):
+        yield click.style(wording.say("hint", number), bold=True)
+        yield text
+    if len(hints.hints) == HINTS:
+        yield wording.say("no_more_hints")
 
-    if attempt.by == "labctl":
-        return words.say(language, "solved_by_labctl")
-    return words.say(language, "solved", words.duration((attempt.solved_at or 0) - attempt.began, language))
+
+def answer_lines(answers: Answers, typed: Mapping[int, str], wording: Wording, *, asked: bool) -> Iterator[str]:
+    """The questions, unless they were asked already, and which of the typed answers are right."""
+    if not answers.questions:
+        yield wording.say("no_questions")
+    for question in answers.questions:
+        if not asked:
+            yield f"{wording.say('question', question.number)}: {question.ask}"
+        if question.number in typed:
+            mark, key = ("✓", "right") if question.right else ("✗", "not_right")
+            yield f"  {mark} {typed[question.number]}: {wording.say(key)}"
+    if answers.questions and not typed:
+        yield wording.say("answer_with")
 
 
-def show_verdict(lab: Lab, verdict: Verdict, language: str, output: str) -> int:
-    """Print each goal with its mark; the exit code says whether all are reached."""
-    from orchestrator.drills import words
-    from orchestrator.drills.catalogue import filled
-
-    code = ExitCode.OK if verdict.solved else ExitCode.DRILL
-    if output == "json":
-        findings = [{**one.as_dict(), "say": filled(one.say[language], lab.plan)} for one in verdict.findings]
-        head = {"schema": "labctl/drill-check/v1", "name": verdict.attempt.slug, "solved": verdict.solved}
-        options.print_json({**head, "by": verdict.attempt.by, "findings": findings})
-        return code
+def verdict_lines(verdict: Verdict, wording: Wording) -> Iterator[str]:
+    """Each goal with its mark, and what to do next."""
     for one in verdict.findings:
-        click.echo(f"{'✓' if one.reached else '✗'} {filled(one.say[language], lab.plan)}")
+        yield f"{'✓' if one.reached else '✗'} {one.say}"
     if verdict.solved:
-        click.echo(how_solved(verdict.attempt, language))
-        click.echo(words.say(language, "after"))
+        yield from (_solution(verdict.by, verdict.seconds, wording), wording.say("after"))
     else:
-        reached = sum(1 for one in verdict.findings if one.reached)
-        click.echo(words.say(language, "unsolved", reached, len(verdict.findings)))
-    return code
+        yield wording.say("unsolved", sum(one.reached for one in verdict.findings), len(verdict.findings))
+
+
+def status_lines(attempt: Attempt | None, task: Task | None, wording: Wording) -> Iterator[str]:
+    """The open drill, how far it is, and its task."""
+    if attempt is None or task is None:
+        yield wording.say("nothing_open")
+        return
+    since = wording.duration(time.time() - attempt.began)
+    yield wording.say("is_open", attempt.slug, since, attempt.hints, attempt.checks)
+    if attempt.interrupted:
+        yield wording.say("was_interrupted", attempt.phase)
+    if attempt.solved_at:
+        yield _solution(attempt.by, attempt.seconds, wording)
+    yield from task_lines(task, wording)
+
+
+def lint_lines(result: LintResult) -> Iterator[str]:
+    """Each problem with its place, and the counts."""
+    yield from map(str, result.problems)
+    yield f"{result.drills} drills, {len(result.problems)} problems"
+
+
+def _solution(by: str, seconds: float, wording: Wording) -> str:
+    return wording.say("solved_by_labctl") if by == "labctl" else wording.say("solved", wording.duration(seconds))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import base64
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from .load import Drill
+from .schema import Drill, Goal, Text
+from .steps import environment, fill
+
+COMMAND_SECONDS = 15
 
 # One check on one node: id, node, status, evidence.
-Result = tuple[str, str, str, str]
+CheckResult = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -18,25 +23,50 @@ class Finding:
 
     check: str
     reached: bool
-    say: Mapping[str, str]
+    say: str
     evidence: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
-
-def judge(drill: Drill, results: Sequence[Result]) -> tuple[Finding, ...]:
+def evaluate(drill: Drill, results: Sequence[CheckResult], say: Callable[[Text], str]) -> tuple[Finding, ...]:
     """The findings in the order of the goals.
 
     A goal is reached when its check passed wherever it applies and applied somewhere; no verdict is no pass.
     """
-    return tuple(_finding(goal.check, goal.say.model_dump(), results) for goal in drill.goals)
+    return tuple(_finding(goal.check, say(goal.say), results) for goal in drill.expect)
 
 
-def _finding(check: str, say: dict[str, str], results: Sequence[Result]) -> Finding:
+def _finding(check: str, say: str, results: Sequence[CheckResult]) -> Finding:
     mine = [result for result in results if result[0] == check and result[2] != "not_applicable"]
     bad = [f"{node}: {evidence}" if node else evidence for _, node, status, evidence in mine if status != "ok"]
     return Finding(check, bool(mine) and not bad, say, tuple(bad))
+
+
+def goal_script(goals: Sequence[Goal], names: Mapping[str, str]) -> str:
+    """A script that runs the commands of goals: a line of index, exit code and answer in base64 for each."""
+    lines = [f"export {key}={shlex.quote(text)}" for key, text in environment(names).items()]
+    lines.append("error=$(mktemp); trap 'rm -f \"$error\"' EXIT")
+    for index, goal in enumerate(goals):
+        command = shlex.quote(fill(goal.command, names))
+        lines.append(f'answer=$(timeout {COMMAND_SECONDS} bash -euc {command} 2>"$error"); code=$?')
+        lines.append('[ $code = 0 ] || answer=$(tail -n 1 "$error")')
+        lines.append(f'echo "{index} $code $(printf %s "$answer" | base64 -w0)"')
+    return "\n".join(lines)
+
+
+def goal_results(goals: Sequence[Goal], names: Mapping[str, str], node: str, output: str) -> list[CheckResult]:
+    """The results of goals from what their script printed; a goal without a line has none."""
+    results = []
+    for line in output.splitlines():
+        index, code, packed = [*line.split(" "), "", ""][:3]
+        goal = goals[int(index)]
+        answer = base64.b64decode(packed).decode(errors="replace").strip()
+        expected = fill(goal.expected, names)
+        reached = code == "0" and bool(re.search(expected, answer))
+        shown = answer or ("no answer" if code == "0" else f"exit code {code}")
+        results.append(
+            (goal.check, node, "ok" if reached else "failed", f"{shown} (expected: {expected or 'success'})")
+        )
+    return results
 
 
 def same_answer(given: str, right: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .words import duration
+from .messages import duration
 
 
 def render_html(results: Sequence[Mapping[str, Any]], titles: Mapping[str, str], language: str) -> str:

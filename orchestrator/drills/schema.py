@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 
 from orchestrator.model import ProviderName
 
+from .steps import Place, Section, Step, Steps, refuse, resolved, undo
+
 LANGUAGES = ("en", "ko")
-# What a text or a kubectl line may name; labctl puts the lab's own names there.
+# What a text, a step or a kubectl line may name; labctl puts the lab's own names there.
 PLACEHOLDERS = ("control_plane", "control_plane_address", "worker", "worker_address", "first_worker")
 
 _HANGUL = re.compile("[가-힣]")
 _NAMED = re.compile(r"\{([a-z_]+)\}")
 
 
-def _refuse(what: str, fix: str) -> PydanticCustomError:
-    return PydanticCustomError("labctl", "{what}", {"what": what, "fix": fix})
-
-
 def _text(value: str) -> str:
     if not value.strip():
-        raise _refuse("is empty", "write a sentence")
+        raise refuse("is empty", "write a sentence")
     for name in _NAMED.findall(value):
         if name not in PLACEHOLDERS:
-            raise _refuse(f"names {{{name}}}, which is nothing of the lab", f"one of: {', '.join(PLACEHOLDERS)}")
+            raise refuse(f"names {{{name}}}, which is nothing of the lab", f"one of: {', '.join(PLACEHOLDERS)}")
     return value.strip()
 
 
 def _korean(value: str) -> str:
     if not _HANGUL.search(value):
-        raise _refuse("has no Korean in it", "translate the English text")
+        raise refuse("has no Korean in it", "translate the English text")
     return _text(value)
 
 
@@ -41,20 +39,14 @@ def _expression(value: str) -> str:
     try:
         re.compile(value)
     except re.error as error:
-        raise _refuse(f"is no regular expression: {error}", "for example ^True$") from None
+        raise refuse(f"is not a regular expression: {error}", "for example ^True$") from None
     return value
 
 
 def _check_id(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", value):
-        raise _refuse(f"{value[:60]!r} is no check id", "for example kubelet.running, or drill.NAME of grade.py")
+        raise refuse(f"{value[:60]!r} is not a check id", "for example kubelet.running, or drill.NAME")
     return value
-
-
-class Section(BaseModel):
-    """A block of keys: what is not in the model is refused, nothing is converted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Text(Section):
@@ -62,6 +54,10 @@ class Text(Section):
 
     en: Annotated[str, AfterValidator(_text)] = Field(description="the text in English")
     ko: Annotated[str, AfterValidator(_korean)] = Field(description="the text in Korean")
+
+    def in_language(self, language: str) -> str:
+        """The text in one of the languages."""
+        return str(getattr(self, language))
 
 
 class Needs(Section):
@@ -83,7 +79,7 @@ class Answer(Section):
     accept: tuple[str, ...] = Field((), description="words of which the answer must contain one; case does not count")
 
 
-class Observation(Section):
+class Question(Section):
     """A question about what can be seen while the lab is broken."""
 
     ask: Text
@@ -102,28 +98,47 @@ class Symptom(Section):
 
 
 class Goal(Section):
-    """One thing that must be right in the end."""
+    """One thing that must be right in the end: a check of `labctl verify`, or a command and its answer."""
 
     check: Annotated[str, AfterValidator(_check_id)] = Field(
-        description="a check of `labctl verify`, or drill.NAME of grade.py"
+        description="a check of `labctl verify`; drill.NAME is one of this file, by `ready` or `shell`"
     )
     say: Text
-
-
-class Proof(Section):
-    """What the tests of the drill expect."""
-
-    fails: tuple[Annotated[str, AfterValidator(_check_id)], ...] = Field(
-        min_length=1, description="goals that are not reached after inject"
+    broken: bool = Field(False, description="whether the break spoils it: the tests of the drill expect so")
+    ready: dict[str, int] = Field({}, max_length=1, description="a Deployment and the number of its ready pods")
+    shell: str = Field("", description="lines for bash that must succeed")
+    node: Place = Field("control_plane", description="the machine that `shell` runs on")
+    answer: Annotated[str, AfterValidator(_expression)] = Field(
+        "", description="regular expression found in what `shell` prints"
     )
-    recovery: int = Field(60, ge=1, le=300, description="seconds until all goals are reached after the solution")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the drill defines the check itself."""
+        return self.check.startswith("drill.")
+
+    @property
+    def command(self) -> str:
+        """The lines for bash whose answer decides."""
+        for name in self.ready:
+            return f"kubectl -n drill get deployment {name} -o jsonpath={{.status.readyReplicas}}"
+        return self.shell
+
+    @property
+    def expected(self) -> str:
+        """The regular expression that the answer must match."""
+        for number in self.ready.values():
+            return f"^{number}$" if number else "^0?$"
+        return self.answer
 
 
-class DrillFile(Section):
-    """A drill as its drill.yml describes it."""
+class Drill(Section):
+    """A valid drill; its texts and steps hold placeholders until the lab's names are filled in."""
 
-    version: int = Field(ge=1, le=1, description="version of this format")
-    proved: bool = Field(False, description="whether its proof has passed on a real lab; others are not listed")
+    model_config = ConfigDict(title="DrillFile")
+
+    version: int = Field(ge=2, le=2, description="version of this format")
+    tested: bool = Field(False, description="whether its test has passed on a real lab; others are not listed")
     title: Text
     section: str = Field("", max_length=40, description="section of the course, such as 3.1.6")
     level: int = Field(ge=1, le=3, description="1 first steps, 2 needs some knowledge, 3 hard")
@@ -132,15 +147,47 @@ class DrillFile(Section):
     needs: Needs = Field(Needs(), description="where it can be run")
     task: Text
     hints: tuple[Text, ...] = Field(min_length=3, max_length=3, description="three hints, the last nearly the solution")
-    observe: tuple[Observation, ...] = Field((), max_length=5, description="questions about what can be seen")
-    power_off: bool = Field(False, description="labctl switches the drill's worker off after inject")
-    symptom: Symptom | None = Field(None, description="what labctl waits for after inject")
-    grade: tuple[Goal, ...] = Field(min_length=1, max_length=10, description="what must be right in the end")
+    observe: tuple[Question, ...] = Field((), max_length=5, description="questions about what can be seen")
+    breaks: Steps = Field(alias="break", min_length=1, description="steps that break the lab or prepare the exercise")
+    power_off: bool = Field(False, description="labctl switches the drill's worker off after the break")
+    symptom: Symptom | None = Field(None, description="what labctl waits for after the break")
+    expect: tuple[Goal, ...] = Field(min_length=1, max_length=10, description="what must be right in the end")
+    solve: Steps = Field(min_length=1, description="steps that repair the lab")
+    bad_fix: Steps = Field(min_length=1, description="steps of a repair that must not be taken for a solution")
+    reset: Steps | None = Field(None, description="steps that put everything back; without them the break is undone")
+    recovery: int = Field(60, ge=1, le=300, description="seconds until all goals are reached after `solve`")
     explain: Text
-    proof: Proof
+
+    _directory: Path = PrivateAttr(default=Path())
+
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
+    @property
+    def slug(self) -> str:
+        """The drill's name: that of its directory."""
+        return self._directory.name
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        return tuple(goal.check for goal in self.expect)
+
+    @property
+    def broken_checks(self) -> frozenset[str]:
+        """The goals that are not reached after the break."""
+        return frozenset(goal.check for goal in self.expect if goal.broken)
+
+    @property
+    def reset_steps(self) -> tuple[Step, ...]:
+        """What puts the lab back, whatever the student did."""
+        return undo(self.breaks) if self.reset is None else resolved(self.reset, self.breaks, self.solve)
+
+
+SECTIONS = (Drill, Text, Needs, Answer, Question, Symptom, Goal, Step)
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of drill.yml, for editors."""
-    schema = DrillFile.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "labctl/drill/v1", **schema}
+    schema = Drill.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "labctl/drill/v2", **schema}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator import inventory as inventories
@@ -47,22 +45,16 @@ def verify_lab(
     return report
 
 
-def run_selected_checks(
-    observed: ObservedLab, ids: Sequence[str], own: Sequence[Path], variables: Mapping[str, Any]
-) -> Report:
-    """Run the checks with these ids and return the report; `own` are files with further checks.
-
-    Each node's checks see `variables` beside those of the inventory.
-    """
+def run_selected_checks(observed: ObservedLab, ids: Sequence[str]) -> Report:
+    """Run the checks with these ids and return the report."""
     factor = _timeout_factor(observed)
-    files = [path for path, held in ids_by_file().items() if held & set(ids)]
     return run_checks(
         observed.lab.plan.name,
-        [replace(target, variables={**target.variables, **variables}) for target in targets(observed)],
+        targets(observed),
         _cluster(observed, 0),
         only=ids,
         deadline=DEADLINE * factor,
-        files=[*files, *own],
+        files=[path for path, held in ids_by_file().items() if held & set(ids)],
         timeout_factor=factor,
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.drills import Progress
+from orchestrator.drills.progress import Progress
 from tests.contract.test_cli import ROOT, labctl
 
 SHIPPED = ROOT / "drills"
@@ -95,7 +95,7 @@ def test_a_second_start_is_refused_while_one_is_open(tmp_path: Path) -> None:
 def test_a_start_says_first_what_it_would_do(tmp_path: Path) -> None:
     directory = planned(tmp_path)
     done = labctl("drill", "start", "drain", "--dry-run", "--output", "json", cwd=tmp_path)
-    assert json.loads(done.stdout)["would"][0] == "prove that the lab is healthy"
+    assert json.loads(done.stdout)["would"][0] == "verify that the lab is healthy"
     assert [path.name for path in directory.iterdir()] == ["plan.json"]
 
 
@@ -126,7 +126,7 @@ def test_answers_that_make_no_sense_are_refused(tmp_path: Path, answer: str) -> 
     assert "fix:" in done.stderr
 
 
-def test_an_answer_of_words_is_judged(tmp_path: Path) -> None:
+def test_an_answer_of_words_is_compared(tmp_path: Path) -> None:
     directory = planned(tmp_path)
     state = Progress().begin("drain", str(SHIPPED / "drain"), 100.0).opened(100.0)
     (directory / "drills.json").write_text(state.as_json())
@@ -150,18 +150,36 @@ def test_the_linter_names_file_and_line_and_fails(tmp_path: Path) -> None:
     assert good.returncode == 0, good.stdout
     text = (copy / "drill.yml").read_text(encoding="utf-8")
     (copy / "drill.yml").write_text(text.replace("level: 2", "level: two"), encoding="utf-8")
-    (copy / "solution.yml").unlink()
     bad = labctl("drill", "lint", "mine", cwd=tmp_path)
     assert bad.returncode == 2
     assert "drain/drill.yml:" in bad.stdout
-    assert "drain/solution.yml" in bad.stdout
+    assert "level" in bad.stdout
     assert labctl("drill", "lint", "nowhere", cwd=tmp_path).returncode == 2
+
+
+def test_a_broken_drill_is_listed_as_such_and_only_it_is_refused(tmp_path: Path) -> None:
+    planned(tmp_path)
+    for name in ("drain", "quota"):
+        shutil.copytree(SHIPPED / name, tmp_path / "mine" / f"my-{name}")
+    (tmp_path / "mine" / "my-drain" / "drill.yml").write_text("title: [")
+    listed = labctl("drill", "list", "--path", "mine", "--output", "json", cwd=tmp_path)
+    document = json.loads(listed.stdout)
+    assert listed.returncode == 0
+    assert {"my-quota", "drain"} <= {one["name"] for one in document["drills"]}
+    assert [one["where"] for one in document["problems"]] == ["my-drain/drill.yml"]
+    assert "labctl drill lint" in labctl("drill", "list", "--path", "mine", "--lang", "en", cwd=tmp_path).stdout
+    refused = labctl("drill", "start", "my-drain", "--path", "mine", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "the drill my-drain has a problem" in refused.stderr
+    assert labctl("drill", "start", "my-quota", "--path", "mine", "--dry-run", cwd=tmp_path).returncode == 0
 
 
 def test_the_report_of_a_class_is_made_of_exported_results(tmp_path: Path) -> None:
     for name in ("Kim", "Lee"):
         done = Progress().begin("drain", "/", 100.0).opened(100.0).checked(True, 160.0, "student")
-        (tmp_path / f"{name}.json").write_text(json.dumps(done.results(name, "lab")))
+        records = {slug: vars(record) for slug, record in done.records.items()}
+        results = {"schema": "labctl/drill-results/v1", "student": name, "lab": "lab", "drills": records}
+        (tmp_path / f"{name}.json").write_text(json.dumps(results))
     made = labctl("drill", "report", "--html", "class.html", "Kim.json", "Lee.json", "--lang", "en", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     page = (tmp_path / "class.html").read_text(encoding="utf-8")

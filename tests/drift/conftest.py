@@ -8,14 +8,20 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.drift.catalogue import Case
+from orchestrator.drills.steps import Step
+from orchestrator.errors import ConvergeError
+from orchestrator.events import discard
+from orchestrator.lab.observed_lab import observe_lab
+from orchestrator.lab.state import open_lab
+from orchestrator.verbs.drill.apply import apply_steps
+from tests.drift.catalog import Case
 from tests.e2e.conftest import User
 
 PROVIDER = os.environ.get("LABCTL_DRIFT_PROVIDER", "container")
@@ -23,6 +29,13 @@ PROVIDER = os.environ.get("LABCTL_DRIFT_PROVIDER", "container")
 KEPT = os.environ.get("LABCTL_DRIFT_LAB", "")
 # What lost its API server for a minute is restarted by the kubelet after pauses of up to 80 seconds.
 RECOVERY_SECONDS = 240.0
+# Every node is Ready and takes pods, the system's pods are Ready, kube-proxy runs everywhere.
+RECOVERED = """\
+kubectl get nodes >/dev/null && kubectl wait --for=condition=Ready node --all --timeout=1s &&
+kubectl -n kube-system wait --for=condition=Ready pod --all --timeout=1s &&
+kubectl get nodes -o jsonpath='{.items[*].spec.taints[*].key}' | grep -v node.kubernetes.io/ | grep -q . &&
+[ "$(kubectl -n kube-system get pods -l k8s-app=kube-proxy -o name | wc -l)" = $NODES ]
+"""
 LAB = f"""\
 version: 1
 name: drift
@@ -62,17 +75,35 @@ class Lab:
         bad = [check for check in report["checks"] if check["status"] in ("failed", "error", "warning")]
         return {check["id"]: f"{check['node']}: {check['status']}: {check['evidence']}" for check in bad}
 
-    def recover(self, case: Case) -> None:
-        """Undo a break and wait until the cluster works again."""
-        done = self.on(case.node, case.restore)
-        assert done.returncode == 0, f"restore: {done.stderr}"
-        if case.wait == "true":
+    def apply(self, steps: Sequence[Step], title: str) -> None:
+        """Do steps as drills do them."""
+        lab = open_lab(self.user.home / "lab.yml")
+        names = {"lab": str(lab.directory.root), "nodes": str(len(self.addresses))}
+        names |= {"cp": self.addresses["m-k8s"], "w": self.addresses["w1-k8s"]}
+        apply_steps(observe_lab(lab), steps, title=title, emit=discard, names=names)
+
+    def recover(self, cases: Sequence[Case]) -> None:
+        """Undo breaks, the last one first and each whatever became of the others; wait until the cluster works."""
+        backward = list(reversed(cases))
+        try:
+            self.apply([step for case in backward for step in case.repair], "Repair")
+        except ConvergeError:
+            failures = [problem for case in backward if (problem := self._try(case))]
+            assert not failures, failures
+        if not any(case.recovers for case in cases):
             return
         deadline = time.monotonic() + RECOVERY_SECONDS
-        while (last := self.on("m-k8s", case.wait)).returncode != 0:
+        while (last := self.on("m-k8s", RECOVERED)).returncode != 0:
             assert time.monotonic() < deadline, f"not recovered: {last.stdout}{last.stderr}"
             time.sleep(1)
         self.heal()
+
+    def _try(self, case: Case) -> str:
+        try:
+            self.apply(case.repair, f"Repair {case.id}")
+        except ConvergeError as problem:
+            return f"{case.id}: {problem}"
+        return ""
 
     def heal(self) -> None:
         """Wait until verify has nothing to say: names, for one, follow a network that was cut after some seconds."""

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.drift import catalogue
+from tests.drift import catalog
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "drift.md"
 BEGIN = "<!-- table: python -m tests.drift.table -->\n"
@@ -19,10 +19,10 @@ END = "<!-- end of table -->\n"
 
 
 def rows(records: list[dict[str, Any]]) -> list[str]:
-    """One row per case of the catalogue: found as and time, or why there is none."""
+    """One row per case: found as and time, or why there is none."""
     last = {one["break"]: one for one in records}
     made = []
-    for case in catalogue.load():
+    for case in catalog.load():
         one = last.get(case.id)
         if one and not one["missed"] and not one["strange"]:
             others = f" (with {one['together_with']} others)" if one.get("together_with") else ""
@@ -30,7 +30,7 @@ def rows(records: list[dict[str, Any]]) -> list[str]:
         elif not case.runs_on("container"):
             made.append(f"| {case.id} | {', '.join(case.expect)} | virtual machines only: not run |")
         else:
-            made.append(f"| {case.id} | {', '.join(case.expect)} | not proved |")
+            made.append(f"| {case.id} | {', '.join(case.expect)} | not tested |")
     return made
 
 

@@ -57,14 +57,14 @@ def by_engine(lab: Lab) -> str:
 
 
 @contextmanager
-def broken(lab: Lab, node: str, inject: str, restore: str) -> Iterator[None]:
+def broken(lab: Lab, node: str, break_it: str, repair: str) -> Iterator[None]:
     """A break that is undone, and healed, whatever happens."""
     try:
-        done = lab.on(node, inject)
+        done = lab.on(node, break_it)
         assert done.returncode == 0, done.stderr
         yield
     finally:
-        done = lab.on(node, restore, timeout=600)
+        done = lab.on(node, repair, timeout=600)
         assert done.returncode == 0, done.stderr
         lab.heal()
 

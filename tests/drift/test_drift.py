@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.drift import catalogue
-from tests.drift.catalogue import Case
+from tests.drift import catalog
+from tests.drift.catalog import Case
 from tests.drift.conftest import PROVIDER, Lab
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(30)]
@@ -27,11 +25,11 @@ RECORD = os.environ.get("LABCTL_DRIFT_RECORD", "")
 
 def _parameters() -> Iterator[Any]:
     """Groups of cases of one kind; those that may not be done here are skipped one by one, with the reason."""
-    chosen = [case for case in catalogue.load() if not ONLY or case.id in ONLY]
+    chosen = [case for case in catalog.load() if not ONLY or case.id in ONLY]
     for is_representative in (True, False):
         mine = [case for case in chosen if case.representative == is_representative]
         marks = [pytest.mark.representative] if is_representative else []
-        for group in catalogue.together([case for case in mine if case.runs_on(PROVIDER)]):
+        for group in catalog.together([case for case in mine if case.runs_on(PROVIDER)]):
             name = group[0].id if len(group) == 1 else f"{group[0].id}-and-{len(group) - 1}-more"
             yield pytest.param(group, id=name, marks=marks)
         for case in mine:
@@ -42,15 +40,13 @@ def _parameters() -> Iterator[Any]:
 
 @pytest.mark.parametrize("cases", list(_parameters()))
 def test_a_break_is_found_under_its_own_check_and_nothing_else_is_blamed(lab: Lab, cases: tuple[Case, ...]) -> None:
-    # Every case is undone, in reverse and whatever became of the others.
-    with ExitStack() as undo:
-        for case in cases:
-            undo.callback(lab.recover, case)
-            done = lab.on(case.node, case.inject)
-            assert done.returncode == 0, f"inject {case.id}: {shlex.quote(case.inject)}: {done.stderr}"
+    try:
+        lab.apply([step for case in cases for step in case.breaks], "Break")
         began = time.monotonic()
         troubles = lab.troubles()
         seconds = time.monotonic() - began
+    finally:
+        lab.recover(cases)
     missed = {case.id: sorted(set(case.expect) - set(troubles)) for case in cases}
     strange = set.intersection(*(case.unexplained(set(troubles)) for case in cases))
     strange -= {identity for case in cases for identity in case.expect}

@@ -1,4 +1,4 @@
-"""Every drill on a real lab: it breaks what it says, takes no wrong repair for a solution, leaves nothing behind."""
+"""Every drill on a real lab: it breaks what it says, takes no bad fix for a solution, leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from orchestrator import paths
-from orchestrator.drills import Catalogue, Drill, load_all
-from orchestrator.drills.catalogue import impossible
+from orchestrator.drills.catalog import Catalog, lab_names, load_all, reason_impossible
+from orchestrator.drills.messages import Wording
+from orchestrator.drills.schema import Drill
+from orchestrator.drills.steps import ADMIN_KUBECONFIG, KEPT
 from orchestrator.events import Event, Note, PhaseEnded, Step, discard
 from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.state import Lab, open_lab
-from orchestrator.verbs.drill import session as drills
-from orchestrator.verbs.drill.nodes import ADMIN, BENCH, NAMESPACE, SAVED
+from orchestrator.verbs.drill import grade
+from orchestrator.verbs.drill.apply import NAMESPACE, WORK_DIRECTORY
+from orchestrator.verbs.drill.exercise import reset as reset_drill
+from orchestrator.verbs.drill.exercise import start as start_drill
+from orchestrator.verbs.drill.progress import read_progress
 from tests.drills.table import Row, write
 from tests.e2e.conftest import User
 
@@ -34,7 +38,7 @@ network: {subnet: auto}
 SAMPLE = ("run-or-create", "kubectl-anywhere", "bridge-filter-off")
 
 
-def catalogue() -> Catalogue:
+def catalog() -> Catalog:
     return load_all([paths.data("drills")])
 
 
@@ -58,9 +62,13 @@ def user(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 
 
 @pytest.fixture(scope="module")
-def proved() -> dict[str, Row]:
-    """What this run has proved so far."""
+def tested() -> dict[str, Row]:
+    """What this run has tested so far."""
     return {}
+
+
+def wording(lab: Lab) -> Wording:
+    return Wording("en", lab_names(lab.plan))
 
 
 def timed(step: Callable[[], object]) -> float:
@@ -76,21 +84,20 @@ def symptom_seconds(told: list[Event]) -> float:
 
 def given_away(drill: Drill, told: list[Event]) -> set[str]:
     """The tasks of the break that `start` showed: their names say what is wrong, and finding that is the drill."""
-    plays = yaml.safe_load(drill.playbook("inject").read_text(encoding="utf-8"))
-    tasks = {task["name"] for play in plays for task in play["tasks"]}
-    return {event.name for event in told if isinstance(event, Step)} & tasks
+    return {event.name for event in told if isinstance(event, Step)} & {step.name for step in drill.breaks}
 
 
 def unreached(lab: Lab) -> set[str]:
     """The goals that grading finds not reached now, as a student's check would."""
-    return {one.check for one in drills.check(lab, emit=discard).findings if not one.reached}
+    findings = grade.check(lab, wording=wording(lab)).findings
+    return {one.check for one in findings if not one.reached}
 
 
 def left_behind(lab: Lab) -> list[str]:
     """What a drill could have left on the nodes or in the cluster."""
-    namespaces = f"KUBECONFIG={ADMIN} kubectl get namespace {NAMESPACE} --ignore-not-found -o name"
-    files = f"ls -d {SAVED} {BENCH} 2>/dev/null"
-    look = f"sudo sh -c '{files}; [ ! -e {ADMIN} ] || {namespaces}'"
+    namespaces = f"KUBECONFIG={ADMIN_KUBECONFIG} kubectl get namespace {NAMESPACE} --ignore-not-found -o name"
+    files = f"ls -d {KEPT} {WORK_DIRECTORY} 2>/dev/null"
+    look = f"sudo sh -c '{files}; [ ! -e {ADMIN_KUBECONFIG} ] || {namespaces}'"
     answers = run_on_nodes(lab, "all", look, timeout=60)
     return [f"{one.node}: {one.stdout}{one.error}" for one in answers.nodes if one.stdout.strip() or one.error]
 
@@ -101,17 +108,17 @@ def _parameter(drill: Drill) -> object:
     return pytest.param(drill, id=drill.slug, marks=marks)
 
 
-@pytest.mark.parametrize("drill", [_parameter(one) for one in catalogue().drills.values()])
-def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, proved: dict[str, Row], drill: Drill) -> None:
+@pytest.mark.parametrize("drill", [_parameter(one) for one in catalog().drills.values()])
+def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, tested: dict[str, Row], drill: Drill) -> None:
     lab = open_lab(user.home / "lab.yml")
-    if why := impossible(drill, lab.plan):
+    if why := reason_impossible(drill, lab.plan):
         pytest.skip(why)
     runs = len(list(lab.directory.runs.iterdir()))
 
     told: list[Event] = []
 
     def begin() -> None:
-        drills.start(lab, drill.slug, given=None, wait=True, language="en", emit=told.append)
+        start_drill(lab, drill.slug, given=None, wait=True, wording=wording(lab), emit=told.append)
 
     reset = 0.0
     try:
@@ -122,20 +129,20 @@ def test_a_drill_breaks_is_graded_and_leaves_nothing(user: User, proved: dict[st
         began = time.monotonic()
         wrong = unreached(lab)
         check = time.monotonic() - began
-        assert set(drill.proof.fails) <= wrong, f"not found: {set(drill.proof.fails) - wrong}; found: {wrong}"
-        drills.repair_wrongly(lab, emit=discard)
-        assert unreached(lab), "the wrong repair was taken for a solution"
+        assert drill.broken_checks <= wrong, f"not found: {drill.broken_checks - wrong}; found: {wrong}"
+        grade.apply_bad_fix(lab, emit=discard)
+        assert unreached(lab), "the bad fix was taken for a solution"
         verdicts = []
-        solve = timed(lambda: verdicts.append(drills.solve(lab, emit=discard)))
+        solve = timed(lambda: verdicts.append(grade.solve(lab, emit=discard, wording=wording(lab))))
         missing = {one.check: one.evidence for one in verdicts[0].findings if not one.reached}
         assert not missing, f"not reached by the solution: {missing}"
         assert not unreached(lab), "a student's check after the solution finds something"
     finally:
-        # Proves the lab as well: raises when `labctl verify` is not green.
-        if drills.read(lab).current:
-            reset = timed(lambda: drills.reset(lab, emit=discard))
+        # Verifies the lab as well: raises when `labctl verify` is not green.
+        if read_progress(lab).current:
+            reset = timed(lambda: reset_drill(lab, emit=discard, wording=wording(lab)))
     assert not left_behind(lab)
     assert len(list(lab.directory.runs.iterdir())) == runs
-    proved[drill.slug] = Row(start, check, solve, reset, symptom_seconds(told))
+    tested[drill.slug] = Row(start, check, solve, reset, symptom_seconds(told))
     if table := os.environ.get("LABCTL_DRILLS_TABLE"):
-        write(Path(table), catalogue(), proved)
+        write(Path(table), catalog(), tested)

@@ -7,18 +7,19 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.faults import catalogue
-from tests.faults.catalogue import Case
+from tests.faults import catalog
+from tests.faults.catalog import Case
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
 _HEAD = """\
 # Faults: what happens to a lab when the world around labctl fails
 
-`tests/faults/cases.yml` lists the faults as data. Each is done to a real lab with one control plane and one worker.
-Then plain `labctl provision` must end in a lab that is proved healthy, or say why it cannot, with an exit code of its
-own and a remedy, which the suite types as it stands. No run may end as a bug of labctl, hang, or call a broken lab
-healthy: after each fault `labctl verify` and `kubectl` on the machine itself are asked too.
+`tests/faults/cases.yml` lists the faults as data, in the steps that drills have (`docs/how-to/write-a-drill.md`). Each
+is done to a real lab with one control plane and one worker. Then plain `labctl provision` must end in a lab that is
+verified, or say why it cannot, with an exit code of its own and a remedy, which the suite types as it stands. No run
+may end as a bug of labctl, hang, or call a broken lab healthy: after each fault `labctl verify` and `kubectl` on the
+machine itself are asked too.
 
     ./test full faults                               # all that container nodes allow, an hour at a time
     ./test fault_scenarios                           # part of ./test: changed inputs first, marked * before others
@@ -26,7 +27,7 @@ healthy: after each fault `labctl verify` and `kubectl` on the machine itself ar
     LABCTL_FAULTS_TABLE=docs/faults.md ./test full faults # and write what was found into the table below
 
 The seconds run from the fault to the end of the last `provision`, refusal and remedy among them. A dash stands where
-no run has been recorded yet: such a fault is defined and not yet proved; `failed` stands where the last run of it did
+no run has been recorded yet: such a fault is defined and not yet tested; `failed` stands where the last run of it did
 not end as it must. A lab without Kubernetes (bare) takes the faults that have nothing to do with it.
 
 | fault | lab | must be | found | seconds |
@@ -36,7 +37,7 @@ not end as it must. A lab without Kubernetes (bare) takes the faults that have n
 
 def text(found: Mapping[str, tuple[str, str]]) -> str:
     """The whole page; `found` is outcome and seconds of each fault that was recorded."""
-    return _HEAD + "".join(_row(case, *found.get(case.id, ("-", "-"))) for case in catalogue.load())
+    return _HEAD + "".join(_row(case, *found.get(case.id, ("-", "-"))) for case in catalog.load())
 
 
 def _row(case: Case, outcome: str, seconds: str) -> str:

@@ -1,4 +1,4 @@
-"""Every fault is healed by plain provision into a lab that is proved, or refused with a remedy that works."""
+"""Every fault is healed by plain provision into a lab that is verified, or refused with a remedy that works."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults import catalogue, record
-from tests.faults.catalogue import Case, Kind
+from tests.faults import catalog, record
+from tests.faults.catalog import Case, Kind
 from tests.faults.workbench import SIGNALLED, Reader, Workbench
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(40)]
@@ -48,7 +48,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Case
 
 def _parameters() -> list[Any]:
     found = []
-    for case in catalogue.load():
+    for case in catalog.load():
         marks = [pytest.mark.representative] if case.representative else []
         marks += [pytest.mark.kills] if case.moment and case.moment.random else []
         times = int(RANDOM or case.times) if case.moment and case.moment.random else case.times
@@ -76,8 +76,7 @@ def test_a_fault_is_healed_or_refused_with_a_remedy_that_works(
     except BaseException as problem:
         if TABLE and isinstance(problem, Exception):
             record.note(Path(TABLE), case, "failed", time.monotonic() - began)
-        if case.undo:
-            bench.on(case.place, case.undo)
+        bench.apply(case.repair)
         bench.mend()
         raise
     if TABLE:
@@ -92,23 +91,20 @@ def _endure(bench: Workbench, case: Case) -> tuple[str, float]:
         began = time.monotonic()
     else:
         began = time.monotonic()
-        done = bench.on(case.place, case.inject)
-        assert done.returncode == 0, f"inject: {done.stdout}{done.stderr}"
+        bench.apply(case.breaks)
     outcome = "healed"
-    if case.refused is not None:
+    if case.expect is not None:
         done = bench.provision()
-        assert done.returncode == case.refused.code, f"{done.returncode}: {done.stdout[-500:]}{done.stderr[-2500:]}"
-        assert case.refused.says in done.stderr, done.stderr[-2500:]
+        assert done.returncode == case.expect.code, f"{done.returncode}: {done.stdout[-500:]}{done.stderr[-2500:]}"
+        assert case.expect.says in done.stderr, done.stderr[-2500:]
         assert "fix:" in done.stderr, done.stderr[-2500:]
-        typed = bench.type_remedy(done.stderr, case.refused.remedy) if case.refused.remedy else ""
-        outcome = f"refused ({case.refused.code}), healed after " + (f"`{_short(typed)}`" if typed else "its fix")
-    if case.undo:
-        done = bench.on(case.place, case.undo)
-        assert done.returncode == 0, f"undo: {done.stdout}{done.stderr}"
+        typed = bench.type_remedy(done.stderr, case.expect.remedy) if case.expect.remedy else ""
+        outcome = f"refused ({case.expect.code}), healed after " + (f"`{_short(typed)}`" if typed else "its fix")
+    bench.apply(case.repair)
     done = bench.provision()
     seconds = time.monotonic() - began
     assert done.returncode == 0, f"not healed: {done.returncode}: {done.stdout[-1500:]}{done.stderr[-3000:]}"
-    bench.prove(done.stdout)
+    bench.verify(done.stdout)
     bench.lasted[case.start] = seconds
     return outcome, seconds
 

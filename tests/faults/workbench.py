@@ -1,4 +1,4 @@
-"""A lab to do faults to: brought into the state that a fault needs, struck at the right moment, healed and proved."""
+"""A lab to do faults to: brought into the state that a fault needs, struck at the right moment, healed and verified."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator import paths
+from orchestrator.drills.steps import Place, Step
 from orchestrator.providers.container import engine
 from orchestrator.providers.without_systemd import private_engine
 from tests.e2e.conftest import CHECKOUT, User
-from tests.faults.catalogue import Case, Kind, Moment, Start
+from tests.faults.catalog import Case, Kind, Moment, Start
 
 # What a healing or refusing command may take at most, and a moment be waited for, on two busy cores.
 DEADLINE = float(os.environ.get("LABCTL_FAULTS_DEADLINE", "600"))
@@ -111,9 +113,11 @@ class Workbench:
 
     # Doing things.
 
-    def on(self, place: str, script: str, pid: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run a case's script on the host or on a node, as root."""
-        return self.host(script, pid) if place == "host" else self.node(place, script)
+    def apply(self, steps: Iterable[Step], pid: int = 0) -> None:
+        """Do a case's steps on the host or on a node, as root, each line whatever became of the one before."""
+        for step in steps:
+            done = self.host(step.script, pid) if step.node == "host" else self.node(step.node, step.script)
+            assert done.returncode == 0, f"{step.script}: {done.stdout}{done.stderr}"
 
     def host(self, script: str, pid: int = 0, *, typed: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a shell script in the user's directory; `typed` is what a user types, who knows no variables of ours."""
@@ -123,8 +127,9 @@ class Workbench:
             ["bash", "-c", script], cwd=self.user.home, env=env, capture_output=True, text=True, timeout=DEADLINE
         )
 
-    def node(self, name: str, script: str) -> subprocess.CompletedProcess[str]:
+    def node(self, place: Place, script: str) -> subprocess.CompletedProcess[str]:
         """Run a shell script on a node as root; a container is entered by Docker, for SSH may be what is broken."""
+        name = NODES[0] if place == "control_plane" else NODES[1]
         if self.provider == "container":
             argv = ["docker", "exec", "-i", f"{self._prefix}-{name}", "bash", "-s"]
         else:
@@ -159,8 +164,7 @@ class Workbench:
             else:
                 self._await(case.moment, began, run)
             if run.poll() is None:
-                done = self.on(case.place, case.inject, run.pid)
-                assert done.returncode == 0, f"inject: {done.stdout}{done.stderr}"
+                self.apply(case.breaks, run.pid)
             else:
                 assert case.moment.random, f"provision ended before the moment: {self.struck()}"
             return run.wait(timeout=DEADLINE)
@@ -202,7 +206,7 @@ class Workbench:
             assert time.monotonic() < deadline, f"never came: {what}"
             time.sleep(0.1)
 
-    # Proving.
+    # Verifying.
 
     def provision(self) -> subprocess.CompletedProcess[str]:
         """Plain provision, as everybody types it."""
@@ -223,7 +227,7 @@ class Workbench:
         assert done.returncode == 0, f"the remedy `{asked}` does not work: {done.stdout}{done.stderr}"
         return command
 
-    def prove(self, said: str) -> None:
+    def verify(self, said: str) -> None:
         """The lab is healthy: by the report of provision, by `labctl verify`, and by kubectl on the machine itself."""
         assert json.loads(said)["verify"]["ok"]
         done = self.user.run("verify", "--output", "json", timeout=DEADLINE)
@@ -233,7 +237,7 @@ class Workbench:
             return
         # The pods of a proof end within seconds after it.
         deadline = time.monotonic() + POD_SECONDS
-        while (seen := self.node("m-k8s", LOOK).stdout.split()) != [str(len(NODES)), "0"]:
+        while (seen := self.node("control_plane", LOOK).stdout.split()) != [str(len(NODES)), "0"]:
             assert time.monotonic() < deadline, f"nodes that are Ready, pods that do not run: {seen}"
             time.sleep(1)
 

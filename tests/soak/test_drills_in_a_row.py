@@ -10,11 +10,13 @@ import pytest
 
 from orchestrator import host
 from orchestrator.drills import Drill
-from orchestrator.drills.catalogue import impossible
+from orchestrator.drills.catalog import reason_impossible
 from orchestrator.events import Event, discard
 from orchestrator.lab.state import Lab, open_lab
-from orchestrator.verbs.drill import session as drills
-from tests.drills.test_drills import catalogue, left_behind, symptom_seconds, timed, user
+from orchestrator.verbs.drill import grade
+from orchestrator.verbs.drill.exercise import reset as reset_drill
+from orchestrator.verbs.drill.exercise import start as start_drill
+from tests.drills.test_drills import catalog, left_behind, symptom_seconds, timed, user, wording
 from tests.e2e.conftest import User
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(60)]
@@ -55,12 +57,12 @@ def memory_of_host() -> int:
 def sizes(user: User) -> list[dict[str, int]]:
     """What the lab took after each drill of this run; a lab that can have no drill of the round is a failure."""
     plan = open_lab(user.home / "lab.yml").plan
-    assert not all(impossible(catalogue().drills[slug], plan) for slug in ROUND)
+    assert not all(reason_impossible(catalog().drills[slug], plan) for slug in ROUND)
     return []
 
 
 def _drills() -> list[object]:
-    drills = catalogue().drills
+    drills = catalog().drills
     return [
         pytest.param(drills[ROUND[one % len(ROUND)]], id=f"{one + 1}-{ROUND[one % len(ROUND)]}")
         for one in range(DRILLS)
@@ -72,7 +74,7 @@ def test_a_drill_leaves_the_lab_as_it_was(
     user: User, sizes: list[dict[str, int]], drill: Drill, record_property: Callable[[str, object], None]
 ) -> None:
     lab = open_lab(user.home / "lab.yml")
-    if why := impossible(drill, lab.plan):
+    if why := reason_impossible(drill, lab.plan):
         pytest.skip(why)
     times, size = drill_once(lab, drill.slug), sizes_of(lab)
     for name, value in (times | size).items():
@@ -86,16 +88,16 @@ def test_a_drill_leaves_the_lab_as_it_was(
 
 def drill_once(lab: Lab, slug: str) -> dict[str, float]:
     """Do one drill as a student does who knows the solution; return its times in seconds."""
-    told: list[Event] = []
-    start = timed(lambda: drills.start(lab, slug, given=None, wait=True, language="en", emit=told.append))
+    events: list[Event] = []
+    start = timed(lambda: start_drill(lab, slug, given=None, wait=True, wording=wording(lab), emit=events.append))
     findings: list[bool] = []
-    check = timed(lambda: findings.extend(one.reached for one in drills.check(lab, emit=discard).findings))
+    check = timed(lambda: findings.extend(one.reached for one in grade.check(lab, wording=wording(lab)).findings))
     assert not all(findings), f"{slug}: nothing is broken"
-    solve = timed(lambda: drills.solve(lab, emit=discard))
-    # Proves the lab as well: raises when verify is not green.
-    reset = timed(lambda: drills.reset(lab, emit=discard))
+    solve = timed(lambda: grade.solve(lab, emit=discard, wording=wording(lab)))
+    # Verifies the lab as well: raises when verify is not green.
+    reset = timed(lambda: reset_drill(lab, emit=discard, wording=wording(lab)))
     assert not left_behind(lab), slug
-    waited = symptom_seconds(told)
+    waited = symptom_seconds(events)
     times = {"start": start - waited, "waited": waited, "check": check, "solve": solve, "reset": reset}
     return {name: round(seconds, 1) for name, seconds in times.items()}
 

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from orchestrator.drills import RESULTS_SCHEMA, Record, render_html
+from orchestrator.drills.catalog import load_all
+from orchestrator.drills.progress import RESULTS_SCHEMA, Record
+from orchestrator.drills.report import render_html
 from orchestrator.errors import Problem, SpecError
 from orchestrator.lab.state import Lab
-from orchestrator.verbs.drill import session as drills
+from orchestrator.verbs.drill.listing import drill_roots
+from orchestrator.verbs.drill.progress import drill_status
 
 
-def write(lab: Lab | None, files: Sequence[Path], html: Path, *, given: Path | None, language: str) -> int:
-    """Write the page and return the number of students. Raises SpecError with every file that holds no results."""
+def write_report(lab: Lab | None, files: Sequence[Path], html: Path, *, given: Path | None, language: str) -> int:
+    """Write the page; the number of students on it. Raises SpecError with every file that holds no results."""
     problems: list[Problem] = []
-    found = [one for one in (_read(file, problems) for file in files) if one is not None]
+    results: list[Mapping[str, Any]] = [one for one in (_read(file, problems) for file in files) if one is not None]
     if problems:
         raise SpecError("not every file holds results", fix="labctl drill status --output json", problems=problems)
     if lab is not None:
-        found.append(drills.results(lab, ""))
-    titles = {slug: str(getattr(one.title, language)) for slug, one in drills.catalogue(given).drills.items()}
+        results.append(drill_status(lab).as_dict())
+    titles = {slug: one.title.in_language(language) for slug, one in load_all(drill_roots(given)).drills.items()}
     try:
-        html.write_text(render_html(found, titles, language), encoding="utf-8")
+        html.write_text(render_html(results, titles, language), encoding="utf-8")
     except OSError as problem:
         raise SpecError(f"{html} cannot be written: {problem.strerror}", fix="--html another FILE") from None
-    return len(found)
+    return len(results)
 
 
 def _read(file: Path, problems: list[Problem]) -> dict[str, Any] | None:

@@ -1,0 +1,99 @@
+"""The drills that exist, which of them a lab allows, and the lab's names for their texts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import Problem, SpecError
+from orchestrator.model import Plan
+
+from .load import load
+from .schema import Drill
+from .steps import fill
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Drills by name, in the order of course and level, and the problems of those that cannot be read."""
+
+    drills: Mapping[str, Drill]
+    problems: tuple[Problem, ...] = ()
+
+
+def load_all(roots: Sequence[Path], known_checks: Collection[str] = ()) -> Catalog:
+    """Every drill under the directories; one that cannot be read is a problem and does not hide the others."""
+    drills: dict[str, Drill] = {}
+    problems: list[Problem] = []
+    for directory in (one for root in roots for one in directories(root)):
+        try:
+            drill = load(directory, known_checks)
+        except SpecError as error:
+            problems += error.problems or (Problem(error.message, directory.name, error.fix),)
+            continue
+        if drill.slug in drills:
+            problems.append(Problem(f"{drills[drill.slug].directory} has this name already", drill.slug, "rename it"))
+        else:
+            drills[drill.slug] = drill
+    return Catalog(dict(sorted(drills.items(), key=lambda item: _rank(item[1]))), tuple(problems))
+
+
+def load_one(roots: Sequence[Path], slug: str) -> Drill:
+    """The drill of this name, no other file read. Raises SpecError with its problems, or with the nearest names."""
+    known = {directory.name: directory for root in reversed(roots) for directory in directories(root)}
+    if slug in known:
+        return load(known[slug])
+    near = difflib.get_close_matches(slug, known, 3, 0.4)
+    hint = f"did you mean: {', '.join(near)}?   (labctl drill list)" if near else "labctl drill list"
+    raise SpecError(f"no drill is called {slug!r}", fix=hint)
+
+
+def directories(root: Path) -> list[Path]:
+    """The drills' directories under `root`, or `root` itself when it is one. Raises SpecError when there is no root."""
+    if not root.is_dir():
+        raise SpecError(f"{root} is not a directory", fix="--path DIRECTORY that holds drills")
+    if (root / "drill.yml").exists():
+        return [root]
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+
+
+def _rank(drill: Drill) -> tuple[bool, str, int, str]:
+    return (not drill.section, drill.section, drill.level, drill.slug)
+
+
+def reason_impossible(drill: Drill, plan: Plan) -> str:
+    """Why a lab does not allow the drill; empty when it does."""
+    needs, kubernetes = drill.needs, plan.kubernetes
+    if kubernetes is None:
+        return f"the lab has no Kubernetes (profile {plan.profile})"
+    if plan.provider not in needs.providers:
+        return f"not on {plan.provider} machines; needs {' or '.join(needs.providers)}"
+    if len(plan.workers) < needs.workers:
+        return f"needs {needs.workers} workers, the lab has {len(plan.workers)}"
+    for what, needed, actual in (
+        ("runtime", needs.runtime, kubernetes.runtime),
+        ("pod network", needs.cni, kubernetes.cni),
+        ("DNS server", needs.dns, kubernetes.dns),
+    ):
+        if needed and needed != actual:
+            return f"needs the {what} {needed}, the lab has {actual}"
+    return ""
+
+
+def lab_names(plan: Plan) -> dict[str, str]:
+    """The lab's names under the placeholders of texts and steps; the drills' worker is the last one."""
+    workers = plan.workers or (plan.control_plane,)
+    return {
+        "control_plane": plan.control_plane.name,
+        "control_plane_address": plan.control_plane.address,
+        "worker": workers[-1].name,
+        "worker_address": workers[-1].address,
+        "first_worker": workers[0].name,
+    }
+
+
+def filled(text: str, plan: Plan) -> str:
+    """A text with the lab's own names."""
+    return str(fill(text, lab_names(plan)))

@@ -1,0 +1,94 @@
+"""The drills that exist: `labctl drill list`, `lint`, and the one that `drill start` names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import paths, verify
+from orchestrator.drills.catalog import directories, load_all, load_one, reason_impossible
+from orchestrator.drills.messages import Wording
+from orchestrator.drills.progress import Progress, Record
+from orchestrator.drills.schema import Drill
+from orchestrator.errors import Problem, SpecError
+from orchestrator.lab.result import Result
+from orchestrator.lab.state import Lab
+from orchestrator.verbs.drill.progress import DrillFacts, drill_facts, read_progress
+
+
+@dataclass(frozen=True)
+class ListedDrill(DrillFacts):
+    """One drill of the list: `state` is done, shown, open, new or impossible; `why` says why it is impossible."""
+
+    state: str
+    why: str
+
+
+@dataclass(frozen=True)
+class DrillList(Result):
+    """The drills that are listed, the number of untested ones that are not, and the problems of unreadable ones."""
+
+    drills: tuple[ListedDrill, ...]
+    hidden: int
+    problems: tuple[Problem, ...]
+    schema = "labctl/drills/v1"
+
+
+@dataclass(frozen=True)
+class LintResult(Result):
+    """How many drills were read, and every problem of them."""
+
+    drills: int
+    problems: tuple[Problem, ...]
+    schema = "labctl/drill-lint/v1"
+
+
+def drill_roots(given: Path | None) -> tuple[Path, ...]:
+    """The directories that hold drills: the one given, and labctl's own."""
+    return (given, paths.data("drills")) if given is not None else (paths.data("drills"),)
+
+
+def list_drills(lab: Lab | None, given: Path | None, wording: Wording, *, untested: bool) -> DrillList:
+    """Every drill with its state in this lab; those that are not tested only when they are asked for or open."""
+    progress = read_progress(lab) if lab else Progress()
+    catalog = load_all(drill_roots(given))
+    every = [(drill, *_state(drill, lab, progress)) for drill in catalog.drills.values()]
+    listed = [
+        ListedDrill(**drill_facts(drill, wording), state=state, why=why)
+        for drill, state, why in every
+        if untested or drill.tested or state == "open"
+    ]
+    return DrillList(tuple(listed), len(every) - len(listed), catalog.problems)
+
+
+def _state(drill: Drill, lab: Lab | None, progress: Progress) -> tuple[str, str]:
+    """The state of a drill in a lab, and why it is impossible."""
+    record = progress.records.get(drill.slug, Record())
+    if progress.current and progress.current.slug == drill.slug:
+        return "open", ""
+    if lab and (reason := reason_impossible(drill, lab.plan)):
+        return "impossible", reason
+    return "done" if record.solved else "shown" if record.shown else "new", ""
+
+
+def allowed_drill(lab: Lab, slug: str, given: Path | None) -> Drill:
+    """The drill of this name. Raises SpecError when there is none, or the lab does not allow it."""
+    drill = load_one(drill_roots(given), slug)
+    if reason := reason_impossible(drill, lab.plan):
+        raise SpecError(f"{slug} is not possible here: {reason}", fix="labctl drill list")
+    return drill
+
+
+def lint_drills(given: Sequence[Path]) -> LintResult:
+    """Read the drills in these directories, or labctl's own. Raises SpecError when there is none."""
+    roots = tuple(given) or drill_roots(None)
+    count = sum(len(directories(root)) for root in roots)
+    if not count:
+        raise SpecError("these directories hold no drill", fix="labctl drill lint DIRECTORY")
+    return LintResult(count, load_all(roots, known_checks()).problems)
+
+
+def known_checks() -> frozenset[str]:
+    """The ids of all checks of `labctl verify`."""
+    return frozenset().union(*verify.ids_by_file().values())

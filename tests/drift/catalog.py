@@ -1,0 +1,72 @@
+"""The drift cases as data: loaded and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from orchestrator.drills.steps import Step, undo
+from tests.scenarios import case_steps, read_cases
+
+FILE = Path(__file__).with_name("cases.yml")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to break a lab; the fields are explained at the top of cases.yml."""
+
+    id: str
+    breaks: tuple[Step, ...]
+    expect: tuple[str, ...]
+    repair: tuple[Step, ...]
+    follow: tuple[str, ...] = ()
+    recovers: bool = False
+    providers: tuple[str, ...] = ("container", "vm")
+    representative: bool = False
+
+    def runs_on(self, provider: str) -> bool:
+        """Whether this case may be done to machines of a provider."""
+        return ("container" if provider == "container" else "vm") in self.providers
+
+    @property
+    def quiet(self) -> bool:
+        """Whether this break stays where it is: nothing follows from it, nothing has to recover afterwards."""
+        return not self.follow and not self.recovers
+
+    def unexplained(self, found: set[str]) -> set[str]:
+        """Checks that were reported and neither expected nor explained by this break."""
+        return {one for one in found - set(self.expect) if not any(fnmatchcase(one, each) for each in self.follow)}
+
+
+def load() -> list[Case]:
+    """All cases in the order of the file."""
+    return [_case(entry) for entry in read_cases(FILE)]
+
+
+def _case(entry: Mapping[str, Any]) -> Case:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    node = values.pop("node")
+    breaks = case_steps(values.pop("break"), node)
+    repair = case_steps(values.pop("repair"), node, breaks) if "repair" in values else undo(breaks)
+    return Case(breaks=breaks, repair=repair, **values)
+
+
+def together(cases: Sequence[Case], most: int = 12) -> list[tuple[Case, ...]]:
+    """The cases in groups that are done at once and found by one verify.
+
+    Quiet cases share a group when no check is expected of two of them, so that each finding has one cause; every
+    other case is alone.
+    """
+    groups: list[list[Case]] = []
+    for case in cases:
+        for group in groups if case.quiet else []:
+            expected = {identity for other in group for identity in other.expect}
+            if group[0].quiet and len(group) < most and not expected & set(case.expect):
+                group.append(case)
+                break
+        else:
+            groups.append([case])
+    return [tuple(group) for group in groups]
