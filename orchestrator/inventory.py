@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.model import Capabilities, KubernetesPlan, Node, NodePlan, Plan, SourceAccess
+from orchestrator.model import Capabilities, KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourceAccess
 from orchestrator.ssh_options import for_ansible
 
 
@@ -243,6 +243,15 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_join_cri_socket": kubernetes.cri_socket,
         "kubeadm_join_cgroup_driver": kubernetes.cgroup_driver,
         "kubeadm_join_ignore_preflight_errors": ignored,
+    }
+    if not capabilities.own_conntrack_limits:
+        variables["kubeadm_init_conntrack_max_per_core"] = 0
+    return variables | _addon_variables(kubernetes, network)
+
+
+def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan) -> dict[str, Any]:
+    """What the roles for runtime, DNS and pod network are told."""
+    variables: dict[str, Any] = {
         "cluster_dns_provider": kubernetes.dns,
         "cluster_dns_address": network.dns_address,
         "cluster_dns_domain": network.dns_domain,
@@ -256,16 +265,9 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
             "cri_dockerd_sha256": kubernetes.cri_dockerd_sha256 or "",
             "cri_dockerd_pause_image": kubernetes.pause_image,
         }
-    if not capabilities.own_conntrack_limits:
-        variables["kubeadm_init_conntrack_max_per_core"] = 0
     if kubernetes.cni == "bridge_cni":
-        variables["bridge_cni_pod_cidr"] = network.pod_cidr
-    else:
-        variables |= {
-            "calico_version": kubernetes.cni_version,
-            "calico_pod_cidr": network.pod_cidr,
-        }
-    return variables
+        return variables | {"bridge_cni_pod_cidr": network.pod_cidr}
+    return variables | {"calico_version": kubernetes.cni_version, "calico_pod_cidr": network.pod_cidr}
 
 
 def _ignored_preflight_errors(capabilities: Capabilities) -> list[str]:

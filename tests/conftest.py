@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.model import BuildableBundle, Observed, ProviderState
+from orchestrator.observed import BuildableBundle, Observed, ProviderState
 from orchestrator.providers import registry
 from tests import host_state
 

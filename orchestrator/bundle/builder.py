@@ -17,6 +17,7 @@ from orchestrator.bundle.compile import Compiler, stored
 from orchestrator.bundle.manifest import BundleInfo
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot, required_host_tools
+from orchestrator.bundle.rpms import build_rpms
 from orchestrator.errors import HostError, LockedError, Problem
 from orchestrator.events import Emit, Event, Note, Step
 
@@ -255,7 +256,7 @@ def _pack(
     with progress.step("packages") as detail:
         work = repos.fill_apt(root, closures["nodes"])
         debs = packages.build_debs(root, inputs, compiled, closures["parts"], work)
-        rpms = packages.build_rpms(root, inputs, compiled, closures["parts"], detail.append)
+        rpms = build_rpms(root, inputs, compiled, closures["parts"], detail.append)
     with progress.step("sign"):
         fingerprint = repos.make_key(root, staged / "key.asc")
         repos.index_apt(root, work, staged / "apt")

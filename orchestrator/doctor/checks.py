@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator import host, paths
 from orchestrator.checks.host import HostCheck, Once, evaluate_program, package_check, read_text
 from orchestrator.checks.model import Outcome, Severity, failed, not_applicable, passed
-from orchestrator.model import Sizing
+from orchestrator.observed import Sizing
 from orchestrator.spec import Spec
 
 from . import evaluators, probes

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.checks.model import Outcome, Repair, failed, not_applicable, passed
 from orchestrator.host import HostNetwork
-from orchestrator.model import Observed
+from orchestrator.observed import Observed
 
 SOCKET_PATH_BYTES = 107
 # ssh's control sockets: 40 digits of hash and the random end that ssh adds while it connects.

@@ -14,7 +14,8 @@ from orchestrator.bundle import BundleInfo
 from orchestrator.errors import LabError
 from orchestrator.lab import claims
 from orchestrator.lab.state import lab_identity, saved_plan
-from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, SourceContent, TakenNetwork
+from orchestrator.model import Plan
+from orchestrator.observed import BuildableBundle, BusyPort, Observed, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
 from orchestrator.providers import registry
 from orchestrator.spec import Spec

@@ -11,7 +11,8 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.lab import claims
 from orchestrator.lab.observe import existing_plan, observe
 from orchestrator.lab.state import lab_file
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.base import LabIdentity

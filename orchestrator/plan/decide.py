@@ -9,16 +9,8 @@ from typing import get_args
 
 from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import Purpose, guest_refusals
-from orchestrator.model import (
-    KubernetesPlan,
-    NetworkPlan,
-    NodePlan,
-    Observed,
-    Plan,
-    ProviderName,
-    ProviderState,
-    SourcePlan,
-)
+from orchestrator.model import KubernetesPlan, NetworkPlan, NodePlan, Plan, ProviderName, SourcePlan
+from orchestrator.observed import Observed, ProviderState
 from orchestrator.plan import cluster, network, source
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.provider import check_capacity, provider

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.catalog import Catalog, Refusal
 from orchestrator.errors import HostError, Problem, SpecError
-from orchestrator.model import Decision, Observed
+from orchestrator.model import Decision
+from orchestrator.observed import Observed
 from orchestrator.spec import Spec
 
 

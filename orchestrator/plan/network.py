@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from orchestrator.model import NetworkPlan, NodePlan, ProviderTraits, StaticHost
+from orchestrator.model import NetworkPlan, NodePlan, StaticHost
+from orchestrator.observed import ProviderTraits
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.spec import Lab
 from orchestrator.spec.rules import AUTO_SUBNETS, offsets
-from orchestrator.spec.schema import STATIC_HOST
+from orchestrator.spec.values import STATIC_HOST
 
 DEFAULT_API_PORT = 60443
 # Where a default block of SSH ports moves when one of its ports is busy: above Linux's ephemeral range first.

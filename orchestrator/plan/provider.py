@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from orchestrator.errors import Problem
-from orchestrator.model import NodePlan, ProviderName, ProviderState
+from orchestrator.model import NodePlan, ProviderName
+from orchestrator.observed import ProviderState
 from orchestrator.plan.diagnostics import Diagnostics
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from orchestrator.catalog import Catalog, Request, resolve
 from orchestrator.catalog.resolve import runs, unknown_version
 from orchestrator.catalog.versions import minor, number
-from orchestrator.model import SourceContent, SourceKind
+from orchestrator.model import SourceKind
+from orchestrator.observed import SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
 
 NO_SOURCE_FIX = "`labctl bundle import FILE`, a packages.mirror, or a connection to the internet"

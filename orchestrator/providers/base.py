@@ -13,7 +13,8 @@ from orchestrator import host
 from orchestrator.checks.host import HostCheck
 from orchestrator.errors import Problem
 from orchestrator.events import Emit, Step
-from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits
+from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName
+from orchestrator.observed import ProviderTraits
 from orchestrator.paths import LabDir
 from orchestrator.spec import Spec
 

@@ -10,7 +10,8 @@ from orchestrator.checks.host import HostCheck
 from orchestrator.checks.model import not_applicable
 from orchestrator.errors import HostError, SpecError
 from orchestrator.events import discard
-from orchestrator.model import NodePlan, Plan, ProviderName, ProviderState
+from orchestrator.model import NodePlan, Plan, ProviderName
+from orchestrator.observed import ProviderState
 from orchestrator.plan import select
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.spec import Spec

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.spec.schema import KUBEADM_CPUS, KUBEADM_MEMORY, MIRROR_EXAMPLE, STATIC_HOST, WORKER_MEMORY, Lab
+from orchestrator.spec.schema import Lab
+from orchestrator.spec.values import KUBEADM_CPUS, KUBEADM_MEMORY, MIRROR_EXAMPLE, STATIC_HOST, WORKER_MEMORY
 
 # The range that VirtualBox allows without a configuration file; `subnet: auto` stays in it.
 AUTO_SUBNETS = "192.168.56.0/21"

@@ -13,7 +13,8 @@ from orchestrator.doctor import evaluators, probes
 from orchestrator.errors import HostError, LabError
 from orchestrator.events import Emit, Note, discard
 from orchestrator.lab import observe, planning
-from orchestrator.model import Observed, Plan, ProviderName
+from orchestrator.model import Plan, ProviderName
+from orchestrator.observed import Observed
 from orchestrator.providers import registry
 from orchestrator.spec import Spec
 from orchestrator.spec.rules import offsets

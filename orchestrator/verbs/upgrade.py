@@ -23,7 +23,8 @@ from orchestrator.lab.pending import begin_operation, finish_operation
 from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import wait_until_healthy
-from orchestrator.model import KubernetesPlan, Observed, Plan
+from orchestrator.model import KubernetesPlan, Plan
+from orchestrator.observed import Observed
 from orchestrator.spec import Spec
 
 VERSION = re.compile(r"v?(\d+\.\d+(\.\d+)?)")

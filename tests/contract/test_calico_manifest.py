@@ -12,7 +12,8 @@ import pytest
 from orchestrator import catalog, paths, spec
 from orchestrator.errors import HostError
 from orchestrator.lab import calico_manifest as calico
-from orchestrator.model import BuildableBundle, KubernetesPlan, Observed
+from orchestrator.model import KubernetesPlan
+from orchestrator.observed import BuildableBundle, Observed
 from orchestrator.plan import plan as make_plan
 from tests.web import Site, serving
 

@@ -47,7 +47,8 @@ def test_without_a_lab_every_verb_says_so(tmp_path: Path, words: tuple[str, ...]
 def planned(tmp_path: Path, text: str = "name: quiet\nprovider: container\n") -> Path:
     """The state directory of a lab that was decided but whose machines are not there."""
     from orchestrator import catalog
-    from orchestrator.model import BuildableBundle, Observed, Plan, ProviderState
+    from orchestrator.model import Plan
+    from orchestrator.observed import BuildableBundle, Observed, ProviderState
     from orchestrator.plan import plan
     from orchestrator.spec import parse
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from orchestrator import catalog, host, proc, spec
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.vagrant.vagrantfile import Box, render
 

@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator import catalog, proc, spec
 from orchestrator.events import discard
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.vagrant.command import relink

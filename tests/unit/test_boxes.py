@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator import catalog, spec
 from orchestrator.errors import HostError, SpecError
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.vagrant import box_build, boxes
 

@@ -16,7 +16,8 @@ from orchestrator.lab import claims, planning
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.observe import _claimed_networks, _claimed_ports
 from orchestrator.lab.state import save_plan
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
 

@@ -18,7 +18,7 @@ from orchestrator.checks.model import DOCTOR, Outcome, Repair, Report, Result, f
 from orchestrator.doctor import Requirements, evaluators, host_checks, probes, requirements
 from orchestrator.errors import HostError
 from orchestrator.host import HostNetwork
-from orchestrator.model import BuildableBundle, Observed, Sizing, SourceContent
+from orchestrator.observed import BuildableBundle, Observed, Sizing, SourceContent
 from orchestrator.providers.container import host_checks as container
 from orchestrator.providers.registry import host_checks as provider_checks
 from orchestrator.providers.vagrant.host_checks import evaluate_virtualization

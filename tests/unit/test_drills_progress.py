@@ -19,7 +19,8 @@ from orchestrator.drills.progress import RESULTS_SCHEMA, Progress
 from orchestrator.drills.report import render_html
 from orchestrator.drills.schema import Text
 from orchestrator.errors import SpecError
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as decide
 from orchestrator.spec import parse
 from orchestrator.verbs.drill.progress import DrillStatus

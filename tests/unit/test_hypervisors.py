@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import catalog, proc, spec
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator import catalog, inventory, spec
-from orchestrator.model import Capabilities, Node, Observed
+from orchestrator.model import Capabilities, Node
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 
 LIMITS = {"ansible_timeout", "kubeadm_init_timeout", "kubeadm_join_timeout", "kubeadm_init_silence_timeout"}

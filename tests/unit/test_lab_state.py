@@ -15,7 +15,7 @@ from orchestrator.cli import main
 from orchestrator.errors import ExitCode, ProviderError, SpecError
 from orchestrator.lab import journal, planning
 from orchestrator.lab.state import lab_identity, open_lab, save_plan, saved_plan
-from orchestrator.model import Observed
+from orchestrator.observed import Observed
 from orchestrator.paths import LabDir
 from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.container import node_spec as container_spec

@@ -31,6 +31,7 @@ LAYERS = {
     "host": 1,
     "debian_mirror": 1,
     "ssh_options": 1,
+    "observed": 1,
     "model": 0,
     "events": 0,
     "errors": 0,
@@ -51,8 +52,8 @@ FENCES = {
 PROVIDERS = {"container", "vagrant", "static"}
 
 # Lines of a module and of a function.
-LONGEST = 400
-LONGEST_FUNCTION = 220
+LONGEST = 300
+LONGEST_FUNCTION = 50
 
 
 def modules() -> list[Path]:
@@ -115,7 +116,7 @@ class TestModule:
 
     def test_it_fits_on_a_few_screens_and_says_what_it_is_for(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) < LONGEST
+        assert len(text.splitlines()) <= LONGEST
         assert not text.strip() or ast.get_docstring(ast.parse(text)), "the first line says what the module is for"
 
     def test_its_functions_fit_on_a_screen(self, path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator import catalog
 from orchestrator.errors import ExitCode, LabError
-from orchestrator.model import BuildableBundle, BusyPort, Observed, Plan, ProviderState, SourceContent, TakenNetwork
+from orchestrator.model import Plan
+from orchestrator.observed import BuildableBundle, BusyPort, Observed, ProviderState, SourceContent, TakenNetwork
 from orchestrator.plan import plan
 from orchestrator.spec import Override, parse
 

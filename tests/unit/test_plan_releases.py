@@ -10,7 +10,7 @@ import pytest
 from orchestrator import catalog
 from orchestrator.catalog import tested
 from orchestrator.catalog.tested import Combination
-from orchestrator.model import Observed, SourceContent
+from orchestrator.observed import Observed, SourceContent
 from orchestrator.plan import plan
 from orchestrator.spec import parse
 

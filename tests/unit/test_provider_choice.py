@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 from orchestrator.errors import HostError, SpecError
-from orchestrator.model import Plan, ProviderName, ProviderState
+from orchestrator.model import Plan, ProviderName
+from orchestrator.observed import ProviderState
 from orchestrator.plan import select
 from orchestrator.providers import registry
 

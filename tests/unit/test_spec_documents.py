@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from orchestrator.spec import json_schema
 from orchestrator.spec.reference import render
-from orchestrator.spec.schema import KUBEADM_MEMORY, WORKER_MEMORY, Lab
+from orchestrator.spec.schema import Lab
+from orchestrator.spec.values import KUBEADM_MEMORY, WORKER_MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
 Golden = Callable[[str, Path], None]

@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator import catalog, spec
 from orchestrator.errors import ProviderError, SpecError
-from orchestrator.model import Node, Observed, Plan, ProviderState, StaticHost, TakenNetwork
+from orchestrator.model import Node, Plan, StaticHost
+from orchestrator.observed import Observed, ProviderState, TakenNetwork
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers import registry, ssh_access
 from orchestrator.providers.static import provider as static

@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator import catalog, host, proc, spec
 from orchestrator.events import Event
-from orchestrator.model import Observed, Plan, Sizing
+from orchestrator.model import Plan
+from orchestrator.observed import Observed, Sizing
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.vagrant import box_build, libvirt

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import catalog, spec
-from orchestrator.model import Observed, Plan
+from orchestrator.model import Plan
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.vagrant import vagrantfile
 from orchestrator.providers.vagrant.vagrantfile import Box, LibvirtSettings, render, ruby

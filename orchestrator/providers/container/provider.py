@@ -13,7 +13,8 @@ from orchestrator import host
 from orchestrator.checks.host import HostCheck
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit, Step, discard
-from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits, Sizing
+from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName
+from orchestrator.observed import ProviderTraits, Sizing
 from orchestrator.paths import LabDir
 from orchestrator.providers import base, ssh_access
 from orchestrator.providers.base import LabIdentity, Provider

@@ -14,7 +14,8 @@ from pathlib import Path
 from orchestrator import paths, proc
 from orchestrator.errors import Problem, ProviderError
 from orchestrator.events import Emit, Note, Step
-from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, ProviderTraits, Sizing, StaticHost
+from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName, StaticHost
+from orchestrator.observed import ProviderTraits, Sizing
 from orchestrator.paths import LabDir
 from orchestrator.providers import base, ssh_access, ssh_bootstrap
 from orchestrator.providers.base import LabIdentity, Provider

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shlex
 import shutil
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from orchestrator import debian_mirror, host, paths, proc
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
 from orchestrator.providers.vagrant import boxes
+from orchestrator.providers.vagrant.box_disk import MBR, ROOT_MB, SWAP_MB, make_disk, pack_box, run_tool, tool_path
 from orchestrator.providers.without_systemd import host_state
 
 SUITE = "bookworm"
@@ -33,16 +32,6 @@ INSECURE_KEY = (
     "1rRgm+R4LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVYCzRdK8jlqm8tehUc9c9WhQ== vagrant insecure pu"
     "blic key"
 )
-MBR = Path("/usr/lib/EXTLINUX/mbr.bin")
-
-SECTOR = 512
-SWAP_MB = 512
-ROOT_MB = 20 * 1024
-# Partitions begin on a full MB: swap first, so that the root can be made larger.
-SWAP_START = 1
-ROOT_START = SWAP_START + SWAP_MB
-DISK_SIZE = (ROOT_START + ROOT_MB + 1) * 2**20
-
 # Program -> Debian package.
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
@@ -95,12 +84,8 @@ def due(guest: str, provider: str) -> bool:
 
 def missing_tools() -> list[str]:
     """Packages of programs that building takes and that are not here."""
-    names = [package for program, package in TOOLS.items() if shutil.which(program, path=_path()) is None]
+    names = [package for program, package in TOOLS.items() if shutil.which(program, path=tool_path()) is None]
     return sorted({*names, *([] if MBR.exists() else ["extlinux"])})
-
-
-def _path() -> str:
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def problems() -> list[Problem]:
@@ -180,10 +165,10 @@ def _build(emit: Emit, phase: str) -> boxes.StoredBox:
         work.mkdir(mode=0o755)
         _root(work, log, line)
         say("write the disk")
-        _disk(work, log)
+        make_disk(work, log)
         say("compress the disk")
-        _run(["qemu-img", "convert", "-c", "-O", "qcow2", str(work / "disk.raw"), str(work / "box.img")], log)
-        _pack(work)
+        run_tool(["qemu-img", "convert", "-c", "-O", "qcow2", str(work / "disk.raw"), str(work / "box.img")], log)
+        pack_box(work)
         file = work / "box.box"
         box = boxes.keep(file, GUEST, "libvirt", boxes.sum_of(file), source())
     except OSError as problem:
@@ -193,13 +178,6 @@ def _build(emit: Emit, phase: str) -> boxes.StoredBox:
     emit(Step(phase=phase, name="build the box", status="ok", detail=f"{box.size // 2**20} MB"))
     emit(Note(phase=phase, text=f"{box.name}: {box.path}"))
     return box
-
-
-def _run(argv: list[str], log: Path, timeout: float = 600) -> proc.Result:
-    try:
-        return proc.stream(argv, lambda line: None, timeout=timeout, log=log, env={"PATH": _path()})
-    except proc.ProcessFailed as problem:
-        raise HostError(f"the box could not be built: {problem}", log=log, fix=f"less {log}") from problem
 
 
 def packages() -> list[str]:
@@ -231,7 +209,7 @@ def _root(work: Path, log: Path, progress: object) -> None:
         str(work / "root"),
         str(work / "sources.list"),
     )
-    env = {"TMPDIR": str(work), "PATH": _path()}
+    env = {"TMPDIR": str(work), "PATH": tool_path()}
     assert callable(progress)
     try:
         result = proc.stream(argv, progress, timeout=BUILD_SECONDS, log=log, check=False, env=env)
@@ -241,70 +219,3 @@ def _root(work: Path, log: Path, progress: object) -> None:
         errors = [line[2:].strip() for line in result.stdout.splitlines() if line.startswith("E:")]
         cause = errors[0] if errors else result.tail
         raise HostError(f"the box's root could not be made: {cause}", log=log, fix=f"less {log}")
-
-
-def _disk(work: Path, log: Path) -> None:
-    """An MBR disk: swap, then a bootable ext4 root filled from the directory, then extlinux in it."""
-    disk = work / "disk.raw"
-    with disk.open("wb") as stream:
-        stream.truncate(DISK_SIZE)
-    layout = (
-        "label: dos\n"
-        f"start={SWAP_START * 2048}, size={SWAP_MB * 2048}, type=82\n"
-        f"start={ROOT_START * 2048}, size={ROOT_MB * 2048}, type=83, bootable\n"
-    )
-    try:
-        proc.run(["sfdisk", "--quiet", str(disk)], stdin=layout, env={"PATH": _path()})
-    except proc.ProcessFailed as problem:
-        raise HostError(f"the box's disk could not be laid out: {problem}", log=log, fix=f"less {log}") from problem
-    swap = work / "swap"
-    with swap.open("wb") as stream:
-        stream.truncate(SWAP_MB * 2**20)
-    swap.chmod(0o600)
-    _run(["mkswap", "--quiet", "--label", "swap", str(swap)], log)
-    with disk.open("r+b") as stream:
-        # The signature is all that mkswap writes, in the first page.
-        stream.seek(SWAP_START * 2**20)
-        stream.write(swap.read_bytes()[:4096])
-        stream.seek(0)
-        stream.write(MBR.read_bytes()[:440])
-    offset = ROOT_START * 2**20
-    # extlinux reads neither 64 bit block numbers nor metadata checksums.
-    _run(
-        [
-            "mke2fs", "-q", "-t", "ext4", "-L", "root", "-O", "^64bit,^metadata_csum", "-m", "0",
-            "-E", f"offset={offset},lazy_itable_init=1", "-d", str(work / "root"), str(disk), f"{ROOT_MB}M",
-        ],
-        log,
-    )  # fmt: skip
-    with _mounted(disk, offset, work / "mnt", log) as mounted:
-        _run(["extlinux", "--install", str(mounted / "boot" / "extlinux")], log)
-
-
-@contextlib.contextmanager
-def _mounted(disk: Path, offset: int, where: Path, log: Path) -> Iterator[Path]:
-    """The file system at an offset of the disk, mounted; unmounted and detached in the end whatever happens."""
-    where.mkdir()
-    size = ROOT_MB * 2**20
-    device = proc.run(
-        ["losetup", "--find", "--show", "--offset", str(offset), "--sizelimit", str(size), str(disk)],
-        env={"PATH": _path()},
-    ).stdout.strip()
-    try:
-        _run(["mount", "-t", "ext4", device, str(where)], log)
-        try:
-            yield where
-        finally:
-            _run(["umount", str(where)], log)
-    finally:
-        _run(["losetup", "--detach", device], log)
-
-
-def _pack(work: Path) -> None:
-    """The box: a tar of metadata and image (compressed already)."""
-    size = -(-DISK_SIZE // 2**30)
-    metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": size}
-    (work / "metadata.json").write_text(json.dumps(metadata) + "\n", encoding="utf-8")
-    with tarfile.open(work / "box.box", "w") as archive:
-        for name in ("metadata.json", "box.img"):
-            archive.add(work / name, arcname=name)

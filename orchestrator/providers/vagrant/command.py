@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from orchestrator import proc
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit
 from orchestrator.model import ProviderName
-from orchestrator.paths import LabDir, write_private
+from orchestrator.paths import LabDir, read_json, write_private
+from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.vagrant import output
 from orchestrator.providers.vagrant.hypervisor import Machine
 
@@ -82,3 +84,10 @@ def relink(provider: ProviderName, lab: LabDir, machines: Iterable[Machine]) -> 
             (place / "creator_uid").write_text(str(os.getuid()), encoding="ascii")
         if not (place / "private_key").exists():
             write_private(place / "private_key", lab.private_key.read_text(encoding="ascii"))
+
+
+def is_state_of(identity: LabIdentity) -> bool:
+    """Whether the lab's state directory is still this lab's, and Vagrant could work in it."""
+    lab = identity.directory
+    usable = (lab.root / "Vagrantfile").exists() and (lab.root / ".vagrant").exists() and shutil.which("vagrant")
+    return bool(read_json(lab.identity).get("uuid") == identity.uuid and usable)

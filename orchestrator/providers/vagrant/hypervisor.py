@@ -9,7 +9,8 @@ from typing import ClassVar, Literal, Protocol
 from orchestrator.checks.host import HostCheck
 from orchestrator.errors import Problem
 from orchestrator.events import Emit
-from orchestrator.model import Plan, ProviderName, Sizing
+from orchestrator.model import Plan, ProviderName
+from orchestrator.observed import Sizing
 from orchestrator.providers.base import LabIdentity
 from orchestrator.providers.vagrant.vagrantfile import LibvirtSettings
 from orchestrator.spec import Spec

@@ -16,7 +16,8 @@ from orchestrator import host, proc
 from orchestrator.checks.host import HostCheck
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit
-from orchestrator.model import Plan, ProviderName, Sizing
+from orchestrator.model import Plan, ProviderName
+from orchestrator.observed import Sizing
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant import box_build, boxes, libvirt_files
 from orchestrator.providers.vagrant.host_checks import common_checks, program_check
@@ -27,6 +28,7 @@ from orchestrator.providers.vagrant.vagrantfile import (
     SYSTEM_URI,
     LibvirtSettings,
     domain_prefix,
+    machine_name,
     management_name,
     network_name,
 )
@@ -129,7 +131,7 @@ class Libvirt(Hypervisor):
         made = {f"{name}.img" for name in self._names("list", "--all", "--name")}
         gone = []
         for node in plan.nodes:
-            volume = f"{_machine_name(plan, node.name)}.img"
+            volume = f"{machine_name(plan, node.name)}.img"
             if volume not in made and volume in self._volumes():
                 self._virsh("vol-delete", "--pool", POOL, volume)
                 gone.append(f"disk {volume}")
@@ -206,9 +208,9 @@ class Libvirt(Hypervisor):
 
     def _foreign(self, plan: Plan) -> list[str]:
         """Domains that have the name of a node's and are not the lab's."""
-        names = {_machine_name(plan, node.name) for node in plan.nodes}
+        names = {machine_name(plan, node.name) for node in plan.nodes}
         taken = names & set(self._names("list", "--all", "--name"))
-        own = {_machine_name(plan, machine.node) for machine in self.machines(plan.uuid)} if taken else set()
+        own = {machine_name(plan, machine.node) for machine in self.machines(plan.uuid)} if taken else set()
         return sorted(taken - own)
 
     def stop(self, machine: Machine, seconds: float) -> None:
@@ -295,8 +297,3 @@ class Libvirt(Hypervisor):
             raise ProviderError(
                 f"libvirt refuses {words[0]}: {problem.result.tail or problem}", fix="labctl doctor"
             ) from problem
-
-
-def _machine_name(plan: Plan, node: str) -> str:
-    """The domain of a node; it carries the lab's id, so that labs never meet."""
-    return domain_prefix(plan.name, plan.uuid) + node

@@ -11,12 +11,13 @@ from pathlib import Path
 from orchestrator.checks.host import HostCheck
 from orchestrator.errors import LabError, Problem, ProviderError
 from orchestrator.events import Emit, Note, Step
-from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderTraits
-from orchestrator.paths import LabDir, read_json, write_private
+from orchestrator.model import Capabilities, Node, NodePlan, Plan
+from orchestrator.observed import ProviderTraits
+from orchestrator.paths import LabDir, write_private
 from orchestrator.providers import base, ssh_access, ssh_bootstrap
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant import box_build, boxes, preflight, vagrantfile
-from orchestrator.providers.vagrant.command import Vagrant, notes, relink
+from orchestrator.providers.vagrant.command import Vagrant, is_state_of, notes, relink
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine
 from orchestrator.spec import Spec
 
@@ -180,7 +181,7 @@ class VagrantProvider(Provider):
         machines = self._hypervisor.machines(identity.uuid)
         if machines or self._hypervisor.has_networks(identity):
             self._hypervisor.open(emit, phase)
-        if machines and _is_state_of(identity):
+        if machines and is_state_of(identity):
             vagrant = Vagrant(self.name, identity.directory, [m.node for m in machines], emit, phase)
             # Only so that Vagrant's own records are clean; what it leaves or refuses is removed below.
             with contextlib.suppress(LabError):
@@ -295,10 +296,3 @@ def unkept(names: Collection[str], kept: Collection[str]) -> list[str]:
     """Those of the snapshots that labctl made and nobody keeps."""
     ours = (name for name in names if name.startswith(SNAPSHOT_PREFIX))
     return sorted(name for name in ours if name.removeprefix(SNAPSHOT_PREFIX) not in kept)
-
-
-def _is_state_of(identity: LabIdentity) -> bool:
-    """Whether the lab's state directory is still this lab's, and Vagrant could work in it."""
-    lab = identity.directory
-    usable = (lab.root / "Vagrantfile").exists() and (lab.root / ".vagrant").exists() and shutil.which("vagrant")
-    return bool(read_json(lab.identity).get("uuid") == identity.uuid and usable)

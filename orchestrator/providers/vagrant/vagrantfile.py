@@ -61,6 +61,11 @@ def domain_prefix(name: str, uuid: str) -> str:
     return f"{name}-{short_id(uuid)}-"
 
 
+def machine_name(plan: Plan, node: str) -> str:
+    """The domain of a node; it carries the lab's id, so that labs never meet."""
+    return domain_prefix(plan.name, plan.uuid) + node
+
+
 def network_name(uuid: str) -> str:
     """The libvirt network of a lab's nodes."""
     return f"labctl-{short_id(uuid)}"

@@ -17,7 +17,8 @@ from orchestrator.checks.host import HostCheck
 from orchestrator.checks.model import Outcome, failed, passed
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit
-from orchestrator.model import Plan, ProviderName, Sizing
+from orchestrator.model import Plan, ProviderName
+from orchestrator.observed import Sizing
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant.host_checks import common_checks, program_check
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine

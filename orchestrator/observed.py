@@ -1,0 +1,135 @@
+"""What planning depends on, as plain data: this host, its providers and package sources, and the lab as it exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.model import CgroupMode, Plan, ProviderName
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What a provider's machines take of the host, in MB.
+
+    With `machine_memory` the memory of lab.yml is taken as a whole when a machine starts; otherwise it is a limit, and
+    `memory_*` is what a node uses.
+    """
+
+    machine_memory: bool = True
+    disk_lab: int = 0
+    disk_node: int = 0
+    disk_bare: int = 0
+    minimum_cpus: int = 1
+    memory_control_plane: int = 0
+    memory_worker: int = 0
+    memory_bare: int = 0
+
+
+@dataclass(frozen=True)
+class ProviderTraits:
+    """What planning has to know of a provider.
+
+    `shares_kernel`: its machines run on the kernel of this host. Without `creates_machines` they are those that
+    lab.yml lists: their number, addresses and network are given, and `auto` never takes them. `adapters` begins the
+    names of interfaces that its labs leave on the host and take again.
+    """
+
+    sizing: Sizing = Sizing()
+    shares_kernel: bool = False
+    creates_machines: bool = True
+    adapters: str = ""
+
+
+@dataclass(frozen=True)
+class ProviderState:
+    """One provider as this host has it: `detail` says what is missing when it is not `ready`, `fix` how to get it.
+
+    `only_named` says why `auto` passes a ready provider by, so that it is taken only when it is named.
+    """
+
+    name: ProviderName
+    ready: bool
+    detail: str = ""
+    fix: str = ""
+    only_named: str = ""
+    traits: ProviderTraits = ProviderTraits()
+
+    @property
+    def automatic(self) -> bool:
+        return self.ready and not self.only_named and self.traits.creates_machines
+
+
+@dataclass(frozen=True)
+class SourceContent:
+    """What a bundle of the cache, or a mirror of its layout, holds; `id` is the bundle's id or the mirror's URL.
+
+    `containerd` is its version there, empty when it is that of the guest's own distribution or unknown.
+    """
+
+    id: str
+    kubernetes: str
+    images: tuple[str, ...] = ()
+    has_calico: bool = False
+    has_coredns: bool = False
+    has_cri_dockerd: bool = False
+    has_crictl: bool = False
+    calico_version: str | None = None
+    containerd: str = ""
+
+
+@dataclass(frozen=True)
+class BuildableBundle:
+    """Whether this host can build the bundle of `kubernetes` from Debian's source package, and why not."""
+
+    possible: bool
+    reason: str = ""
+    kubernetes: str = "1.20.2"
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class BusyPort:
+    """A TCP port on 127.0.0.1 that somebody other than this lab holds; `by` names the holder as well as it is known."""
+
+    port: int
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class TakenNetwork:
+    """A network this lab must not use: of an `interface` of the host, or of another `lab`; `by` says whose it is."""
+
+    cidr: str
+    by: str
+    lab: str = ""
+    interface: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All facts about this host, its package sources and the lab as it exists that planning depends on.
+
+    Memory and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
+    host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
+    --offline). `existing` is the saved plan of this lab when it has machines: what it decided stays
+    decided. `busy_ports` and `networks` leave this lab's own out.
+    """
+
+    uuid: str
+    owner: str
+    cpus: int
+    memory: int
+    disk_free: int
+    disk_path: str
+    kernel: str
+    cgroup: CgroupMode
+    providers: tuple[ProviderState, ...]
+    busy_ports: tuple[BusyPort, ...] = ()
+    networks: tuple[TakenNetwork, ...] = ()
+    bundles: tuple[SourceContent, ...] = ()
+    buildable: BuildableBundle = BuildableBundle(possible=False, reason="not looked at")
+    community_reachable: bool | None = None
+    community_reason: str = ""
+    mirror: SourceContent | None = None
+    mirror_reason: str = ""
+    existing: Plan | None = None
