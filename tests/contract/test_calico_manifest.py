@@ -79,7 +79,7 @@ def test_an_unconfirmed_manifest_is_not_used_and_the_fix_is_a_line_for_lab_yml(w
     assert f"packages: {{checksums: {{calico-{wanted.cni_version}: {SUM}}}}} in lab.yml" in str(refused.value.fix)
 
 
-def test_a_sum_from_the_catalogue_or_lab_yml_asks_nobody(wanted: KubernetesPlan) -> None:
+def test_a_sum_from_the_catalog_or_lab_yml_asks_nobody(wanted: KubernetesPlan) -> None:
     assert fetch(replace(wanted, cni_manifest_sha256=SUM), answer=False).sha256 == SUM
 
 

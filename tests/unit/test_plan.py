@@ -1,4 +1,4 @@
-"""plan() is pure: the same spec, catalogue and observation give the same decisions, each with its reason."""
+"""plan() is pure: the same spec, catalog and observation give the same decisions, each with its reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every release of the catalogue can be planned with what docs/tested.md calls rendered."""
+"""Every release of the catalog can be planned with what docs/tested.md calls rendered."""
 
 from __future__ import annotations
 
