@@ -47,7 +47,7 @@ class Diagnostics:
         problems = [*self.spec_problems, *self.host_problems]
         count = f": {len(problems)} problems" if len(problems) > 1 else ""
         if self.spec_problems:
-            raise SpecError(f"this lab cannot work as asked{count}", problems=problems)
+            raise SpecError(f"this lab cannot work as specified{count}", problems=problems)
         if problems:
             raise HostError(f"this host is not ready{count}", problems=problems)
 

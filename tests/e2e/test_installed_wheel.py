@@ -142,7 +142,7 @@ def test_the_command_of_a_user_without_rights_knows_its_version(account: Account
 def test_a_user_without_rights_learns_what_a_lab_takes(account: Account, installed: tuple[str, ...]) -> None:
     done = account.run(*installed, "plan")
     assert done.returncode == 3, done.stderr
-    assert "provider: container: " in done.stderr
+    assert "provider (default): container: " in done.stderr
     assert "fix:" in done.stderr
 
 
