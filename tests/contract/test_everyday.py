@@ -19,7 +19,7 @@ from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.state import Lab, save_plan
 from orchestrator.model import Plan
 from orchestrator.paths import LabDir, write_private
-from tests.unit.test_container_spec import PLAN
+from tests.unit.providers.test_container_spec import PLAN
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,252 @@
+"""plan() is pure: the same spec, catalog and observation give the same decisions, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import catalog
+from orchestrator.model import Plan
+from orchestrator.observed import BuildableBundle, BusyPort, Observed, ProviderState, SourceContent, TakenNetwork
+from orchestrator.plan import plan
+from orchestrator.spec import Override, parse
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+Observe = Callable[..., Observed]
+
+
+def planned(text: str, observed: Observed, *overrides: Override) -> Plan:
+    return plan(parse(text, overrides=overrides), catalog.load(), observed)
+
+
+def reason(of: Plan, field: str) -> str:
+    return next(decision.reason for decision in of.decisions if decision.field == field)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "facts"),
+    [
+        ("modern-offline", "", {}),
+        ("modern-connected", "", {"community_reachable": True, "cgroup": "v2"}),
+        ("book", "profile: book", {}),
+        ("bare", "profile: bare", {"community_reachable": True}),
+        ("offline", "profile: offline", {"bundles": (SourceContent("imported-1.22.17", "1.22.17"),)}),
+        ("workers-0", "workers: {count: 0}", {}),
+        ("workers-1", "workers: {count: 1}", {}),
+        ("workers-12", "workers: {count: 12}", {}),
+    ],
+)
+def test_golden_plans(
+    name: str, text: str, facts: dict[str, Any], observe: Observe, golden: Callable[[str, Path], None]
+) -> None:
+    golden(planned(text, observe(**facts)).as_json(), GOLDEN / f"plan-{name}.json")
+
+
+def test_the_same_input_gives_the_same_plan_and_survives_json(observe: Observe) -> None:
+    first, second = planned("", observe()), planned("", observe())
+    assert first == second
+    assert Plan.from_json(first.as_json()) == first
+
+
+def test_every_decision_has_a_reason_and_stands_once(observe: Observe) -> None:
+    decisions = planned("profile: book", observe()).decisions
+    assert all(decision.reason and decision.value for decision in decisions)
+    assert len({decision.field for decision in decisions}) == len(decisions)
+
+
+def test_addresses_names_and_ports_follow_the_book(observe: Observe) -> None:
+    nodes = planned("", observe()).nodes
+    assert [(node.name, node.address, node.ssh_port) for node in nodes] == [
+        ("m-k8s", "192.168.56.10", 60010),
+        ("w1-k8s", "192.168.56.101", 60101),
+        ("w2-k8s", "192.168.56.102", 60102),
+        ("w3-k8s", "192.168.56.103", 60103),
+    ]
+
+
+def test_without_workers_the_control_plane_takes_the_work(observe: Observe) -> None:
+    kubernetes = planned("workers: {count: 0}", observe()).kubernetes
+    assert kubernetes is not None
+    assert kubernetes.untaint_control_plane
+
+
+class TestSource:
+    BUNDLE = SourceContent("b1", "1.20.2")
+
+    def test_a_bundle_that_fits_comes_first(self, observe: Observe) -> None:
+        source = planned("", observe(bundles=(self.BUNDLE,), community_reachable=True)).source
+        assert (source.kind, source.bundle_id, source.build_bundle) == ("bundle", "b1", False)
+        assert source.url == "http://192.168.56.1:60080"
+        assert source.apt_url == "http://192.168.56.1:60080/apt"
+
+    def test_then_the_community_when_it_is_reachable(self, observe: Observe) -> None:
+        source = planned("", observe(community_reachable=True, cgroup="v2")).source
+        assert source.kind == "community"
+        assert source.apt_url == "https://pkgs.k8s.io/core:/stable:/v1.35/deb/"
+
+    def test_the_key_is_always_the_newest_minors(self, observe: Observe) -> None:
+        source = planned('kubernetes: {version: "1.24"}', observe(community_reachable=True)).source
+        assert source.apt_url == "https://pkgs.k8s.io/core:/stable:/v1.24/deb/"
+        assert source.key_url == "https://pkgs.k8s.io/core:/stable:/v1.37/deb/Release.key"
+
+    def test_else_a_bundle_is_built_and_the_reason_says_so(self, observe: Observe) -> None:
+        lab = planned("", observe())
+        assert lab.source.build_bundle
+        assert "no answer within 3 s" in reason(lab, "packages.source")
+        assert lab.kubernetes
+        assert lab.kubernetes.version == "1.20.2"
+
+    def test_a_bundle_of_another_version_does_not_fit(self, observe: Observe) -> None:
+        lab = planned('kubernetes: {version: "1.20"}', observe(bundles=(SourceContent("b2", "1.30.1"),)))
+        assert lab.source.build_bundle
+
+    def test_auto_takes_the_newest_bundle_and_oldest_the_oldest(self, observe: Observe) -> None:
+        host = observe(bundles=(self.BUNDLE, SourceContent("b2", "1.22.3")))
+        assert planned("", host).source.bundle_id == "b2"
+        assert planned("profile: book", host).source.bundle_id == "b1"
+
+    def test_auto_passes_over_versions_that_cannot_run_here(self, observe: Observe) -> None:
+        lab = planned("", observe(community_reachable=True, cgroup="v1"))
+        assert lab.kubernetes
+        assert lab.kubernetes.version.startswith("1.34.")
+        assert "1.37 does not run here" in reason(lab, "kubernetes.version")
+
+    def test_a_mirror_gives_registry_archive_and_key(self, observe: Observe) -> None:
+        text = "packages: {source: mirror, mirror: {url: http://m.example/lab/}}"
+        source = planned(text, observe(mirror=SourceContent("http://m.example/lab", "1.21.3"))).source
+        assert source.kind == "mirror"
+        assert source.rpm_url == "http://m.example/lab/rpm"
+        assert source.key_url == "http://m.example/lab/key.asc"
+        assert source.image_archive_url == "http://m.example/lab/images.tar"
+
+
+class TestRuntime:
+    def test_docker_by_default_gives_way_to_containerd_from_1_24_on(self, observe: Observe) -> None:
+        lab = planned('kubernetes: {version: "1.30"}', observe(community_reachable=True))
+        assert lab.kubernetes
+        assert lab.kubernetes.runtime == "containerd"
+        assert "no dockershim" in reason(lab, "kubernetes.runtime")
+
+    def test_docker_stays_when_the_bundle_carries_cri_dockerd(self, observe: Observe) -> None:
+        lab = planned("", observe(bundles=(SourceContent("b", "1.30.1", has_cri_dockerd=True, has_crictl=True),)))
+        assert lab.kubernetes
+        assert lab.kubernetes.runtime == "docker"
+        assert lab.kubernetes.cri_socket == "unix:///var/run/cri-dockerd.sock"
+
+    def test_auto_passes_over_releases_whose_containerd_the_guest_does_not_have(self, observe: Observe) -> None:
+        lab = planned("", observe(community_reachable=True, cgroup="v2"))
+        assert lab.kubernetes
+        assert lab.kubernetes.version.startswith("1.35.")
+
+    def test_the_book_runs_docker_through_dockershim(self, observe: Observe) -> None:
+        kubernetes = planned("profile: book", observe(community_reachable=True)).kubernetes
+        assert kubernetes
+        assert (kubernetes.version, kubernetes.runtime) == ("1.20.2", "docker")
+        assert kubernetes.cri_socket == "/var/run/dockershim.sock"
+
+
+class TestNetworkOfPods:
+    def test_calico_when_its_images_can_be_had(self, observe: Observe) -> None:
+        kubernetes = planned("", observe(community_reachable=True, cgroup="v2")).kubernetes
+        assert kubernetes
+        assert (kubernetes.cni, kubernetes.cni_version, kubernetes.dns) == ("calico", "3.33.0", "coredns")
+        assert kubernetes.cni_manifest_sha256 is None
+
+    def test_a_confirmed_checksum_is_taken(self, observe: Observe) -> None:
+        text = f"packages: {{checksums: {{calico-3.33.0: {'ab' * 32}}}}}"
+        kubernetes = planned(text, observe(community_reachable=True, cgroup="v2")).kubernetes
+        assert kubernetes
+        assert kubernetes.cni_manifest_sha256 == "ab" * 32
+
+    def test_bridge_cni_and_dnsmasq_otherwise_with_the_reason(self, observe: Observe) -> None:
+        lab = planned("", observe())
+        assert lab.kubernetes
+        assert (lab.kubernetes.cni, lab.kubernetes.dns) == ("bridge_cni", "dnsmasq")
+        assert reason(lab, "kubernetes.cni") == "auto: the bundle has no Calico images"
+
+    def test_an_imported_bundle_may_bring_calico_and_coredns(self, observe: Observe) -> None:
+        content = SourceContent("b", "1.20.2", has_calico=True, has_coredns=True, calico_version="3.17.1")
+        kubernetes = planned("", observe(bundles=(content,))).kubernetes
+        assert kubernetes
+        assert (kubernetes.cni, kubernetes.cni_version, kubernetes.dns) == ("calico", "3.17.1", "coredns")
+
+
+class TestPorts:
+    def test_a_default_block_moves_when_one_of_it_is_busy(self, observe: Observe) -> None:
+        lab = planned("", observe(busy_ports=(BusyPort(60102, "sshd"), BusyPort(61010))))
+        assert [node.ssh_port for node in lab.nodes] == [62010, 62101, 62102, 62103]
+        assert "60102 is held by sshd" in reason(lab, "network.ssh_ports")
+
+    def test_the_api_port_moves_too(self, observe: Observe) -> None:
+        lab = planned("", observe(busy_ports=(BusyPort(60443), BusyPort(60444))))
+        assert lab.kubernetes
+        assert lab.kubernetes.api_port == 60445
+
+
+class TestSubnet:
+    def test_auto_takes_the_next_free_slash_24(self, observe: Observe) -> None:
+        taken = (TakenNetwork("192.168.56.0/24", "lab one"), TakenNetwork("192.168.57.128/25", "eth3"))
+        lab = planned("network: {subnet: auto}", observe(networks=taken))
+        assert lab.network.subnet == "192.168.58.0/24"
+        assert lab.network.gateway == "192.168.58.1"
+        assert lab.control_plane.address == "192.168.58.10"
+
+
+class TestProvider:
+    def test_auto_takes_the_first_that_is_ready_and_says_why_not_the_others(self, observe: Observe) -> None:
+        lab = planned("", observe())
+        assert lab.provider == "container"
+        assert "virtualbox: VBoxManage is not installed" in reason(lab, "provider")
+
+    def test_virtualbox_is_the_primary_one(self, observe: Observe) -> None:
+        ready = tuple(ProviderState(name, ready=True) for name in ("virtualbox", "container"))
+        assert planned("", observe(providers=ready)).provider == "virtualbox"
+
+    def test_an_adapter_that_virtualbox_left_is_taken_again(self, observe: Observe) -> None:
+        ready = (ProviderState("virtualbox", ready=True), ProviderState("container", ready=True))
+        left = (TakenNetwork("192.168.56.0/24", "interface vboxnet0 of this host", interface="vboxnet0"),)
+        host = observe(providers=ready, networks=left)
+        assert planned("", host).network.subnet == "192.168.56.0/24"
+        assert planned("provider: container", host).network.subnet == "192.168.57.0/24"
+
+    def test_machines_bring_the_guests_kernel_not_the_hosts(self, observe: Observe) -> None:
+        ready = (ProviderState("virtualbox", ready=True),)
+        lab = planned('kubernetes: {version: "1.35"}', observe(providers=ready, community_reachable=True, cgroup="v1"))
+        assert lab.kubernetes
+        assert lab.kubernetes.cgroup_driver == "systemd"
+
+
+class TestExistingLab:
+    def test_what_was_decided_stays_decided(self, observe: Observe) -> None:
+        first = planned("", observe(busy_ports=(BusyPort(60010, "x"), BusyPort(60443, "x"))))
+        host = observe(existing=first, community_reachable=True, cgroup="v1")
+        again = planned("", host)
+        assert (again.nodes, again.kubernetes, again.network) == (first.nodes, first.kubernetes, first.network)
+
+    def test_new_workers_continue_the_ports_of_the_old_ones(self, observe: Observe) -> None:
+        first = planned("", observe(busy_ports=(BusyPort(60010, "x"),)))
+        again = planned("workers: {count: 5}", observe(existing=first))
+        assert [node.ssh_port for node in again.nodes] == [61010, 61101, 61102, 61103, 61104, 61105]
+
+    def test_a_subnet_found_by_auto_is_kept(self, observe: Observe) -> None:
+        text = "network: {subnet: auto}"
+        first = planned(text, observe(networks=(TakenNetwork("192.168.56.0/24", "lab one"),)))
+        assert planned(text, observe(existing=first)).network.subnet == "192.168.57.0/24"
+
+    def test_needs_no_memory_for_machines_that_are_there(self, observe: Observe) -> None:
+        first = planned("", observe())
+        bundle = (SourceContent("debian-1.20.2", "1.20.2"),)
+        assert planned("", observe(existing=first, memory=10, disk_free=10, bundles=bundle)).nodes == first.nodes
+
+
+def test_rendering_asks_nothing_of_the_host(observe: Observe) -> None:
+    host = replace(
+        observe(), providers=(), memory=0, disk_free=0, cpus=1, buildable=BuildableBundle(False, "no mirror")
+    )
+    lab = plan(parse("provider: virtualbox\nguest: centos-7\nprofile: book"), catalog.load(), host, "render")
+    assert (lab.provider, lab.guest) == ("virtualbox", "centos-7")
+    assert lab.nodes[0].display_name == "m-k8s(github_SysNet4Admin)"
