@@ -22,18 +22,6 @@ PHASES: dict[str, str] = {
 }
 PLAYBOOKS = ("prepare", "runtime", "control_plane", "workers", "network")
 
-# What the first playbooks find out about a node, for those that follow without them.
-FACTS = """\
----
-- name: Gather facts
-  hosts: cluster
-  become: true
-  gather_facts: false
-  tasks:
-    - name: Gather facts
-      ansible.builtin.import_tasks: {path}
-"""
-
 
 @dataclass(frozen=True)
 class PhaseRange:
@@ -76,7 +64,6 @@ def playbook(phases: PhaseRange, directory: LabDir) -> str | Path:
         return "site.yml"
     file = directory.root / "phases.yml"
     names = [paths.data("playbooks", f"{name}.yml") for name in phases.playbooks]
-    facts = FACTS.format(path=paths.data("playbooks", "tasks", "facts.yml"))
     plays = "".join(f"- ansible.builtin.import_playbook: {name}\n" for name in names)
-    file.write_text(facts + plays, encoding="utf-8")
+    file.write_text(f"---\n{plays}", encoding="utf-8")
     return file
