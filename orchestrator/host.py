@@ -69,6 +69,7 @@ class HostFacts:
     kernel: str
     missing_capabilities: tuple[str, ...]
     service_manager: bool
+    resolvers: tuple[str, ...] = ()
 
 
 def facts(lab_dir: Path) -> HostFacts:
@@ -91,6 +92,8 @@ def facts(lab_dir: Path) -> HostFacts:
         kernel=os.uname().release,
         missing_capabilities=missing_capabilities(),
         service_manager=Path("/run/systemd/system").is_dir(),
+        # systemd-resolved keeps the true servers elsewhere and names itself in the usual place.
+        resolvers=parse_resolvers(_read("/run/systemd/resolve/resolv.conf") or _read("/etc/resolv.conf")),
     )
 
 
@@ -111,6 +114,11 @@ def parse_meminfo(text: str) -> dict[str, int]:
     """Fields of /proc/meminfo in MB."""
     pairs = (line.partition(":") for line in text.splitlines() if line.rstrip().endswith("kB"))
     return {key: int(value.split()[0]) // 1024 for key, _, value in pairs}
+
+
+def memory_available() -> int:
+    """Memory that processes can still get, in MB."""
+    return parse_meminfo(_read("/proc/meminfo")).get("MemAvailable", 0)
 
 
 def disk_free(path: Path) -> int:
@@ -140,6 +148,13 @@ def absent_capabilities(status: str, last: int) -> tuple[str, ...]:
     """Capabilities up to number `last` that the CapBnd line of a /proc/PID/status text lacks."""
     mask = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd:")), 0)
     return tuple(name for bit, name in enumerate(CAPABILITIES.split()) if bit <= last and not mask >> bit & 1)
+
+
+def parse_resolvers(text: str) -> tuple[str, ...]:
+    """The IPv4 name servers of a resolv.conf that others than this host can reach."""
+    words = [line.split() for line in text.splitlines()]
+    servers = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver" and ":" not in word[1]]
+    return tuple(server for server in servers if not ipaddress.ip_address(server).is_loopback)
 
 
 def networks() -> tuple[HostNetwork, ...]:

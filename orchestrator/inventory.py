@@ -210,7 +210,7 @@ def _archive_variables(url: str, sha256: str) -> dict[str, Any]:
 def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: Capabilities) -> dict[str, Any]:
     network = plan.network
     control_plane = plan.control_plane
-    ignored = _ignored_preflight_errors(capabilities)
+    ignored = _ignored_preflight_errors(kubernetes, capabilities)
     config_api = kubernetes.config_api.removeprefix("kubeadm.k8s.io/")
     variables: dict[str, Any] = {
         "container_runtime": kubernetes.runtime,
@@ -237,6 +237,9 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_init_disk_eviction": capabilities.own_kernel,
         "kubeadm_init_taints": [] if kubernetes.untaint_control_plane else list(kubernetes.taints),
         "kubeadm_init_untaint": kubernetes.untaint_control_plane,
+        "kubeadm_init_allow_cgroup_v1": kubernetes.allow_cgroup_v1,
+        "kubernetes_packages_pod_resolvers": list(kubernetes.pod_resolvers),
+        "kubeadm_init_pod_resolvers": bool(kubernetes.pod_resolvers),
         "kubeadm_join_config_api": config_api,
         "kubeadm_join_extra_args_as_list": kubernetes.extra_args_as_list,
         "kubeadm_join_endpoint": f"{control_plane.address}:6443",
@@ -246,6 +249,8 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
     }
     if not capabilities.own_conntrack_limits:
         variables["kubeadm_init_conntrack_max_per_core"] = 0
+    tags = {"kubeadm_init_etcd_tag": kubernetes.etcd_tag, "kubeadm_init_dns_tag": kubernetes.dns_tag}
+    variables |= {name: tag for name, tag in tags.items() if tag}
     return variables | _addon_variables(kubernetes, network)
 
 
@@ -259,6 +264,7 @@ def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan) -> dict[s
     }
     if kubernetes.runtime == "containerd":
         variables["containerd_sandbox_image"] = kubernetes.pause_image
+        variables["containerd_version"] = kubernetes.containerd
     if kubernetes.cri_dockerd_version:
         variables |= {
             "cri_dockerd_version": kubernetes.cri_dockerd_version,
@@ -266,16 +272,20 @@ def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan) -> dict[s
             "cri_dockerd_pause_image": kubernetes.pause_image,
         }
     if kubernetes.cni == "bridge_cni":
+        if kubernetes.network_policy_image:
+            variables["network_policy_image"] = kubernetes.network_policy_image
+            variables["network_policy_service_cidr"] = network.service_cidr
         return variables | {"bridge_cni_pod_cidr": network.pod_cidr}
     return variables | {"calico_version": kubernetes.cni_version, "calico_pod_cidr": network.pod_cidr}
 
 
-def _ignored_preflight_errors(capabilities: Capabilities) -> list[str]:
+def _ignored_preflight_errors(kubernetes: KubernetesPlan, capabilities: Capabilities) -> list[str]:
     """kubeadm's preflight checks that judge the kernel of the user's host, which is not the lab's to change."""
     ignored: list[str] = []
     if not capabilities.own_swap:
         ignored.append("Swap")
-    if not capabilities.own_modules:
-        # Looks for /boot/config and for modules of a kernel whose files no container carries.
+    if not capabilities.own_modules or kubernetes.allow_cgroup_v1:
+        # Looks for /boot/config and for modules of a kernel whose files no container carries; from 1.35 on it refuses
+        # control groups of version 1 as well, whatever the kubelet is told.
         ignored.append("SystemVerification")
     return ignored

@@ -11,6 +11,7 @@ Runtime = Literal["docker", "containerd"]
 Cni = Literal["calico", "bridge_cni"]
 Dns = Literal["coredns", "dnsmasq"]
 SourceKind = Literal["bundle", "community", "mirror"]
+BundleOrigin = Literal["debian", "modules"]
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]
 
@@ -68,7 +69,13 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class KubernetesPlan:
-    """Everything decided about Kubernetes; `version` has no leading v, `api_port` on 127.0.0.1 leads to port 6443."""
+    """Everything decided about Kubernetes; `version` has no leading v, `api_port` on 127.0.0.1 leads to port 6443.
+
+    `etcd_tag` and `dns_tag` are None where kubeadm's own are right. `containerd` is the version the source brings,
+    empty for the guest's own. `network_policy_image` enforces NetworkPolicy where the pod network does not.
+    `allow_cgroup_v1`: the kubelet has to be told that version 1 is meant. `pod_resolvers` are the DNS servers that pods
+    inherit where the nodes' own would be of no use to them.
+    """
 
     version: str
     config_api: str
@@ -89,16 +96,22 @@ class KubernetesPlan:
     cni_manifest_url: str | None = None
     cri_dockerd_version: str | None = None
     cri_dockerd_sha256: str | None = None
+    etcd_tag: str | None = None
+    dns_tag: str | None = None
+    containerd: str = ""
+    network_policy_image: str | None = None
+    allow_cgroup_v1: bool = False
+    pod_resolvers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SourcePlan:
     """Where packages and images come from.
 
-    bundle: `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be built from
-    Debian's source package), served to the nodes from the host under `url` while needed. mirror: `url`
-    is the base with the same layout as a bundle. community: `url` is None. In all three `apt_url` with
-    `apt_suite`, `rpm_url` and `key_url` are the settings of the guest's package manager.
+    bundle: `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be built), served to the nodes
+    from the host under `url` while needed. mirror: `url` is the base with the same layout as a bundle. community: `url`
+    is None. In all three `apt_url` with `apt_suite`, `rpm_url` and `key_url` are the settings of the guest's package
+    manager.
     """
 
     kind: SourceKind

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from orchestrator.model import CgroupMode, Plan, ProviderName
+from orchestrator.model import BundleOrigin, CgroupMode, Plan, ProviderName
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,15 @@ class ProviderTraits:
 
     `shares_kernel`: its machines run on the kernel of this host. Without `creates_machines` they are those that
     lab.yml lists: their number, addresses and network are given, and `auto` never takes them. `adapters` begins the
-    names of interfaces that its labs leave on the host and take again.
+    names of interfaces that its labs leave on the host and take again. `loopback_resolver`: the machines' own DNS
+    server is on their loopback, where no pod reaches it.
     """
 
     sizing: Sizing = Sizing()
     shares_kernel: bool = False
     creates_machines: bool = True
     adapters: str = ""
+    loopback_resolver: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class ProviderState:
 class SourceContent:
     """What a bundle of the cache, or a mirror of its layout, holds; `id` is the bundle's id or the mirror's URL.
 
-    `containerd` is its version there, empty when it is that of the guest's own distribution or unknown.
+    `containerd` is its version there, empty when it is that of the guest's own distribution or unknown. `components`
+    are the versions that kubeadm has to be told, because they are not the ones it would ask for.
     """
 
     id: str
@@ -75,16 +79,22 @@ class SourceContent:
     has_crictl: bool = False
     calico_version: str | None = None
     containerd: str = ""
+    components: Mapping[str, str] = field(default_factory=dict)
+
+    def image(self, name: str) -> str | None:
+        """The reference of the image whose last part is `name`, when it is there."""
+        return next((ref for ref in self.images if ref.rpartition(":")[0].endswith(f"/{name}")), None)
 
 
 @dataclass(frozen=True)
 class BuildableBundle:
-    """Whether this host can build the bundle of `kubernetes` from Debian's source package, and why not."""
+    """A bundle that labctl has the recipe of: whether this host can build it, why not, and in how many seconds."""
 
+    content: SourceContent
+    origin: BundleOrigin
     possible: bool
     reason: str = ""
-    kubernetes: str = "1.20.2"
-    id: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,8 +120,9 @@ class Observed:
     """All facts about this host, its package sources and the lab as it exists that planning depends on.
 
     Memory and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
-    host's. `community_reachable` is None when nobody looked (`community_reason` says why, for example
-    --offline). `existing` is the saved plan of this lab when it has machines: what it decided stays
+    host's, `resolvers` its DNS servers that are not on loopback. `buildable` stands in the order of preference.
+    `community_reachable` is None when nobody looked (`community_reason` says why, for example --offline). `existing` is
+    the saved plan of this lab when it has machines: what it decided stays
     decided. `busy_ports` and `networks` leave this lab's own out.
     """
 
@@ -127,7 +138,8 @@ class Observed:
     busy_ports: tuple[BusyPort, ...] = ()
     networks: tuple[TakenNetwork, ...] = ()
     bundles: tuple[SourceContent, ...] = ()
-    buildable: BuildableBundle = BuildableBundle(possible=False, reason="not looked at")
+    buildable: tuple[BuildableBundle, ...] = ()
+    resolvers: tuple[str, ...] = ()
     community_reachable: bool | None = None
     community_reason: str = ""
     mirror: SourceContent | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.observed import BuildableBundle, Observed, ProviderState
+from orchestrator.observed import BuildableBundle, Observed, ProviderState, SourceContent
 from orchestrator.providers import registry
 from tests import host_state
 
@@ -68,7 +68,7 @@ def observe() -> Callable[..., Observed]:
             ProviderState("libvirt", ready=False, detail="virsh is not installed", fix="install libvirt"),
             ProviderState("container", ready=True),
         ),
-        buildable=BuildableBundle(possible=True, kubernetes="1.20.2", id="debian-1.20.2"),
+        buildable=(BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370),),
         community_reachable=False,
         community_reason="no answer within 3 s",
     )

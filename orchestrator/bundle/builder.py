@@ -1,4 +1,4 @@
-"""`bundle build`: makes the offline bundle from Debian's source package, or takes an intact one from the cache."""
+"""`bundle build`: makes a bundle from its recipe, or takes an intact one from the cache."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator import debian_mirror, proc
-from orchestrator.bundle import images, manifest, packages, recipe, repos
-from orchestrator.bundle.compile import Compiler, stored
+from orchestrator.bundle import debian_compile, go, images, manifest, modules_compile, packages, programs, recipe, repos
 from orchestrator.bundle.manifest import BundleInfo
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot, required_host_tools
@@ -22,30 +21,45 @@ from orchestrator.errors import HostError, LockedError, Problem
 from orchestrator.events import Emit, Event, Note, Step
 
 # Seconds each step takes on 2 cores, measured; what is still to come is the sum of the rest.
-_ROOT, _COMPILE, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, _SUM = 25, 270, 15, 15, 25, 10, 20, 12, 6
+_ROOT, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, _SUM = 25, 15, 15, 25, 10, 20, 12, 6
+_FEWEST_CORES = 0.4  # of the time on two cores is left however many there are: linking, mostly
+_COMPILERS = {"debian": debian_compile, "modules": modules_compile}
 _TICK = 1.5
 _PATIENCE = 1800.0
 
 
-def build_id() -> str:
-    """The id of the bundle that `build` makes: the hash of all inputs."""
-    return recipe.load().id
+# What each origin is called in sentences.
+ORIGINS = {"debian": "Debian's source package", "modules": "the Go module proxy"}
 
 
-def disk_need() -> int:
-    """Bytes a build needs on the cache's filesystem while it runs; a finished bundle takes a sixth of it."""
-    return recipe.load().disk
+def unreachable(cache: Path, inputs: Recipe) -> str:
+    """Why the sources of a recipe cannot be had, asked for at most a few seconds; empty when they can."""
+    if inputs.origin == "debian":
+        return ""
+    if modules_compile.remaining(cache, inputs) == 0:
+        return ""
+    return go.proxy_problem("k8s.io/kubernetes", inputs.kubernetes)
 
 
-def preflight(cache: Path) -> list[Problem]:
+def seconds(cache: Path, inputs: Recipe) -> float:
+    """How long this host takes to build a bundle, as far as its cores say; what is compiled already is left out."""
+    return _compile_seconds(cache, inputs) + _ROOT + _RPM + _DEB + _IMAGES + _SIGN + _SUM
+
+
+def _compile_seconds(cache: Path, inputs: Recipe) -> float:
+    on_two: float = _COMPILERS[inputs.origin].remaining(cache, inputs)
+    return on_two * max(2 / (os.cpu_count() or 1), _FEWEST_CORES)
+
+
+def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
     """Everything on this host that keeps a bundle from being built; an empty list means that it can be."""
     problems = []
     for program, package in required_host_tools().items():
         if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
             problems.append(Problem(f"the program {program} is missing", "bundle build", f"apt-get install {package}"))
     free = shutil.disk_usage(cache).free
-    if free < disk_need():
-        what = f"only {free // 10**6} MB are free in {cache}, building the bundle needs {disk_need() // 10**6} MB"
+    if free < inputs.disk:
+        what = f"only {free // 10**6} MB are free in {cache}, building the bundle needs {inputs.disk // 10**6} MB"
         problems.append(Problem(what, "bundle build", "LABCTL_CACHE=<directory on a larger disk> labctl bundle build"))
     if os.uname().machine != "x86_64":
         problems.append(Problem(f"bundles are built on x86_64 only, this is {os.uname().machine}", "bundle build"))
@@ -140,13 +154,12 @@ def locked(cache: Path, emit: Emit, phase_name: str, limit: float = _PATIENCE) -
         lock.release()
 
 
-def build(cache: Path, emit: Emit, phase_name: str) -> BundleInfo:
-    """The bundle of this labctl's recipe: from the cache when it is intact, else built (6 minutes on 2 cores).
+def build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleInfo:
+    """The bundle of a recipe: from the cache when it is intact, else built (6 to 11 minutes on 2 cores).
 
     Raises HostError when the host lacks something or a step fails (the log is named).
-    A bundle appears in the cache only when it is complete.
+    A bundle appears in the cache only when it is complete; what was compiled before a cut is not compiled again.
     """
-    inputs = recipe.load()
     with locked(cache, emit, phase_name):
         present = manifest.store(cache) / inputs.id
         if present.exists():
@@ -169,7 +182,7 @@ def build(cache: Path, emit: Emit, phase_name: str) -> BundleInfo:
                     )
                 )
                 return info
-        problems = preflight(cache)
+        problems = preflight(cache, inputs)
         if problems:
             raise HostError("the bundle cannot be built on this host", fix=problems[0].fix, problems=problems)
         return _build(cache, inputs, emit, phase_name)
@@ -205,32 +218,32 @@ def _clear(root: BuildRoot, work: Path, progress: Progress) -> None:
 
 
 def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) -> Path:
-    compiled = stored(cache, inputs)
+    compiling = _compile_seconds(cache, inputs)
     progress.plan.update(
         {"build root": _ROOT, "tools": _TOOLS, "download": _DOWNLOAD, "packages": _RPM + _DEB}
         | {"images": _IMAGES, "sign": _SIGN, "sums": _SUM, "clean up": 4.0}
-        | ({} if compiled else {"compile": _COMPILE - _TOOLS - _DOWNLOAD})
+        | {"compile": max(compiling - _TOOLS - _DOWNLOAD, 0)}
     )
     mirror = debian_mirror.find()
     assert mirror is not None  # preflight has seen to it
-    progress.note(f"building bundle {inputs.id} from {mirror.url}, log {root.log}")
-    with progress.step("build root"):
-        root.create(mirror, inputs.suite, inputs.compiler)
-    compiler = None if compiled else Compiler.start(root, inputs)
+    progress.note(f"building bundle {inputs.id}, packages from {mirror.url}, log {root.log}")
+    compiler = _COMPILERS[inputs.origin].Compiler(root, cache, inputs, root.log.with_suffix(".compile.log"))
     try:
         # The compiler leaves the disk and the network idle; all that does not need its result is done meanwhile.
+        compiler.begin()
+        with progress.step("build root"):
+            root.create(mirror, inputs.suite, inputs.compiler)
+        compiler.begin_inside()
         with progress.step("tools"):
             root.run(["apt-get", "install", "--yes", "--no-install-recommends", *inputs.tools])
         with progress.step("download"):
             closures = packages.closures(root, _wanted(inputs))
-        if compiler:
-            with progress.step("compile") as detail:
-                compiled = compiler.finish(cache, detail)
+        with progress.step("compile") as detail:
+            compiled = compiler.finish(detail)
     except BaseException:
-        if compiler:
-            compiler.end()
+        compiler.end()
         raise
-    assert compiled is not None
+    programs.forget_others(cache, {name for one in recipe.available() for name in _COMPILERS[one.origin].names(one)})
     return _pack(inputs, root, closures, compiled, progress)
 
 
@@ -275,6 +288,7 @@ def _pack(
             images=inputs.references,
             files=manifest.describe(staged),
             key_fingerprint=fingerprint,
+            components=inputs.versions,
         )
         manifest.write(info)
     return staged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,7 +34,7 @@ class BundleInfo:
 
     `packages` maps the names in the apt repository to their versions, `rpms` those of the rpm repository;
     `images` are references in images.tar; worker-images.tar, which a bundle may lack, holds those of them that a
-    worker needs.
+    worker needs. `components` has the versions of what was compiled beside Kubernetes, where it was.
     """
 
     id: str
@@ -45,6 +45,7 @@ class BundleInfo:
     images: tuple[str, ...]
     files: tuple[BundleFile, ...]
     key_fingerprint: str
+    components: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_coredns(self) -> bool:
@@ -90,6 +91,7 @@ class BundleInfo:
             "images": list(self.images),
             "files": [asdict(file) for file in self.files],
             "key_fingerprint": self.key_fingerprint,
+            "components": dict(sorted(self.components.items())),
         }
 
 
@@ -131,6 +133,7 @@ def load(directory: Path) -> BundleInfo:
             images=tuple(str(ref) for ref in body["images"]),
             files=files,
             key_fingerprint=str(body["key_fingerprint"]),
+            components={str(name): str(version) for name, version in body.get("components", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenBundleError(f"{manifest} is not a bundle's manifest: {error}", fix=REBUILD) from error

@@ -13,7 +13,6 @@ from orchestrator.bundle.recipe import PackageRecipe, Recipe
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.errors import HostError
 
-REVISION = "1"
 MAINTAINER = "The labctl maintainers <labctl@localhost>"
 # Archives and state of the closure, inside the root.
 DEBS = "/build/debs"
@@ -143,8 +142,11 @@ def upstream_version(debian: str) -> str:
 
 
 def version_of(package: PackageRecipe, recipe: Recipe, versions: Mapping[str, str]) -> str:
-    """The upstream version a package carries."""
-    return upstream_version(versions[package.version_of]) if package.version_of else recipe.kubernetes
+    """The upstream version a package carries: Kubernetes', a compiled component's, or that of a Debian package."""
+    component = recipe.versions.get(package.version_of.replace("-", "_"))
+    if component or not package.version_of:
+        return component or recipe.kubernetes
+    return upstream_version(versions[package.version_of])
 
 
 def versions(closure: Closure) -> dict[str, str]:
@@ -157,7 +159,7 @@ def build_debs(root: BuildRoot, recipe: Recipe, compiled: Path, debs: Closure, t
     made: dict[str, str] = {}
     known = versions(debs)
     for package in recipe.packages:
-        version = f"{version_of(package, recipe, known)}-{REVISION}"
+        version = f"{version_of(package, recipe, known)}-{recipe.revision}"
         tree = build_tree(root, recipe, package, compiled, debs, "deb")
         control = tree / "DEBIAN"
         control.mkdir()
@@ -169,6 +171,9 @@ def build_debs(root: BuildRoot, recipe: Recipe, compiled: Path, debs: Closure, t
             "Section": "misc",
             "Priority": "optional",
             "Depends": ", ".join(package.deb_depends),
+            "Provides": ", ".join(package.provides),
+            "Conflicts": ", ".join(package.conflicts),
+            "Replaces": ", ".join(package.conflicts),
             "Description": package.summary,
         }
         text = "".join(f"{name}: {value}\n" for name, value in fields.items() if value)

@@ -1,15 +1,17 @@
-"""What a bundle is made of: reads images/bundle/ and gives the hash of it all, which names the bundle."""
+"""What a bundle is made of: reads images/bundle/ and gives the hash of its inputs, which names the bundle."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator import paths
+from orchestrator.model import BundleOrigin
 
 # Counts up when the code of this package lays a bundle out differently from the same recipe.
 LAYOUT = 1
@@ -28,6 +30,8 @@ class PackageRecipe:
     deb_depends: tuple[str, ...] = ()
     rpm_requires: tuple[str, ...] = ()
     rpm_recommends: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
     enable: str = ""
 
 
@@ -63,12 +67,35 @@ class ImageRecipe:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All of bundle.toml; `directory` is where it and the files it names lie."""
+class ModuleRecipe:
+    """Programs (name -> package) built in one go from a pinned go.mod and go.sum in `directory`.
 
+    `version` is that of `module` in go.mod, `variables` are set by the linker, `seconds` is what the build takes on two
+    cores. `inside`: it needs a C compiler and is built in the build root.
+    """
+
+    name: str
     directory: Path
+    programs: Mapping[str, str]
+    seconds: float
+    module: str = ""
+    version: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    inside: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of common.toml and of the origin's own file; `directory` is where they and the files they name lie.
+
+    `source` names Debian's source package, `modules` what is compiled from Go modules: a recipe has one or the other.
+    `versions` maps the components to their versions. `inputs` are the files whose content makes the bundle's id.
+    """
+
+    origin: BundleOrigin
+    directory: Path
+    inputs: tuple[Path, ...]
     kubernetes: str
-    source: str
     suite: str
     architecture: str
     compiler: tuple[str, ...]
@@ -81,61 +108,128 @@ class Recipe:
     packages: tuple[PackageRecipe, ...]
     rpms: tuple[RpmTwin, ...]
     images: tuple[ImageRecipe, ...]
+    source: str = ""
+    revision: str = "1"
+    modules: tuple[ModuleRecipe, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         """The bundle's id: Kubernetes version and the hash of every input."""
-        return f"kubernetes-{self.kubernetes}-{_hash(self.directory, '')}"
-
-    @property
-    def compiled_id(self) -> str:
-        """The id of what the compiler makes: it outlives changes of packages and images."""
-        inputs = repr((self.kubernetes, self.source, self.suite, self.architecture, self.compiler))
-        digest = hashlib.sha256(inputs.encode())
-        for part in ("compile.sh", "programs"):
-            digest.update(_hash(self.directory, part).encode())
-        return f"compiled-{self.kubernetes}-{digest.hexdigest()[:12]}"
+        return f"kubernetes-{self.kubernetes}-{self.digest(self.inputs)}"
 
     @property
     def references(self) -> tuple[str, ...]:
         return tuple(image.ref for image in self.images)
 
+    def digest(self, files: tuple[Path, ...], also: object = "") -> str:
+        """Twelve hex digits over names and contents of `files`, and over `also`."""
+        digest = hashlib.sha256(f"layout {LAYOUT} {also!r}\n".encode())
+        for path in files:
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(self.directory).as_posix()} {len(content)}\n".encode())
+            digest.update(content)
+        return digest.hexdigest()[:12]
 
-def _hash(directory: Path, part: str) -> str:
-    """Twelve hex digits over names and contents of all files, texts apart, of `part` of the recipe directory."""
-    digest = hashlib.sha256(f"layout {LAYOUT}\n".encode())
-    top = directory / part if part else directory
-    files = [top] if top.is_file() else sorted(item for item in top.rglob("*") if item.is_file())
-    for path in (item for item in files if item.suffix != ".md"):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(directory).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()[:12]
+    def files_below(self, *parts: str) -> tuple[Path, ...]:
+        """The inputs in these folders or files of the recipe's directory."""
+        tops = [self.directory / part for part in parts]
+        return tuple(path for path in self.inputs if any(path == top or top in path.parents for top in tops))
 
 
 def _tuples(table: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
-def load(directory: Path | None = None) -> Recipe:
-    """Read the recipe that ships with labctl, or the one in `directory`."""
-    directory = directory or paths.data("images", "bundle")
-    with (directory / "bundle.toml").open("rb") as stream:
-        body = tomllib.load(stream)
+def minors(directory: Path | None = None) -> tuple[str, ...]:
+    """The minors of Kubernetes whose modules are pinned, newest first."""
+    top = (directory or _directory()) / "modules"
+    found = [path.name.removeprefix("kubernetes-") for path in top.glob("kubernetes-*")]
+    return tuple(sorted(found, key=lambda minor: int(minor.partition(".")[2]), reverse=True))
+
+
+def available(directory: Path | None = None) -> Iterator[Recipe]:
+    """Every bundle that can be built: those of Go modules, newest first, then Debian's."""
+    for minor in minors(directory):
+        yield load("modules", minor, directory)
+    yield load("debian", directory=directory)
+
+
+def _directory() -> Path:
+    return paths.data("images", "bundle")
+
+
+def load(origin: BundleOrigin = "debian", minor: str = "", directory: Path | None = None) -> Recipe:
+    """Read a recipe that ships with labctl, or of `directory`; `minor` (1.37) chooses among those of Go modules."""
+    directory = directory or _directory()
+    common, body = _read(directory / "common.toml"), _read(directory / f"{origin}.toml")
+    modules, versions = _modules(directory, body, minor) if origin == "modules" else ((), {})
+    if modules:
+        body = _filled(body, versions)
     return Recipe(
+        origin=origin,
         directory=directory,
-        kubernetes=body["kubernetes"],
-        source=body["source"],
-        suite=body["suite"],
-        architecture=body["architecture"],
+        inputs=_inputs(directory, origin, minor),
+        kubernetes=body.get("kubernetes") or versions["kubernetes"],
+        source=body.get("source", ""),
+        revision=body.get("revision", "1"),
+        suite=common["suite"],
+        architecture=common["architecture"],
         compiler=tuple(body["root"]["compiler"]),
         tools=tuple(body["root"]["tools"]),
         disk=body["root"]["disk"] * 10**6,
-        node_packages=tuple(body["nodes"]["packages"]),
-        base_packages=tuple(body["base"]["packages"]),
-        omit=frozenset(body["images"]["omit"]),
-        prune=tuple(body["images"]["prune"]),
+        node_packages=tuple(common["nodes"]["packages"]),
+        base_packages=tuple(common["base"]["packages"]),
+        omit=frozenset(common["images"]["omit"]),
+        prune=tuple(common["images"]["prune"]),
         packages=tuple(PackageRecipe(**_tuples(table)) for table in body["package"]),
-        rpms=tuple(RpmTwin(**_tuples(table)) for table in body["rpm"]),
-        images=tuple(ImageRecipe(**_tuples(table)) for table in body["image"]),
+        rpms=tuple(RpmTwin(**_tuples(table)) for table in body.get("rpm", ())),
+        images=tuple(ImageRecipe(**_tuples(table)) for table in (*body["image"], *common["image"])),
+        modules=modules,
+        versions=versions,
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return tomllib.load(stream)
+
+
+def _inputs(directory: Path, origin: BundleOrigin, minor: str) -> tuple[Path, ...]:
+    """All files that a recipe may read, texts and the parts of other recipes left out."""
+    tops = [directory / part for part in ("common.toml", f"{origin}.toml", origin, "programs", "files")]
+    found = {path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.is_file()}
+    other = {f"kubernetes-{one}" for one in minors(directory) if one != minor}
+    return tuple(sorted(path for path in found if path.suffix != ".md" and not other & set(path.parts)))
+
+
+def _modules(directory: Path, body: dict[str, Any], minor: str) -> tuple[tuple[ModuleRecipe, ...], dict[str, str]]:
+    """The modules with their versions, read from the go.mod of each."""
+    release = _read(directory / "modules" / f"kubernetes-{minor}" / "release.toml")
+    versions = {"pause": release["pause"]}
+    found = []
+    for table in body["module"]:
+        name = table["name"]
+        place = directory / "modules" / table.pop("directory", name).format(minor=minor)
+        version = required_version(place / "go.mod", table["module"]) if "module" in table else ""
+        if version:
+            versions[name.replace("-", "_")] = version
+        facts = {"version": version, "date": release["date"], "major": minor.partition(".")[0]}
+        facts["minor_number"] = minor.partition(".")[2]
+        variables = {key: value.format(**facts) for key, value in table.pop("variables", {}).items()}
+        found.append(ModuleRecipe(directory=place.resolve(), version=version, variables=variables, **table))
+    return tuple(found), versions
+
+
+def required_version(go_mod: Path, module: str) -> str:
+    """The version, without its v, that a go.mod requires of a module. Raises ValueError when it requires none."""
+    match = re.search(rf"^(?:require)?\s*{re.escape(module)} v(\S+)", go_mod.read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
+        raise ValueError(f"{go_mod} does not require {module}")
+    return match.group(1)
+
+
+def _filled(value: Any, versions: Mapping[str, str]) -> Any:
+    """A recipe's tables with the versions in the place of `{component}` in references of images."""
+    images = [{**image, "ref": image["ref"].format(**versions)} for image in value["image"]]
+    return {**value, "image": images}

@@ -76,7 +76,8 @@ def repack(root: BuildRoot, packages: Sequence[Path]) -> None:
         root.script(
             "rm -rf /build/repack; mkdir /build/repack; cd /build/repack; "
             f"ar x {inside}; test -e data.tar.xz || exit 0; rm {inside}; "
-            "xz -dc data.tar.xz | zstd -q -9 -T0 -o data.tar.zst; "
+            # no pipe: the end of its first half would be nobody's
+            "xz -d data.tar.xz; zstd -q -9 -T0 data.tar -o data.tar.zst; rm data.tar; "
             f"ar rc {inside} debian-binary control.tar.* data.tar.zst"
         )
 

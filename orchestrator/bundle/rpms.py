@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from orchestrator.bundle.packages import (
     MERGED,
-    REVISION,
     Closure,
     build_tree,
     extract,
@@ -36,9 +36,12 @@ def build_rpms(
             package.summary,
             requires=package.rpm_requires,
             recommends=package.rpm_recommends,
+            provides=package.provides,
+            conflicts=package.conflicts,
+            release=recipe.revision,
             directories=[path for path, reference in package.files.items() if reference == "dir:"],
         )
-        made[package.name] = f"{version}-{REVISION}"
+        made[package.name] = f"{version}-{recipe.revision}"
     for twin in recipe.rpms:
         tick(f"{twin.name}.rpm")
         tree = extract(root, [debs.files[name] for name in twin.debs], f"twin-{twin.name}")
@@ -57,8 +60,10 @@ def build_rpms(
         root.script(f"mkdir -p /build/packages/rpm; mv /build/trees/twin-{twin.name} {place_for_rpm}")
         version = upstream_version(known[twin.debs[0]])
         summary = f"{twin.name}, from Debian's {' and '.join(twin.debs)}"
-        _rpmbuild(root, twin.name, version, summary, requires=twin.requires, groups=twin.groups)
-        made[twin.name] = f"{version}-{REVISION}"
+        _rpmbuild(
+            root, twin.name, version, summary, requires=twin.requires, groups=twin.groups, release=recipe.revision
+        )
+        made[twin.name] = f"{version}-{recipe.revision}"
     return made
 
 
@@ -69,6 +74,9 @@ def rpm_spec(
     *,
     requires: Sequence[str] = (),
     recommends: Sequence[str] = (),
+    provides: Sequence[str] = (),
+    conflicts: Sequence[str] = (),
+    release: str = "1",
     groups: Sequence[str] = (),
 ) -> str:
     """The spec of an rpm whose files are ready-made.
@@ -83,12 +91,14 @@ def rpm_spec(
         "%global _binary_payload w5.zstdio",
         f"Name: {name}",
         f"Version: {version}",
-        f"Release: {REVISION}",
+        f"Release: {release}",
         f"Summary: {summary}",
         "License: Apache-2.0",
         "AutoReqProv: no",
         *(f"Requires: {item}" for item in requires),
         *(f"Recommends: {item}" for item in recommends),
+        *(f"Provides: {item}" for item in provides),
+        *(f"Conflicts: {item}" for item in conflicts),
         "%description",
         summary,
     ]
@@ -104,7 +114,7 @@ def _rpmbuild(
     summary: str,
     *,
     directories: Sequence[str] = (),
-    **relations: Sequence[str],
+    **relations: Any,
 ) -> None:
     tree = root.build / "packages" / "rpm" / name
     listed = sorted(path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir())

@@ -27,6 +27,7 @@ class Release:
     taints: tuple[str, ...]
     dockershim: bool
     cgroup_modes: tuple[str, ...]
+    allow_cgroup_v1: bool
     cgroup_driver: str
     minimum_kernel: str
     minimum_containerd: str

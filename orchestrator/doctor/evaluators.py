@@ -139,10 +139,11 @@ def package_source(observed: Observed) -> Outcome:
         return passed(f"mirror {observed.mirror.id}", expected)
     if observed.community_reachable:
         return passed(observed.community_reason, expected)
-    if observed.buildable.possible:
-        return passed("none cached; a bundle can be built here", expected)
-    reasons = [observed.community_reason, observed.mirror_reason, observed.buildable.reason]
-    return failed("; ".join(filter(None, reasons)) or "none", expected, "labctl bundle import FILE")
+    able = [one.content.kubernetes for one in observed.buildable if one.possible]
+    if able:
+        return passed(f"none cached; a bundle of {' or '.join(able)} can be built here", expected)
+    reasons = [observed.community_reason, observed.mirror_reason, *(one.reason for one in observed.buildable)]
+    return failed("; ".join(dict.fromkeys(filter(None, reasons))) or "none", expected, "labctl bundle import FILE")
 
 
 def bundle_files(count: int, damaged: Sequence[str]) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +45,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         networks=(*_claimed_networks(others), *_networks(facts, existing)),
         bundles=tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir())),
         buildable=_buildable(facts),
+        resolvers=facts.resolvers,
         community_reachable=reachable,
         community_reason=reason,
         mirror=mirror,
@@ -101,26 +102,42 @@ def mirror_info(url: str) -> BundleInfo:
 
 def content_of(content: BundleInfo) -> SourceContent:
     """A bundle as the plan sees it."""
+    return _content(content.id, content.kubernetes, content.images, content.packages, content.components)
+
+
+def _content(
+    name: str, kubernetes: str, images: Sequence[str], packages: Collection[str], components: Mapping[str, str]
+) -> SourceContent:
     return SourceContent(
-        id=content.id,
-        kubernetes=content.kubernetes,
-        images=content.images,
-        has_calico=content.has_calico,
-        has_coredns=content.has_coredns,
-        has_cri_dockerd="cri-dockerd" in content.packages,
-        has_crictl="cri-tools" in content.packages,
+        id=name,
+        kubernetes=kubernetes,
+        images=tuple(images),
+        has_calico=any("calico/" in ref for ref in images),
+        has_coredns=any("/coredns" in ref for ref in images),
+        has_cri_dockerd="cri-dockerd" in packages,
+        has_crictl="cri-tools" in packages,
+        containerd=components.get("containerd", ""),
+        components=components,
     )
 
 
-def _buildable(facts: host.HostFacts) -> BuildableBundle:
+def _buildable(facts: host.HostFacts) -> tuple[BuildableBundle, ...]:
+    """Every bundle that labctl has a recipe of; a proxy is asked only for what the cache does not have."""
+    return tuple(_buildable_by(recipe, facts) for recipe in bundle.available())
+
+
+def _buildable_by(recipe: bundle.Recipe, facts: host.HostFacts) -> BuildableBundle:
+    names = {package.name for package in recipe.packages}
+    content = _content(recipe.id, recipe.kubernetes, recipe.references, names, recipe.versions)
+    cache = paths.cache_dir()
+    reason = ""
     if not facts.is_root:
-        return BuildableBundle(possible=False, reason="building a bundle takes root (it makes a Debian root directory)")
-    if debian_mirror.find() is None:
-        return BuildableBundle(
-            possible=False,
-            reason=f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one",
-        )
-    return BuildableBundle(possible=True, id=bundle.build_id())
+        reason = "building a bundle takes root (it makes a Debian root directory)"
+    elif debian_mirror.find() is None:
+        reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
+    elif bundle.find(cache, recipe.id) is None:
+        reason = bundle.unreachable(cache, recipe)
+    return BuildableBundle(content, recipe.origin, not reason, reason, bundle.seconds(cache, recipe))
 
 
 def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:

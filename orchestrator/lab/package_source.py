@@ -27,15 +27,16 @@ def ensure_source(plan: Plan, emit: Emit) -> None:
     source = plan.source
     if source.kind != "bundle" or source.bundle_id is None:
         return
-    if source.build_bundle:
-        with phase(emit, "bundle", "Build the offline bundle from Debian's source package (once)"):
-            bundle.build(paths.cache_dir(), emit, "bundle")
-    with phase(emit, "bundle", "Check the offline bundle"):
+    recipe = next((recipe for recipe in bundle.available() if recipe.id == source.bundle_id), None)
+    if source.build_bundle and recipe:
+        with phase(emit, "bundle", f"Build the bundle from {bundle.ORIGINS[recipe.origin]} (once)"):
+            bundle.build(paths.cache_dir(), recipe, emit, "bundle")
+    with phase(emit, "bundle", "Check the bundle"):
         planned = planned_bundle(plan)
         problems = bundle.verify(planned)
-        if problems and planned.id == bundle.build_id():
+        if problems and recipe:
             emit(Note(phase="bundle", text=f"{problems[0].where} {problems[0].what}: rebuilding the bundle"))
-            bundle.build(paths.cache_dir(), emit, "bundle")
+            bundle.build(paths.cache_dir(), recipe, emit, "bundle")
         elif problems:
             raise HostError(
                 f"the bundle {planned.id} in {planned.path} is damaged",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from orchestrator.catalog import Request, Resolution, resolve
 from orchestrator.model import Cni, Dns, KubernetesPlan, Runtime
+from orchestrator.observed import SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.source import SourceSelection, with_content
 
+# Source: the release notes of 1.35 and containerd's deprecations.
+_CGROUP_V1 = "version 1, which Kubernetes accepts only when it is told to; containerd drops it by May 2029"
+
 
 def kubernetes(
-    request: Request, selection: SourceSelection, api_port: int, diagnostics: Diagnostics
+    request: Request, selection: SourceSelection, api_port: int, resolvers: tuple[str, ...], diagnostics: Diagnostics
 ) -> KubernetesPlan | None:
     """The cluster; None after recording why the combination cannot work."""
     lab, catalog = diagnostics.spec.lab, diagnostics.catalog
@@ -49,10 +54,26 @@ def kubernetes(
         extra_args_as_list=release.extra_args_as_list,
         cri_dockerd_version=resolution.cri_dockerd_version,
         cri_dockerd_sha256=lab.packages.checksums.get(f"cri-dockerd-{resolution.cri_dockerd_version}"),
+        pod_resolvers=resolvers if dns == "coredns" else (),
+        allow_cgroup_v1=release.allow_cgroup_v1 and request.cgroup == "v1",
+        **_from_source(content, cni),
     )
     reasons = {"version": selection.version_reason, "runtime": runtime_reason, "cni": cni_reason, "dns": dns_reason}
     _record(plan, reasons, request, release.minor, diagnostics)
     return plan
+
+
+def _from_source(content: SourceContent | None, cni: Cni) -> dict[str, Any]:
+    """What the source brings in other versions than kubeadm and the guest would take, and who enforces policies."""
+    if content is None:
+        return {}
+    coredns = content.components.get("coredns")
+    return {
+        "etcd_tag": content.components.get("etcd"),
+        "dns_tag": f"v{coredns}" if coredns else None,
+        "containerd": content.containerd,
+        "network_policy_image": content.image("kube-router") if cni == "bridge_cni" else None,
+    }
 
 
 def _record(
@@ -72,6 +93,9 @@ def _record(
     for name in ("version", "runtime", "cri_socket", "cgroup_driver", "config_api", "image_registry", "pause_image"):
         diagnostics.decide(f"kubernetes.{name}", getattr(plan, name), known[name])
     diagnostics.decide("kubernetes.cni", plan.cni, known["cni"])
+    diagnostics.decide("kubernetes.network_policy", *_network_policy(plan))
+    if plan.allow_cgroup_v1:
+        diagnostics.decide("kubernetes.cgroup_v1", "allowed", _CGROUP_V1)
     if plan.cni_manifest_url and plan.cni_manifest_sha256 is None:
         confirm = f"nobody computed it yet: confirm it as packages.checksums.calico-{plan.cni_version}"
         diagnostics.decide("kubernetes.cni_manifest_sha256", "unknown", confirm)
@@ -82,19 +106,27 @@ def _record(
         diagnostics.decide("kubernetes.taints", plan.taints, f"what kubeadm {minor} sets")
 
 
+def _network_policy(plan: KubernetesPlan) -> tuple[str, str]:
+    """Who enforces NetworkPolicy, and why."""
+    if plan.cni == "calico":
+        return "calico", "Calico enforces it"
+    if plan.network_policy_image:
+        return "kube-router", "bridge_cni has none of its own; kube-router runs as a firewall only"
+    return "not enforced", "bridge_cni has none of its own and the package source has no kube-router image"
+
+
 def _runtime(request: Request, selection: SourceSelection, diagnostics: Diagnostics) -> tuple[Runtime, str, Request]:
     """The runtime, why, and the request with it; a default gives way to containerd where Docker cannot work."""
-    catalog, spec = diagnostics.catalog, diagnostics.spec
+    spec = diagnostics.spec
     # Only an explicit Calico is a wish that the catalog may refuse.
     cni = "calico" if spec.lab.kubernetes.cni == "calico" else "bridge_cni"
     request = with_content(replace(request, version=selection.version, cni=cni), selection.content)
-    release = catalog.release(selection.version)
+    release = diagnostics.catalog.release(selection.version)
     explicit = spec.is_explicit("kubernetes.runtime")
     if request.runtime == "containerd":
         return "containerd", "", request
-    if release and not release.dockershim and not request.cri_dockerd and not explicit:
-        adapter = f"cri-dockerd {catalog.cri_dockerd_version}"
-        reason = f"{release.minor} has no dockershim, and {adapter} has no confirmed checksum"
+    if release and not release.dockershim and not explicit:
+        reason = f"{release.minor} has no dockershim (kubernetes.runtime: docker takes cri-dockerd)"
         return "containerd", reason, replace(request, runtime="containerd")
     return "docker", "", request
 

@@ -14,6 +14,7 @@ from orchestrator.observed import Observed, ProviderState
 from orchestrator.plan import cluster, network, source
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.provider import check_capacity, provider
+from orchestrator.plan.select_source import select
 from orchestrator.plan.source_plan import source_plan
 from orchestrator.spec import Spec
 
@@ -80,7 +81,7 @@ def _as_if_ready(observed: Observed) -> Observed:
         providers=tuple(replace(state, ready=True, only_named="") for state in (*states.values(), *unseen)),
         busy_ports=(),
         networks=(),
-        buildable=replace(observed.buildable, possible=True),
+        buildable=tuple(replace(one, possible=True) for one in observed.buildable),
         community_reachable=True,
         community_reason="assumed for rendering",
     )
@@ -92,7 +93,7 @@ def _software(
     """The package source, how nodes reach it, and the cluster; None for what there is not."""
     lab = diagnostics.spec.lab
     request = _request(state, purpose, diagnostics)
-    selection = source.select(_requirements(request, diagnostics), diagnostics)
+    selection = select(_requirements(request, diagnostics), diagnostics)
     packages = SourcePlan(kind="community")
     if selection:
         packages = source_plan(selection, networks.gateway, diagnostics.catalog.guest(lab.guest), diagnostics)
@@ -101,7 +102,18 @@ def _software(
     if not selection or not lab.kubernetes.enabled:
         return selection, packages, None
     api_port = network.api_port({node.ssh_port for node in nodes}, diagnostics)
-    return selection, packages, cluster.kubernetes(request, selection, api_port, diagnostics)
+    resolvers = _pod_resolvers(state, networks, diagnostics.observed)
+    return selection, packages, cluster.kubernetes(request, selection, api_port, resolvers, diagnostics)
+
+
+def _pod_resolvers(state: ProviderState, networks: NetworkPlan, observed: Observed) -> tuple[str, ...]:
+    """DNS servers for pods on machines whose own is on loopback: CoreDNS would forward to itself and stop.
+
+    Without any other the gateway is named: nobody may answer there, which is better than a loop.
+    """
+    if not state.traits.loopback_resolver:
+        return ()
+    return networks.resolvers or observed.resolvers or (networks.gateway,)
 
 
 def _request(state: ProviderState, purpose: Purpose, diagnostics: Diagnostics) -> Request:

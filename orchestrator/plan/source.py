@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
-from orchestrator.catalog import Catalog, Request, resolve
-from orchestrator.catalog.resolve import runs, unknown_version
+from orchestrator.catalog import Catalog, Request
+from orchestrator.catalog.resolve import runs
 from orchestrator.catalog.versions import minor, number
-from orchestrator.model import SourceKind
-from orchestrator.observed import SourceContent
+from orchestrator.model import BundleOrigin, SourceKind
+from orchestrator.observed import BuildableBundle, SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
 
-NO_SOURCE_FIX = "`labctl bundle import FILE`, a packages.mirror, or a connection to the internet"
 OPEN_VERSIONS = ("auto", "oldest")
+ORIGINS: dict[BundleOrigin, str] = {"debian": "Debian's source package", "modules": "the Go module proxy"}
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,8 @@ def with_content(request: Request, content: SourceContent | None) -> Request:
     return replace(request, cri_dockerd=has_cri_dockerd, containerd=content.containerd)
 
 
-def select(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
-    """The source that fits; None after recording why there is none."""
-    version, catalog = requirements.version, diagnostics.catalog
-    if requirements.kubernetes and version not in OPEN_VERSIONS and catalog.release(version) is None:
-        diagnostics.refuse_all((unknown_version(version, catalog),))
-        return None
-    selection = _first(requirements, diagnostics)
-    if selection is None:
-        _explain(requirements, diagnostics)
-    return selection
-
-
-def _first(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
+def first(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
+    """The first source, in the order of preference, that has all that is required."""
     names = _order(requirements, diagnostics)
     return next((found for name in names if (found := _SOURCES[name](requirements, diagnostics))), None)
 
@@ -106,14 +96,16 @@ def _order(requirements: Requirements, diagnostics: Diagnostics) -> tuple[str, .
     """The sources to try, the best first."""
     requested, plan = diagnostics.spec.lab.packages.source, diagnostics.observed.existing
     if requested == "bundle":
-        return ("bundle", "build")
+        return ("bundle", "modules", "debian")
     if requested != "auto":
         return (requested,)
     existing = plan.source.kind if plan else ""
     if existing in ("community", "mirror"):
-        return (existing, "bundle", "community", "build")
-    # 1.20.2 of the built bundle is older than anything the community's repositories still have.
-    return ("bundle", "build", "community") if requirements.version == "oldest" else ("bundle", "community", "build")
+        return (existing, "bundle", "community", "modules", "debian")
+    # 1.20.2 from Debian's source is older than anything that the others still have.
+    if requirements.version == "oldest":
+        return ("bundle", "debian", "community", "modules")
+    return ("bundle", "community", "modules", "debian")
 
 
 def _cached(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
@@ -123,22 +115,45 @@ def _cached(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelec
         return None
     used = observed.existing.source.bundle_id if observed.existing else None
     # Of one version the bundle that this labctl would build, then the last one.
-    fitting.sort(key=lambda content: (number(content.kubernetes), content.id == observed.buildable.id))
+    own = {one.content.id for one in observed.buildable}
+    fitting.sort(key=lambda content: (number(content.kubernetes), content.id in own))
     best = fitting[0] if requirements.version == "oldest" else fitting[-1]
     content = next((bundle for bundle in fitting if bundle.id == used), best)
     reason = f"bundle {content.id} is in the cache and fits"
     return SourceSelection("bundle", content.kubernetes, reason, requirements.version_reason("the bundle"), content)
 
 
-def _built(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
-    buildable = diagnostics.observed.buildable
-    content = SourceContent(buildable.id, buildable.kubernetes)
-    if not buildable.possible or not requirements.fits(content, diagnostics.catalog):
+def _built(origin: BundleOrigin, requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
+    """A bundle made from this origin: taken from the cache when only this origin is wanted, else built."""
+    able = [
+        one
+        for one in diagnostics.observed.buildable
+        if one.origin == origin and one.possible and requirements.fits(one.content, diagnostics.catalog)
+    ]
+    if not able:
         return None
+    best = able[-1] if requirements.version == "oldest" else able[0]
+    version_reason = requirements.version_reason(ORIGINS[origin])
+    cached = next((bundle for bundle in diagnostics.observed.bundles if bundle.id == best.content.id), None)
+    if cached:
+        reason = f"bundle {cached.id} is in the cache and made from {ORIGINS[origin]}"
+        return SourceSelection("bundle", cached.kubernetes, reason, version_reason, cached)
     missing = f"no bundle in the cache fits{_not_community(requirements, diagnostics)}"
-    reason = f"{missing}: one is built from Debian's Kubernetes source"
-    version_reason = requirements.version_reason("Debian's source package")
-    return SourceSelection("bundle", content.kubernetes, reason, version_reason, content, build=True)
+    reason = f"{missing}: one is built from {ORIGINS[origin]}, {_minutes(best)}{_next_best(best, diagnostics)}"
+    return SourceSelection("bundle", best.content.kubernetes, reason, version_reason, best.content, build=True)
+
+
+def _minutes(one: BuildableBundle) -> str:
+    return f"about {max(round(one.seconds / 60), 1)} min"
+
+
+def _next_best(chosen: BuildableBundle, diagnostics: Diagnostics) -> str:
+    """The quicker bundle that a user in a hurry may prefer."""
+    quicker = [one for one in diagnostics.observed.buildable if one.possible and one.seconds < chosen.seconds]
+    if not quicker:
+        return ""
+    best = quicker[-1]
+    return f" (`--kubernetes {best.content.kubernetes}`: {_minutes(best)})"
 
 
 def _not_community(requirements: Requirements, diagnostics: Diagnostics) -> str:
@@ -187,92 +202,8 @@ def _mirror(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelec
 
 _SOURCES: dict[str, Callable[[Requirements, Diagnostics], SourceSelection | None]] = {
     "bundle": _cached,
-    "build": _built,
+    "modules": partial(_built, "modules"),
+    "debian": partial(_built, "debian"),
     "community": _community,
     "mirror": _mirror,
 }
-
-
-def _explain(requirements: Requirements, diagnostics: Diagnostics) -> None:
-    """Record why no source fits: what nobody can offer is lab.yml's problem, a missing source is the host's."""
-    catalog, version = diagnostics.catalog, requirements.version
-    if missing := _missing(diagnostics):
-        diagnostics.lack(*missing, "packages.source")
-        return
-    contents = _contents(diagnostics)
-    crictl = "crictl (cri-tools), through which kubeadm asks containerd,"
-    for field, what, other, relaxed in (
-        ("kubernetes.cni", "Calico's images", "bridge_cni (or auto)", replace(requirements, calico=False)),
-        ("kubernetes.dns", "CoreDNS's image", "dnsmasq (or auto)", replace(requirements, coredns=False)),
-        ("kubernetes.runtime", crictl, "docker", replace(requirements, any_crictl=True)),
-    ):
-        if relaxed != requirements and _first(relaxed, diagnostics):
-            fix = f"{field}: {other}, or `labctl bundle import` a bundle with what is missing"
-            diagnostics.refuse(field, f"{what} cannot be had: {contents}", fix)
-            return
-    if version in OPEN_VERSIONS:
-        diagnostics.refuse(
-            "kubernetes.version",
-            f"no version that can be had runs on these machines: {contents}",
-            "another guest, runtime or package source; `labctl catalog` shows what goes together",
-        )
-        return
-    if not requirements.can_run(version, catalog):
-        runtime = "containerd" if requirements.any_runtime else requirements.request.runtime
-        refusals = resolve(replace(requirements.request, version=version, runtime=runtime), catalog)
-        if isinstance(refusals, tuple):
-            # The guest is checked once, by the caller.
-            diagnostics.refuse_all(tuple(refusal for refusal in refusals if refusal.field != "guest"))
-            return
-    what = f"no package source that can be reached has Kubernetes {version}: {contents}"
-    diagnostics.refuse("kubernetes.version", what, _version_fix(version, diagnostics))
-
-
-def _missing(diagnostics: Diagnostics) -> tuple[str, str] | None:
-    """What is missing, and its fix, when the kind of source that is requested does not exist at all."""
-    requested, observed = diagnostics.spec.lab.packages.source, diagnostics.observed
-    has_bundle = bool(observed.bundles) or observed.buildable.possible
-    build = f"one cannot be built here ({observed.buildable.reason})"
-    outside = observed.community_reason or "nobody looked"
-    if requested == "mirror":
-        url = observed.mirror_reason or "it could not be read"
-        fix = "check packages.mirror.url: it must have a bundle's manifest.json"
-        return None if observed.mirror else (f"the mirror cannot be used: {url}", fix)
-    if requested == "bundle":
-        return None if has_bundle else (f"there is no bundle in the cache and {build}", NO_SOURCE_FIX)
-    if observed.community_reachable or (requested == "auto" and has_bundle):
-        return None
-    if requested == "community":
-        return f"the community's repositories are not reachable ({outside})", "connect, or packages.source: auto"
-    return f"no package source: no bundle in the cache, {build}, nothing outside ({outside})", NO_SOURCE_FIX
-
-
-def _contents(diagnostics: Diagnostics) -> str:
-    """What the sources have, in words."""
-    requested, observed = diagnostics.spec.lab.packages.source, diagnostics.observed
-    parts: list[str] = []
-    if requested in ("auto", "bundle"):
-        versions = sorted({content.kubernetes for content in observed.bundles}, key=number)
-        parts.append(f"bundles in the cache have {', '.join(versions)}" if versions else "no bundle is in the cache")
-        if observed.buildable.possible:
-            parts.append(f"a bundle built here would have {observed.buildable.kubernetes}")
-    if requested in ("auto", "community"):
-        releases = diagnostics.catalog.community_releases
-        state = f"are not reachable ({observed.community_reason or 'nobody looked'})"
-        if observed.community_reachable:
-            state = f"have {releases[0].minor} to {releases[-1].minor}"
-        parts.append(f"the community's repositories {state}")
-    if requested == "mirror" and observed.mirror:
-        parts.append(f"the mirror has {observed.mirror.kubernetes}")
-    return "; ".join(parts)
-
-
-def _version_fix(version: str, diagnostics: Diagnostics) -> str:
-    """What would help to get this version."""
-    release = diagnostics.catalog.release(version)
-    fixes = [f"`labctl bundle import` a bundle of {version}"]
-    if release and release.community and not diagnostics.observed.community_reachable:
-        fixes.append("a connection to the community's repositories")
-    if release and release.final and len(number(version)) == 3 and number(version) > number(release.newest_patch):
-        fixes.append(f'kubernetes.version: "{release.newest_patch}", the last of its minor')
-    return ", or ".join([*fixes, "kubernetes.version: auto"])

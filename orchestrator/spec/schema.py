@@ -144,14 +144,14 @@ class Mirror(Section):
 class Packages(Section):
     """Where packages and images come from."""
 
-    source: Literal["auto", "community", "mirror", "bundle"] = "auto"
-    """`auto`: a bundle that fits, else community when reachable, else a bundle built here"""
+    source: Literal["auto", "community", "mirror", "bundle", "modules", "debian"] = "auto"
+    """`auto`: a bundle that fits, else community, else one built from Go modules, else one from Debian's 1.20.2"""
     mirror: Mirror = Mirror()
     """the mirror, for `source: mirror`"""
     base: Annotated[tuple[Package, ...] | None, Field(max_length=200)] = None
     """packages every machine gets; default: the list of its system's family"""
     checksums: dict[str, Sha256] = {}
-    """sha256 sums you confirm for artefacts the catalog has none for, such as `calico-3.33.0`"""
+    """sha256 sums you confirm for artefacts the catalog has none for, such as `cri-dockerd-0.3.26`"""
 
 
 class Lab(Section):

@@ -60,18 +60,36 @@ class Verified:
         return {"problems": [{"file": problem.where, "what": problem.what} for problem in self.problems]}
 
 
-def build(*, agree: Agree, emit: Emit) -> BundleSummary:
-    """The bundle of this version of the recipes, built when it is missing or damaged. Raises HostError."""
+def build(version: str, *, agree: Agree, emit: Emit) -> BundleSummary:
+    """The bundle of a Kubernetes version or minor, built when it is missing or damaged. Raises SpecError, HostError."""
+    recipe = _recipe(version)
     tools = bundle.required_host_tools().items()
     install_build_tools([package for program, package in tools if shutil.which(program) is None], agree)
-    with phase(emit, "bundle", "Build the offline bundle from Debian's source package"):
-        return BundleSummary(bundle.build(paths.cache_dir(), emit, "bundle"))
+    with phase(emit, "bundle", f"Build the bundle from {bundle.ORIGINS[recipe.origin]}"):
+        return BundleSummary(bundle.build(paths.cache_dir(), recipe, emit, "bundle"))
 
 
-def preview_build() -> list[str]:
-    """What `build` would do."""
-    name = f"the bundle {bundle.build_id()} in {paths.cache_dir()}"
-    return [f"keep {name}" if bundle.find(paths.cache_dir(), bundle.build_id()) else f"build {name}"]
+def _recipe(version: str) -> bundle.Recipe:
+    """The recipe of a version or minor; without one the newest. Raises SpecError with those that there are."""
+    recipes = tuple(bundle.available())
+    found = [one for one in recipes if version in ("", one.kubernetes, one.kubernetes.rpartition(".")[0])]
+    if not found:
+        known = ", ".join(one.kubernetes for one in recipes)
+        raise SpecError(
+            f"no recipe makes a bundle of Kubernetes {version}",
+            fix=f"labctl bundle build --kubernetes VERSION, with one of {known}",
+        )
+    return found[0]
+
+
+def preview_build(version: str) -> list[str]:
+    """What `build` would do. Raises SpecError for a version that no recipe makes."""
+    recipe, cache = _recipe(version), paths.cache_dir()
+    name = f"the bundle {recipe.id} in {cache}"
+    if bundle.find(cache, recipe.id):
+        return [f"keep {name}"]
+    minutes = max(round(bundle.seconds(cache, recipe) / 60), 1)
+    return [f"build {name} from {bundle.ORIGINS[recipe.origin]}, about {minutes} min"]
 
 
 def import_bundle(source: Path, emit: Emit) -> BundleSummary:

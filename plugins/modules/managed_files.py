@@ -144,9 +144,15 @@ def create_directory(path: str, file: dict) -> None:
 
 
 def write(module: AnsibleModule, file: dict, text: str) -> None:
-    """Replace the file by a rename; in place only where a rename is impossible (a bind mount)."""
-    create_directory(os.path.dirname(file["path"]), file)
-    handle, temporary = tempfile.mkstemp(dir=module.tmpdir)
+    """Replace the file by a rename; in place only where a rename is impossible (a bind mount).
+
+    The new file is written beside the old one: who watches a directory may overlook a file that comes from another one
+    (containerd does, with the configuration of the pod network).
+    """
+    directory = os.path.dirname(file["path"])
+    create_directory(directory, file)
+    handle, temporary = tempfile.mkstemp(dir=directory, prefix=".ansible_tmp")
+    module.add_cleanup_file(temporary)
     with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
         stream.write(text)
     module.atomic_move(temporary, file["path"], unsafe_writes=True)

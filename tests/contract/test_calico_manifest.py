@@ -13,7 +13,7 @@ from orchestrator import catalog, paths, spec
 from orchestrator.errors import HostError
 from orchestrator.lab import calico_manifest as calico
 from orchestrator.model import KubernetesPlan
-from orchestrator.observed import BuildableBundle, Observed
+from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from tests.web import Site, serving
 
@@ -40,7 +40,7 @@ def wanted(
     paths.cache_dir().mkdir(parents=True, exist_ok=True)
     file = tmp_path / "lab.yml"
     file.write_text("version: 1\nprofile: modern\n")
-    observed = observe(buildable=BuildableBundle(possible=False), community_reachable=True, cgroup="v2")
+    observed = observe(buildable=(), community_reachable=True, cgroup="v2")
     kubernetes = make_plan(spec.load(file), catalog.load(), observed, "render").kubernetes
     assert kubernetes is not None
     assert kubernetes.cni == "calico"

@@ -48,14 +48,14 @@ def planned(tmp_path: Path, text: str = "name: quiet\nprovider: container\n") ->
     """The state directory of a lab that was decided but whose machines are not there."""
     from orchestrator import catalog
     from orchestrator.model import Plan
-    from orchestrator.observed import BuildableBundle, Observed, ProviderState
+    from orchestrator.observed import BuildableBundle, Observed, ProviderState, SourceContent
     from orchestrator.plan import plan
     from orchestrator.spec import parse
 
     host = Observed(
         uuid="00000000-0000-4000-8000-00000000d111", owner=str(tmp_path), cpus=4, memory=16000, disk_free=60000,
         disk_path="/", kernel="6.1.0", cgroup="v1", providers=(ProviderState("container", ready=True),),
-        buildable=BuildableBundle(possible=True, kubernetes="1.20.2", id="debian-1.20.2"),
+        buildable=(BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True),),
         community_reachable=False, community_reason="not asked",
     )  # fmt: skip
     decided: Plan = plan(parse(text), catalog.load(), host)

@@ -15,8 +15,9 @@ def _control_plane_only(lab_vars):
 
 def test_the_dns_service_has_its_address_and_ready_endpoints(host, lab_vars):
     text = host.check_output(
-        f"{KUBECTL} get service,endpoints kube-dns "
-        "-o jsonpath='{.items[0].spec.clusterIP} {.items[1].subsets[*].addresses[*].ip}' 2>&1 || true"
+        f"{{ {KUBECTL} get service kube-dns -o jsonpath='{{.spec.clusterIP}} '; "
+        f"{KUBECTL} get endpointslices -l kubernetes.io/service-name=kube-dns "
+        "-o jsonpath='{.items[*].endpoints[?(@.conditions.ready==true)].addresses[0]}'; } 2>&1 || true"
     )
     address, *behind = text.split() or [""]
     assert address == lab_vars["cluster_dns_address"], text or "there is no Service kube-dns"

