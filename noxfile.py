@@ -44,6 +44,7 @@ name: scenarios
 provider: container
 workers: {count: 2}
 network: {subnet: auto, resolvers: [1.1.1.1, 8.8.8.8]}
+packages: {source: debian}
 """
 
 

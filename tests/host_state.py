@@ -83,8 +83,9 @@ def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> li
     """One line per thing that appeared or vanished."""
     found = []
     for part, lines in before.items():
-        found += [f"{part}: + {line}" for line in after[part] if line not in lines]
-        found += [f"{part}: - {line}" for line in lines if line not in after[part]]
+        had, has = set(lines), set(after[part])
+        found += [f"{part}: + {line}" for line in after[part] if line not in had]
+        found += [f"{part}: - {line}" for line in lines if line not in has]
     return found
 
 

@@ -44,7 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "name": NAME,
     "provider": "container",
     "network": {"subnet": "auto"},
-    "packages": {"source": "bundle"},
+    "packages": {"source": "debian"},
     "control_plane": {"cpus": 2, "memory": 2048},
 }
 

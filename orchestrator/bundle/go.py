@@ -89,6 +89,12 @@ def _install(requirement: Path, root: Path, minimum: str) -> None:
     (root / ".complete").touch()
 
 
+def forget(cache: Path) -> None:
+    """Remove modules, compiler's cache and results of builds; the toolchain stays."""
+    for part in ("modules", "build", "out"):
+        shutil.rmtree(cache / "go" / part, ignore_errors=True)
+
+
 def proxies() -> tuple[str, ...]:
     """The module proxies that the user's Go is configured with, in their order; Go's own default without a Go."""
     program = shutil.which("go")

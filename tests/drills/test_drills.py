@@ -33,6 +33,7 @@ name: drills
 provider: container
 workers: {count: %d}
 network: {subnet: auto}
+packages: {source: debian}
 """
 # An exercise in the cluster, a file of a node, a setting of its kernel.
 SAMPLE = ("run-or-create", "kubectl-anywhere", "bridge-filter-off")

@@ -77,7 +77,8 @@ def test_status_shows_machines_and_nodes(first_lab: User) -> None:
     status = first_lab.json("status")
     assert [machine["state"] for machine in status["machines"]] == ["running"] * 4
     assert [machine["node"] for machine in status["machines"]] == ["Ready"] * 4
-    assert {machine["version"] for machine in status["machines"]} == {"v1.20.2"}
+    planned = json.loads((first_lab.state / "plan.json").read_text())["kubernetes"]["version"]
+    assert {machine["version"] for machine in status["machines"]} == {f"v{planned}"}
 
 
 def test_the_inventory_script_works_with_a_bare_path(first_lab: User) -> None:

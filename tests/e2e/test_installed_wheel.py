@@ -53,7 +53,7 @@ def own_address() -> str:
 @pytest.fixture(scope="module")
 def mirror() -> Iterator[Site]:
     """A plain web server with the files of a bundle that labctl built."""
-    built = bundle.build(paths.cache_dir(), lambda _: None, "bundle")
+    built = bundle.build(paths.cache_dir(), next(iter(bundle.available())), lambda _: None, "bundle")
     with serving(built.path, own_address()) as site:
         yield site
 

@@ -19,6 +19,7 @@ LAB = """version: 1
 name: vm-lab
 provider: libvirt
 network: {subnet: auto}
+packages: {source: debian}
 control_plane: {cpus: 2, memory: 2560}
 workers: {count: 1, cpus: 1, memory: 1536}
 """

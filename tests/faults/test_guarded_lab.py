@@ -138,7 +138,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Guarded,
     user.certificate("proxy", signed_by="company", hosts="DNS:tls.check.invalid,DNS:registry.check.invalid")
     user.planted = plant(user)
     lab = "version: 1\nname: guarded\nprovider: container\nworkers: {count: 1}\nnetwork: {subnet: auto}\n"
-    lab += "ca: company.pem\n" + ("profile: bare\npackages: {base: [ca-certificates, curl]}\n" if BARE else "")
+    lab += "ca: company.pem\n" + (
+        "profile: bare\npackages: {base: [ca-certificates, curl]}\n" if BARE else "packages: {source: debian}\n"
+    )
     (user.home / "lab.yml").write_text(lab)
     gateway = json.loads(user.good("plan", "--output", "json"))["network"]["gateway"]
     subnet = gateway.rpartition(".")[0] + ".0/24"

@@ -66,7 +66,11 @@ class Workbench:
 
     def make(self, *, provision: bool = True) -> None:
         """Write its lab.yml and make the lab, unless the first case does that itself."""
-        profile = "profile: bare\npackages: {base: [curl, jq, socat]}\n" if self.kind == "bare" else ""
+        profile = (
+            "profile: bare\npackages: {base: [curl, jq, socat]}\n"
+            if self.kind == "bare"
+            else "packages: {source: debian}\n"
+        )
         self.user.home.mkdir(exist_ok=True)
         (self.user.home / "lab.yml").write_text(
             f"version: 1\nname: {self.name}\nprovider: {self.provider}\n{profile}"

@@ -24,6 +24,7 @@ name: saved
 provider: container
 workers: {count: 1}
 network: {subnet: auto}
+packages: {source: debian}
 """
 WEB = """\
 apiVersion: apps/v1

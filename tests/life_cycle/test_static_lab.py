@@ -18,6 +18,7 @@ name: mine
 provider: static
 workers: {{count: 1}}
 network: {{subnet: {subnet}/24}}
+packages: {{source: debian}}
 static:
   key: {key}
   shared_kernel: true

