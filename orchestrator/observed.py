@@ -88,13 +88,17 @@ class SourceContent:
 
 @dataclass(frozen=True)
 class BuildableBundle:
-    """A bundle that labctl has the recipe of: whether this host can build it, why not, and in how many seconds."""
+    """A bundle that labctl has the recipe of: whether this host can build it, why not, and what it takes.
+
+    `seconds` on this host, `disk` in MB while it is built, the result included.
+    """
 
     content: SourceContent
     origin: BundleOrigin
     possible: bool
     reason: str = ""
     seconds: float = 0.0
+    disk: int = 0
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ def data(*parts: str) -> Path:
     return path
 
 
+def is_installed() -> bool:
+    """Whether labctl runs from a wheel, whose data is not the user's to change, and not from a checkout."""
+    return (_PACKAGE / "_data").is_dir()
+
+
 def cache_dir() -> Path:
     """The cache for node images, bundles and boxes, created with mode 0700.
 

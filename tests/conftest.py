@@ -68,7 +68,9 @@ def observe() -> Callable[..., Observed]:
             ProviderState("libvirt", ready=False, detail="virsh is not installed", fix="install libvirt"),
             ProviderState("container", ready=True),
         ),
-        buildable=(BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370),),
+        buildable=(
+            BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370, disk=9000),
+        ),
         community_reachable=False,
         community_reason="no answer within 3 s",
     )

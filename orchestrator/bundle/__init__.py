@@ -3,6 +3,7 @@
 from orchestrator.bundle.builder import ORIGINS, build, preflight, seconds, unreachable
 from orchestrator.bundle.importer import import_bundle
 from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, list_bundles, load, verify
+from orchestrator.bundle.pin import Pinned, add_to_catalog, pin
 from orchestrator.bundle.recipe import Recipe, available
 from orchestrator.bundle.root import required_host_tools
 from orchestrator.bundle.server import Served, serve
@@ -11,14 +12,17 @@ __all__ = [
     "ORIGINS",
     "BrokenBundleError",
     "BundleInfo",
+    "Pinned",
     "Recipe",
     "Served",
+    "add_to_catalog",
     "available",
     "build",
     "find",
     "import_bundle",
     "list_bundles",
     "load",
+    "pin",
     "preflight",
     "required_host_tools",
     "seconds",

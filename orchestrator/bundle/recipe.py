@@ -221,6 +221,12 @@ def _modules(directory: Path, body: dict[str, Any], minor: str) -> tuple[tuple[M
     return tuple(found), versions
 
 
+def programs_of(module: str, directory: Path) -> Mapping[str, str]:
+    """The programs (name -> package) that the recipe of Go modules builds from a module, whatever its version."""
+    tables = _read(directory / "modules.toml")["module"]
+    return next(table["programs"] for table in tables if table.get("module") == module)
+
+
 def required_version(go_mod: Path, module: str) -> str:
     """The version, without its v, that a go.mod requires of a module. Raises ValueError when it requires none."""
     match = re.search(rf"^(?:require)?\s*{re.escape(module)} v(\S+)", go_mod.read_text(encoding="utf-8"), re.MULTILINE)

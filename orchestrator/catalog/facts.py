@@ -94,7 +94,6 @@ class Catalog:
     cri_dockerd_sha256: str | None
     cgroup_driver_in_v1_containers: str
     bundle_port: int
-    bundle_build_disk: int
 
     def release(self, version: str) -> Release | None:
         """The release that `1.20` or `1.20.2` belongs to."""
@@ -140,7 +139,6 @@ def load() -> Catalog:
         cri_dockerd_sha256=releases["cri_dockerd"]["sha256"],
         cgroup_driver_in_v1_containers=releases["cgroup_driver_in_v1_containers"],
         bundle_port=sources["bundle"]["port"],
-        bundle_build_disk=sources["bundle"]["build_disk"],
     )
 
 

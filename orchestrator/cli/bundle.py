@@ -39,6 +39,21 @@ def build(version: str, yes: bool, dry_run: bool, output: str, progress: str) ->
     return show(built, output, text=fields)
 
 
+@bundle.command()
+@click.argument("version")
+@options.preview_options
+@options.progress_option
+def pin(version: str, dry_run: bool, output: str, progress: str) -> int:
+    """Pin Kubernetes VERSION: write its go.mod, go.sum and row of the catalog, for those who maintain labctl."""
+    from orchestrator.verbs import bundle as verb
+
+    if dry_run:
+        return show_dry_run(verb.preview_pin(version), output)
+    with show_progress(progress) as emit:
+        pinned = verb.pin(version, emit)
+    return show(pinned, output, text=fields)
+
+
 @bundle.command(name="import")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @options.preview_options

@@ -22,6 +22,8 @@ from orchestrator.spec import Spec
 
 PROBE_SECONDS = 3.0
 MIRROR_SECONDS = 20.0
+# MB of a finished bundle and of the programs that are kept for the next one.
+_RESULT_DISK = 3000
 
 
 def observe(spec: Spec, directory: LabDir) -> Observed:
@@ -137,7 +139,8 @@ def _buildable_by(recipe: bundle.Recipe, facts: host.HostFacts) -> BuildableBund
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
     elif bundle.find(cache, recipe.id) is None:
         reason = bundle.unreachable(cache, recipe)
-    return BuildableBundle(content, recipe.origin, not reason, reason, bundle.seconds(cache, recipe))
+    seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + _RESULT_DISK
+    return BuildableBundle(content, recipe.origin, not reason, reason, seconds, disk)
 
 
 def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:

@@ -42,7 +42,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
 
     selection, packages, kubernetes = _software(state, purpose, networks, nodes, diagnostics)
     if purpose != "render":
-        check_capacity(state, nodes, bool(selection and selection.build), diagnostics)
+        check_capacity(state, nodes, selection.build_disk if selection else 0, diagnostics)
     _others(diagnostics)
 
     result = Plan(

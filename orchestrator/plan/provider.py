@@ -59,7 +59,7 @@ def provider(diagnostics: Diagnostics) -> ProviderState:
     return selection.state
 
 
-def check_capacity(state: ProviderState, nodes: Sequence[NodePlan], build: bool, diagnostics: Diagnostics) -> None:
+def check_capacity(state: ProviderState, nodes: Sequence[NodePlan], build_disk: int, diagnostics: Diagnostics) -> None:
     """Record what the host lacks in CPUs, memory and disk, for machines that are yet to be made."""
     observed, sizing = diagnostics.observed, state.traits.sizing
     kubernetes = diagnostics.spec.lab.kubernetes.enabled
@@ -70,7 +70,7 @@ def check_capacity(state: ProviderState, nodes: Sequence[NodePlan], build: bool,
     _check_memory(state, new, diagnostics)
     per_node = sizing.disk_node if kubernetes else sizing.disk_bare
     disk = per_node * len(new) + (sizing.disk_lab if new else 0)
-    disk += diagnostics.catalog.bundle_build_disk if build else 0
+    disk += build_disk
     if disk > observed.disk_free:
         diagnostics.lack(
             f"{observed.disk_free} MB free under {observed.disk_path}, about {disk} MB are needed",

@@ -19,14 +19,21 @@ ORIGINS: dict[BundleOrigin, str] = {"debian": "Debian's source package", "module
 
 @dataclass(frozen=True)
 class SourceSelection:
-    """A package source with the Kubernetes version taken from it; `content` is None for the community."""
+    """A package source with the Kubernetes version taken from it; `content` is None for the community.
+
+    `build_disk` is what building it takes, in MB; 0 when there is nothing to build.
+    """
 
     kind: SourceKind
     version: str
     reason: str
     version_reason: str = ""
     content: SourceContent | None = None
-    build: bool = False
+    build_disk: int = 0
+
+    @property
+    def build(self) -> bool:
+        return self.build_disk > 0
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ def _built(origin: BundleOrigin, requirements: Requirements, diagnostics: Diagno
         return SourceSelection("bundle", cached.kubernetes, reason, version_reason, cached)
     missing = f"no bundle in the cache fits{_not_community(requirements, diagnostics)}"
     reason = f"{missing}: one is built from {ORIGINS[origin]}, {_minutes(best)}{_next_best(best, diagnostics)}"
-    return SourceSelection("bundle", best.content.kubernetes, reason, version_reason, best.content, build=True)
+    return SourceSelection("bundle", best.content.kubernetes, reason, version_reason, best.content, best.disk)
 
 
 def _minutes(one: BuildableBundle) -> str:

