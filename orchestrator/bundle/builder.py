@@ -38,7 +38,7 @@ def unreachable(cache: Path, inputs: Recipe) -> str:
         return ""
     if modules_compile.remaining(cache, inputs) == 0:
         return ""
-    return go.proxy_problem("k8s.io/kubernetes", inputs.kubernetes)
+    return go.proxy_problem("k8s.io/kubernetes", inputs.kubernetes, cache)
 
 
 def seconds(cache: Path, inputs: Recipe) -> float:

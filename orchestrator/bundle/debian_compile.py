@@ -33,7 +33,7 @@ def names(inputs: Recipe) -> set[str]:
 
 def remaining(cache: Path, inputs: Recipe) -> float:
     """Seconds on 2 cores that compiling takes, 0 when its result is in the cache."""
-    return 0.0 if programs.stored(cache, compiled_id(inputs)) else SECONDS
+    return 0.0 if programs.present(cache, compiled_id(inputs)) else SECONDS
 
 
 @dataclass

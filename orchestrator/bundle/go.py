@@ -33,13 +33,13 @@ class Go:
         return str(self.root / "bin" / "go")
 
 
-def on_path(minimum: str) -> Go | None:
+def on_path(minimum: str, cache: Path) -> Go | None:
     """The Go on PATH, when there is one of at least this version."""
     program = shutil.which("go")
     if program is None:
         return None
     try:
-        answer = proc.run([program, "env", "GOROOT", "GOVERSION"], env={"GOTOOLCHAIN": "local"}, timeout=30)
+        answer = proc.run([program, "env", "GOROOT", "GOVERSION"], env=_quiet(cache), timeout=30)
     except proc.ProcessFailed:
         return None
     root, _, version = answer.stdout.strip().partition("\n")
@@ -52,7 +52,7 @@ def toolchain(minimum: str, cache: Path, requirement: Path) -> Go:
 
     Raises HostError when there is neither.
     """
-    found = on_path(minimum)
+    found = on_path(minimum, cache)
     if found:
         return found
     place = cache / "go" / "toolchain"
@@ -95,19 +95,29 @@ def forget(cache: Path) -> None:
         shutil.rmtree(cache / "go" / part, ignore_errors=True)
 
 
-def proxies() -> tuple[str, ...]:
+def _quiet(cache: Path) -> dict[str, str]:
+    """What keeps Go from downloading another toolchain, and from counting its calls in the user's home.
+
+    The user's own settings (`go env -w`) stay in force: they lie in the same place as the counters, so it is named.
+    """
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    settings = os.environ.get("GOENV") or str(home / "go" / "env")
+    return {"GOTOOLCHAIN": "local", "GOENV": settings, "XDG_CONFIG_HOME": str(cache / "go" / "config")}
+
+
+def proxies(cache: Path) -> tuple[str, ...]:
     """The module proxies that the user's Go is configured with, in their order; Go's own default without a Go."""
     program = shutil.which("go")
     if program:
-        text = proc.run([program, "env", "GOPROXY"], timeout=30, env={"GOTOOLCHAIN": "local"}, check=False).stdout
+        text = proc.run([program, "env", "GOPROXY"], timeout=30, env=_quiet(cache), check=False).stdout
     else:
         text = os.environ.get("GOPROXY") or _DEFAULT_PROXY
     return tuple(part for part in re.split(r"[,|]", text.strip()) if "://" in part)
 
 
-def proxy_problem(module: str, version: str) -> str:
+def proxy_problem(module: str, version: str, cache: Path) -> str:
     """Why no configured proxy has this version of a module; empty when one has it."""
-    known = proxies()
+    known = proxies(cache)
     if not known:
         return "no Go module proxy is configured (go env GOPROXY)"
     problem = ""
@@ -127,16 +137,19 @@ def environment(cache: Path) -> Mapping[str, str]:
     toolchain is downloaded, and neither the user's module cache nor the user's flags are touched or used.
     """
     ample = host.memory_available() >= _AMPLE_MEMORY
-    return {
-        "GOMODCACHE": str(cache / "go" / "modules"),
-        "GOCACHE": str(cache / "go" / "build"),
-        "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false -trimpath",
-        "GOTOOLCHAIN": "local",
-        "GOVCS": "*:off",
-        "GOWORK": "off",
-        "GO111MODULE": "on",
-        "GOOS": "linux",
-        "GOARCH": "amd64",
-        "GOAMD64": "v1",
-        "CGO_ENABLED": "0",
-    } | ({"GOGC": "400"} if ample else {})
+    return (
+        _quiet(cache)
+        | {
+            "GOMODCACHE": str(cache / "go" / "modules"),
+            "GOCACHE": str(cache / "go" / "build"),
+            "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false -trimpath",
+            "GOVCS": "*:off",
+            "GOWORK": "off",
+            "GO111MODULE": "on",
+            "GOOS": "linux",
+            "GOARCH": "amd64",
+            "GOAMD64": "v1",
+            "CGO_ENABLED": "0",
+        }
+        | ({"GOGC": "400"} if ample else {})
+    )

@@ -17,6 +17,11 @@ def directory(cache: Path) -> Path:
     return cache / "compiled"
 
 
+def present(cache: Path, name: str) -> bool:
+    """Whether a set of programs is there, as far as a look tells; `stored` compares its content."""
+    return (directory(cache) / name / _SUMS).is_file()
+
+
 def stored(cache: Path, name: str) -> Path | None:
     """The folder of an intact set of programs, or None; a damaged one is removed."""
     place = directory(cache) / name

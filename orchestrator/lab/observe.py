@@ -11,12 +11,14 @@ from pathlib import Path
 
 from orchestrator import bundle, catalog, debian_mirror, host, paths
 from orchestrator.bundle import BundleInfo
+from orchestrator.catalog.versions import minor
 from orchestrator.errors import LabError
 from orchestrator.lab import claims
 from orchestrator.lab.state import lab_identity, saved_plan
 from orchestrator.model import Plan
 from orchestrator.observed import BuildableBundle, BusyPort, Observed, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
+from orchestrator.plan.source import OPEN_VERSIONS
 from orchestrator.providers import registry
 from orchestrator.spec import Spec
 
@@ -46,7 +48,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         busy_ports=(*_claimed_ports(others), *_busy_ports(existing)),
         networks=(*_claimed_networks(others), *_networks(facts, existing)),
         bundles=tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir())),
-        buildable=_buildable(facts),
+        buildable=_buildable(spec, facts),
         resolvers=facts.resolvers,
         community_reachable=reachable,
         community_reason=reason,
@@ -123,12 +125,21 @@ def _content(
     )
 
 
-def _buildable(facts: host.HostFacts) -> tuple[BuildableBundle, ...]:
-    """Every bundle that labctl has a recipe of; a proxy is asked only for what the cache does not have."""
-    return tuple(_buildable_by(recipe, facts) for recipe in bundle.available())
+def _buildable(spec: Spec, facts: host.HostFacts) -> tuple[BuildableBundle, ...]:
+    """Every bundle that labctl has a recipe of, and whether this host can build it."""
+    is_cached = bool(bundle.list_bundles(paths.cache_dir()))
+    return tuple(_buildable_by(recipe, _asks_for(spec, recipe, is_cached), facts) for recipe in bundle.available())
 
 
-def _buildable_by(recipe: bundle.Recipe, facts: host.HostFacts) -> BuildableBundle:
+def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
+    """Whether this lab may come to build a bundle of the recipe: only then is its proxy asked."""
+    version, source = spec.lab.kubernetes.version, spec.lab.packages.source
+    if version in OPEN_VERSIONS:
+        return not is_cached or source == recipe.origin
+    return version in (recipe.kubernetes, minor(recipe.kubernetes))
+
+
+def _buildable_by(recipe: bundle.Recipe, asked_for: bool, facts: host.HostFacts) -> BuildableBundle:
     names = {package.name for package in recipe.packages}
     content = _content(recipe.id, recipe.kubernetes, recipe.references, names, recipe.versions)
     cache = paths.cache_dir()
@@ -137,7 +148,7 @@ def _buildable_by(recipe: bundle.Recipe, facts: host.HostFacts) -> BuildableBund
         reason = "building a bundle takes root (it makes a Debian root directory)"
     elif debian_mirror.find() is None:
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
-    elif bundle.find(cache, recipe.id) is None:
+    elif asked_for and bundle.find(cache, recipe.id) is None:
         reason = bundle.unreachable(cache, recipe)
     seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + _RESULT_DISK
     return BuildableBundle(content, recipe.origin, not reason, reason, seconds, disk)

