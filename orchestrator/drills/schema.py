@@ -121,7 +121,7 @@ class Goal(Section):
     def command(self) -> str:
         """The lines for bash whose answer decides."""
         for name in self.ready:
-            return f"kubectl -n drill get deployment {name} -o jsonpath={{.status.readyReplicas}}"
+            return f"kubectl -n drill get deployment {name} -o jsonpath={{.status.availableReplicas}}"
         return self.shell
 
     @property
