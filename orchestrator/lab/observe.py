@@ -73,7 +73,7 @@ def offline() -> bool:
 
 def _community(spec: Spec) -> tuple[bool | None, str]:
     """Whether the community's package repository answers: the one probe of the internet that labctl makes by itself."""
-    if spec.lab.packages.source in ("bundle", "mirror"):
+    if spec.lab.packages.source not in ("auto", "community"):
         return None, f"not probed: packages.source is {spec.lab.packages.source}"
     if offline():
         return None, "not probed: LABCTL_OFFLINE is set"
@@ -134,6 +134,8 @@ def _buildable(spec: Spec, facts: host.HostFacts) -> tuple[BuildableBundle, ...]
 def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
     """Whether this lab may come to build a bundle of the recipe: only then is its proxy asked."""
     version, source = spec.lab.kubernetes.version, spec.lab.packages.source
+    if source not in ("auto", recipe.origin):
+        return False
     if version in OPEN_VERSIONS:
         return not is_cached or source == recipe.origin
     return version in (recipe.kubernetes, minor(recipe.kubernetes))

@@ -10,6 +10,7 @@ from orchestrator.catalog.versions import number
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.source import OPEN_VERSIONS, ORIGINS, Requirements, SourceSelection, first
 
+_NO_BUNDLE_FIX = "`labctl bundle build` where it may look outside, or `labctl bundle import FILE`"
 _NO_SOURCE_FIX = "`labctl bundle import FILE`, a packages.mirror, or a connection to the internet"
 
 
@@ -79,7 +80,7 @@ def _missing(diagnostics: Diagnostics) -> tuple[str, str] | None:
             else (f"no bundle can be built from {ORIGINS[requested]} here ({'; '.join(reasons)})", _NO_SOURCE_FIX)
         )
     if requested == "bundle":
-        return None if has_bundle else (f"there is no bundle in the cache and {build}", _NO_SOURCE_FIX)
+        return None if observed.bundles else ("there is no bundle in the cache", _NO_BUNDLE_FIX)
     if observed.community_reachable or (requested == "auto" and has_bundle):
         return None
     if requested == "community":

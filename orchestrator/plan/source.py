@@ -102,8 +102,6 @@ def first(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelecti
 def _order(requirements: Requirements, diagnostics: Diagnostics) -> tuple[str, ...]:
     """The sources to try, the best first."""
     requested, plan = diagnostics.spec.lab.packages.source, diagnostics.observed.existing
-    if requested == "bundle":
-        return ("bundle", "modules", "debian")
     if requested != "auto":
         return (requested,)
     existing = plan.source.kind if plan else ""

@@ -145,7 +145,7 @@ class Packages(Section):
     """Where packages and images come from."""
 
     source: Literal["auto", "community", "mirror", "bundle", "modules", "debian"] = "auto"
-    """`auto`: a bundle that fits, else community, else one built from Go modules, else one from Debian's 1.20.2"""
+    """`auto`: a bundle that fits, else community, else one built from Go modules or Debian; `bundle`: from the cache"""
     mirror: Mirror = Mirror()
     """the mirror, for `source: mirror`"""
     base: Annotated[tuple[Package, ...] | None, Field(max_length=200)] = None

@@ -140,7 +140,7 @@ UNREADY = [
     pytest.param("", {"memory": 900}, "900 MB of memory", "--workers", id="no-memory"),
     pytest.param("", {"cpus": 1}, "1 CPU", "more CPUs", id="one-cpu"),
     pytest.param("", {"buildable": NOTHING}, "no package source", "bundle import", id="no-source"),
-    pytest.param("profile: offline", {"buildable": NOTHING}, "no Debian mirror", "bundle import", id="no-bundle"),
+    pytest.param("profile: offline", {}, "no bundle in the cache", "bundle build", id="no-bundle"),
     pytest.param(
         "packages: {source: community}", {}, "not reachable (no answer within 3 s)", "connect", id="community"
     ),
