@@ -43,7 +43,10 @@ def unreachable(cache: Path, inputs: Recipe) -> str:
 
 def seconds(cache: Path, inputs: Recipe) -> float:
     """How long this host takes to build a bundle, as far as its cores say; what is compiled already is left out."""
-    return _compile_seconds(cache, inputs) + _ROOT + _RPM + _DEB + _IMAGES + _SIGN + _SUM
+    compiling, fetching = _compile_seconds(cache, inputs), _TOOLS + _DOWNLOAD
+    # Modules are compiled outside the root, while it is made.
+    until_compiled = max(compiling, _ROOT + fetching) if inputs.modules else _ROOT + max(compiling, fetching)
+    return until_compiled + _RPM + _DEB + _IMAGES + _SIGN + _SUM
 
 
 def _compile_seconds(cache: Path, inputs: Recipe) -> float:
@@ -222,7 +225,7 @@ def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) 
     progress.plan.update(
         {"build root": _ROOT, "tools": _TOOLS, "download": _DOWNLOAD, "packages": _RPM + _DEB}
         | {"images": _IMAGES, "sign": _SIGN, "sums": _SUM, "clean up": 4.0}
-        | {"compile": max(compiling - _TOOLS - _DOWNLOAD, 0)}
+        | {"compile": max(compiling - _TOOLS - _DOWNLOAD - (_ROOT if inputs.modules else 0), 0)}
     )
     mirror = debian_mirror.find()
     assert mirror is not None  # preflight has seen to it
