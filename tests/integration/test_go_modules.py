@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths, proc
-from orchestrator.bundle import go, modules_compile, pin, programs, recipe
+from orchestrator.bundle import go, modules_compile, programs, recipe
 from orchestrator.bundle.modules_compile import Compiler
+from orchestrator.bundle.pin import pin
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.errors import HostError
@@ -149,17 +150,17 @@ def test_pinning_a_minor_from_nothing_gives_the_committed_files(tmp_path: Path) 
     committed = paths.data("images", "bundle")
     copy = shutil.copytree(committed, tmp_path / "bundle")
     shutil.rmtree(copy / "modules" / "kubernetes-1.36")
-    pinned = pin.pin("1.36.3", copy, tmp_path)
+    pinned = pin("1.36.3", copy, tmp_path)
     assert set(pinned.changed) == {"go.mod", "go.sum", "programs.go", "release.toml"}
     for name in pinned.changed:
         assert (pinned.directory / name).read_text() == (committed / "modules/kubernetes-1.36" / name).read_text()
-    assert pin.pin("1.36.3", copy, tmp_path).changed == ()
+    assert pin("1.36.3", copy, tmp_path).changed == ()
 
 
 def test_a_version_that_needs_a_newer_go_gets_it_and_names_the_module_that_the_proxy_lacks(tmp_path: Path) -> None:
     copy = shutil.copytree(paths.data("images", "bundle"), tmp_path / "bundle")
     with pytest.raises(HostError) as caught:
-        pin.pin("1.38.0-beta.0", copy, tmp_path)
+        pin("1.38.0-beta.0", copy, tmp_path)
     assert "k8s.io/apiextensions-api@v0.38.0-beta.0" in caught.value.message
     assert "another proxy" in caught.value.fix
     assert not (copy / "modules" / "kubernetes-1.38").exists()
