@@ -19,6 +19,8 @@ from orchestrator.spec import Spec
 from . import evaluators, probes
 
 INOTIFY_INSTANCES, INOTIFY_WATCHES = 128, 8192
+# What a container node of Kubernetes 1.37 opens, measured: kubelet 11, systemd 5, containerd and kube-proxy 4.
+INOTIFY_FOR_A_NODE = 20
 PROCESS_IDS, OPEN_FILES, INODES = 16384, 4096, 100_000
 TEMPORARY_MB, LAB_STATE_MB = 500, 100
 PYTHON = (3, 11)
@@ -77,7 +79,7 @@ def host_checks(lab: Requirements, state: Path, offline: bool) -> tuple[HostChec
     return (
         *_machine_checks(lab),
         *_storage_checks(lab, state),
-        *_limit_checks(),
+        *_limit_checks(lab),
         *_environment_checks(lab, offline),
         package_check("host.ssh", "SSH client", ["ssh", "-V"], _SSH, (7, 6)),
         package_check("host.ssh_keygen", "SSH key generator", ["ssh-keygen", "-?"], _SSH),
@@ -159,7 +161,7 @@ def _storage_checks(lab: Requirements, state: Path) -> tuple[HostCheck, ...]:
     )
 
 
-def _limit_checks() -> tuple[HostCheck, ...]:
+def _limit_checks(lab: Requirements) -> tuple[HostCheck, ...]:
     def sysctl(name: str, title: str, key: str, minimum: int, unit: str, severity: Severity) -> HostCheck:
         setting = f"{key}={minimum}"
         remedy = f"sysctl -w {setting}; echo {setting} | sudo tee /etc/sysctl.d/90-labctl.conf"
@@ -168,9 +170,20 @@ def _limit_checks() -> tuple[HostCheck, ...]:
             f"host.{name}", title, lambda: evaluators.at_least(probes.number(file), minimum, unit, remedy), severity
         )
 
-    instances, watches = "fs.inotify.max_user_instances", "fs.inotify.max_user_watches"
+    instances, watches = evaluators.INOTIFY, "fs.inotify.max_user_watches"
     return (
-        sysctl("inotify_instances", "inotify instances", instances, INOTIFY_INSTANCES, "for each user", "warning"),
+        HostCheck(
+            "host.inotify_instances",
+            "inotify instances",
+            lambda: evaluators.inotify_instances(
+                probes.number(f"/proc/sys/{instances.replace('.', '/')}"),
+                probes.inotify_instances(),
+                INOTIFY_INSTANCES,
+                # The nodes of a lab that is there have theirs already.
+                0 if lab.own_subnet else INOTIFY_FOR_A_NODE * lab.nodes,
+            ),
+            "warning",
+        ),
         sysctl("inotify_watches", "inotify watches", watches, INOTIFY_WATCHES, "for each user", "warning"),
         sysctl("process_ids", "Process ids", "kernel.pid_max", PROCESS_IDS, "ids", "error"),
         HostCheck(

@@ -15,6 +15,8 @@ SOCKET_PATH_BYTES = 107
 # ssh's control sockets: 40 digits of hash and the random end that ssh adds while it connects.
 SOCKET_NAME_BYTES = 60
 
+INOTIFY = "fs.inotify.max_user_instances"
+
 
 def at_least(amount: int, minimum: int, unit: str, remedy: str, place: str = "") -> Outcome:
     """Whether an amount reaches its minimum."""
@@ -121,6 +123,15 @@ def runtime_path(directory: str) -> Outcome:
         if length <= most
         else failed(text, expected, "export XDG_RUNTIME_DIR=/run/user/$(id -u)")
     )
+
+
+def inotify_instances(limit: int, in_use: int, minimum: int, needed: int) -> Outcome:
+    """Whether the nodes of a lab get the instances that they open: without one a kubelet does not start."""
+    found, expected = f"{limit} for each user, {in_use} in use", f"{max(minimum, in_use + needed)} or more"
+    if limit >= max(minimum, in_use + needed):
+        return passed(found, expected)
+    setting = f"{INOTIFY}={max(512, 2 * (in_use + needed))}"
+    return failed(found, expected, f"sysctl -w {setting}; echo {setting} | sudo tee /etc/sysctl.d/90-labctl.conf")
 
 
 def stale(what: str, files: Sequence[str]) -> Outcome:

@@ -302,3 +302,15 @@ def test_a_file_that_cannot_be_removed_is_named_with_the_command(tmp_path: Path)
 
 def test_nothing_is_repaired_that_nobody_asked_for() -> None:
     assert not workflow.repair(_report(_result("a.b", "failed", remedy="by hand")), lambda question: True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "in_use", "needed", "status"),
+    [(128, 10, 80, "ok"), (128, 60, 80, "failed"), (100, 0, 0, "failed"), (128, 120, 0, "ok")],
+)
+def test_inotify_instances_are_enough_for_the_nodes_of_a_new_lab(
+    limit: int, in_use: int, needed: int, status: str
+) -> None:
+    found = evaluators.inotify_instances(limit, in_use, 128, needed)
+    assert found.status == status
+    assert (status == "ok") != ("sysctl -w fs.inotify.max_user_instances=" in found.remedy)
