@@ -18,7 +18,6 @@ from orchestrator.errors import HostError
 # From this much free memory on, in MB, the compiler's garbage collector may rest; it costs half of the time.
 _AMPLE_MEMORY = 7000
 _PROBE_SECONDS = 3.0
-_DEFAULT_PROXY = "https://proxy.golang.org"
 
 
 @dataclass(frozen=True)
@@ -106,18 +105,20 @@ def _quiet(cache: Path) -> dict[str, str]:
 
 
 def proxies(cache: Path) -> tuple[str, ...]:
-    """The module proxies that the user's Go is configured with, in their order; Go's own default without a Go."""
+    """The module proxies that the user's Go is configured with, in their order; without a Go those of GOPROXY."""
     program = shutil.which("go")
     if program:
         text = proc.run([program, "env", "GOPROXY"], timeout=30, env=_quiet(cache), check=False).stdout
     else:
-        text = os.environ.get("GOPROXY") or _DEFAULT_PROXY
+        text = os.environ.get("GOPROXY", "")
     return tuple(part for part in re.split(r"[,|]", text.strip()) if "://" in part)
 
 
 def proxy_problem(module: str, version: str, cache: Path) -> str:
     """Why no configured proxy has this version of a module; empty when one has it."""
     known = proxies(cache)
+    if not known and shutil.which("go") is None and "GOPROXY" not in os.environ:
+        return ""  # only the Go that a build installs knows its default
     if not known:
         return "no Go module proxy is configured (go env GOPROXY)"
     problem = ""
