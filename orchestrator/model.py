@@ -12,6 +12,8 @@ Cni = Literal["calico", "bridge_cni"]
 Dns = Literal["coredns", "dnsmasq"]
 SourceKind = Literal["bundle", "community", "mirror"]
 BundleOrigin = Literal["debian", "modules"]
+# What each origin is called in sentences.
+ORIGINS: dict[BundleOrigin, str] = {"debian": "Debian's source package", "modules": "the Go module proxy"}
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]
 

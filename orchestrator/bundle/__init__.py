@@ -1,6 +1,6 @@
 """The offline bundle: packages and images of one Kubernetes version; built or imported, verified, served to nodes."""
 
-from orchestrator.bundle.builder import ORIGINS, build, preflight, seconds, unreachable
+from orchestrator.bundle.builder import build, preflight, seconds, unreachable
 from orchestrator.bundle.importer import import_bundle
 from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, list_bundles, load, verify
 from orchestrator.bundle.pin import Pinned, add_to_catalog, pin
@@ -9,7 +9,6 @@ from orchestrator.bundle.root import required_host_tools
 from orchestrator.bundle.server import Served, serve
 
 __all__ = [
-    "ORIGINS",
     "BrokenBundleError",
     "BundleInfo",
     "Pinned",

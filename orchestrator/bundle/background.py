@@ -1,49 +1,65 @@
-"""A compiler in the background: waiting for its end with a line of progress, ending it early."""
+"""What the compilers of a bundle have in common: they run in the background, with a line of progress."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from orchestrator import proc
+from orchestrator.bundle.recipe import Recipe
+from orchestrator.bundle.root import BuildRoot
 from orchestrator.errors import HostError
 
 _POLL = 0.2
 
 
-class Running(Protocol):
-    """`pid` leads the process group and is 0 when nothing runs, `log` has its output."""
+@dataclass
+class Background:
+    """A process beside the other steps of a build: `pid` leads its group and is 0 when nothing runs."""
 
-    pid: int
+    root: BuildRoot
+    cache: Path
+    inputs: Recipe
     log: Path
-    started: float
+    pid: int = 0
+    started: float = 0.0
 
+    def begin(self) -> None:
+        """Start what does not need the build root."""
 
-def wait(running: Running, detail: list[str], stage: Callable[[], str], what: str, limit: float) -> None:
-    """Wait for its end, its stage as the detail; raises HostError with the log when it failed or takes too long."""
-    while True:
-        pid, status = os.waitpid(running.pid, os.WNOHANG)
-        if pid:
-            running.pid = 0
-            break
-        if time.monotonic() - running.started > limit:
-            end(running)
-            message = f"{what} took more than {limit / 60:.0f} minutes"
-            raise HostError(message, fix=f"tail {running.log}", log=running.log)
-        detail.append(stage())
-        time.sleep(_POLL)
-    if os.waitstatus_to_exitcode(status) != 0:
-        lines = [line for line in running.log.read_text(errors="replace").splitlines() if line.strip()]
-        cause = lines[-1] if lines else "no output"
-        raise HostError(f"{what} failed: {cause}", fix=f"tail -n 40 {running.log}", log=running.log)
+    def begin_inside(self) -> None:
+        """Start what needs the build root, which is there now."""
 
+    def spawn(self, argv: list[str], environment: dict[str, str] | None = None) -> None:
+        """Start a command that leads a process group, its output in a fresh log."""
+        self.log.unlink(missing_ok=True)
+        self.started = time.monotonic()
+        self.pid = proc.spawn(argv, log=self.log, env=environment)
 
-def end(running: Running) -> None:
-    """End it and all it started; without effect when it has ended."""
-    if running.pid:
-        pid, running.pid = running.pid, 0
-        proc.end_group(pid)
-        os.waitpid(pid, 0)
+    def wait(self, detail: list[str], stage: Callable[[], str], limit: float) -> None:
+        """Wait for the end, the stage as detail; raises HostError with the log when it failed or takes too long."""
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                break
+            if time.monotonic() - self.started > limit:
+                self.end()
+                message = f"compiling Kubernetes took more than {limit / 60:.0f} minutes"
+                raise HostError(message, fix=f"tail {self.log}", log=self.log)
+            detail.append(stage())
+            time.sleep(_POLL)
+        if os.waitstatus_to_exitcode(status) != 0:
+            lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+            cause = lines[-1] if lines else "no output"
+            raise HostError(f"compiling Kubernetes failed: {cause}", fix=f"tail -n 40 {self.log}", log=self.log)
+
+    def end(self) -> None:
+        """End it and all it started; without effect when it has ended."""
+        if self.pid:
+            pid, self.pid = self.pid, 0
+            proc.end_group(pid)
+            os.waitpid(pid, 0)

@@ -28,17 +28,13 @@ _TICK = 1.5
 _PATIENCE = 1800.0
 
 
-# What each origin is called in sentences.
-ORIGINS = {"debian": "Debian's source package", "modules": "the Go module proxy"}
-
-
 def unreachable(cache: Path, inputs: Recipe) -> str:
     """Why the sources of a recipe cannot be had, asked for at most a few seconds; empty when they can."""
     if inputs.origin == "debian":
         return ""
     if modules_compile.remaining(cache, inputs) == 0:
         return ""
-    return go.proxy_problem("k8s.io/kubernetes", inputs.kubernetes, cache)
+    return go.proxy_problem(recipe.KUBERNETES, inputs.kubernetes, cache)
 
 
 def seconds(cache: Path, inputs: Recipe) -> float:

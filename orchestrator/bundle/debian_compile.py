@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import proc
-from orchestrator.bundle import background, programs
+from orchestrator.bundle import programs
+from orchestrator.bundle.background import Background
 from orchestrator.bundle.recipe import Recipe
-from orchestrator.bundle.root import BuildRoot
 
 # Seconds on 2 cores, measured.
 SECONDS = 270.0
@@ -36,19 +33,8 @@ def remaining(cache: Path, inputs: Recipe) -> float:
     return 0.0 if programs.present(cache, compiled_id(inputs)) else SECONDS
 
 
-@dataclass
-class Compiler:
-    """A running compiler: `pid` leads its process group and is 0 when there is nothing to do, `log` has its output."""
-
-    root: BuildRoot
-    cache: Path
-    inputs: Recipe
-    log: Path
-    pid: int = 0
-    started: float = 0.0
-
-    def begin(self) -> None:
-        """Nothing: this compiler needs the build root."""
+class Compiler(Background):
+    """The compiler inside the build root; `pid` is 0 when the cache has its result."""
 
     def begin_inside(self) -> None:
         """Fetch the source, apply Debian's patches and begin to compile, all in the background."""
@@ -67,9 +53,7 @@ class Compiler:
             "while read -r name; do patch -p1 -s < debian/patches/$name; done < debian/patches/series; "
             f"bash /build/compile.sh /build/source /build/out {self.inputs.kubernetes} /build/programs"
         )
-        self.log.unlink(missing_ok=True)
-        self.started = time.monotonic()
-        self.pid = proc.spawn(self.root.argv(["/bin/sh", "-euc", script], (_DATE,)), log=self.log)
+        self.spawn(self.root.argv(["/bin/sh", "-euc", script], (_DATE,)))
 
     def finish(self, detail: list[str]) -> Path:
         """Wait for the end and keep the programs; raises HostError with the log when the compiler failed."""
@@ -78,7 +62,7 @@ class Compiler:
             found = programs.stored(self.cache, name)
             assert found is not None
             return found
-        background.wait(self, detail, self._stage, "compiling Kubernetes", _LIMIT)
+        self.wait(detail, self._stage, _LIMIT)
         self.root.script(
             "cd /build/source/build/pause/linux; chmod -R a+rX /build/out; "
             "gcc -Os -Wall -static -s -DVERSION=v3.2-labctl -o /build/out/pause pause.c"
@@ -92,7 +76,3 @@ class Compiler:
         """The last stage that compile.sh announced."""
         marks = [line[3:] for line in self.log.read_text(errors="replace").splitlines() if line.startswith("== ")]
         return marks[-1] if marks else "source"
-
-    def end(self) -> None:
-        """End the compiler and all it started; without effect when it has ended."""
-        background.end(self)

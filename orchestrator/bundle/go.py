@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +130,7 @@ def proxy_problem(module: str, version: str, cache: Path) -> str:
     return problem
 
 
-def environment(cache: Path) -> Mapping[str, str]:
+def environment(cache: Path) -> dict[str, str]:
     """The environment of every call of go: modules from the proxy alone, all of them checked by the pinned go.sum.
 
     The proxy is the one that the user's `go env GOPROXY` names. Nothing comes from a version control system, no other

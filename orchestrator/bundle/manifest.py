@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -49,11 +49,11 @@ class BundleInfo:
 
     @property
     def has_coredns(self) -> bool:
-        return any("/coredns" in ref for ref in self.images)
+        return holds_coredns(self.images)
 
     @property
     def has_calico(self) -> bool:
-        return any("calico/" in ref for ref in self.images)
+        return holds_calico(self.images)
 
     @property
     def size(self) -> int:
@@ -93,6 +93,16 @@ class BundleInfo:
             "key_fingerprint": self.key_fingerprint,
             "components": dict(sorted(self.components.items())),
         }
+
+
+def holds_coredns(images: Iterable[str]) -> bool:
+    """Whether CoreDNS is among the references of images."""
+    return any("/coredns" in ref for ref in images)
+
+
+def holds_calico(images: Iterable[str]) -> bool:
+    """Whether Calico is among the references of images."""
+    return any("calico/" in ref for ref in images)
 
 
 class BrokenBundleError(HostError):

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator import proc
-from orchestrator.bundle import background, go, programs
+from orchestrator.bundle import go, programs
+from orchestrator.bundle.background import Background
 from orchestrator.bundle.go import Go
-from orchestrator.bundle.recipe import ModuleRecipe, Recipe
-from orchestrator.bundle.root import BuildRoot
+from orchestrator.bundle.recipe import KUBERNETES, ModuleRecipe, Recipe
 from orchestrator.catalog.versions import number
 from orchestrator.errors import HostError
 
 _LIMIT = 10800.0
-_KUBERNETES = "k8s.io/kubernetes"
 _PAUSE = "build/pause/linux/pause.c"
 # What the compiler makes for debuggers is dropped by the linker all the same.
 _NO_DEBUG_INFORMATION = "-gcflags=all=-dwarf=false"
@@ -58,15 +56,9 @@ def minimum_go(inputs: Recipe) -> str:
 
 
 @dataclass
-class Compiler:
-    """A running compiler: `pid` leads the process group that builds `building` one after another into `output`."""
+class Compiler(Background):
+    """The compiler on the host, which builds `building` one after another into `output`."""
 
-    root: BuildRoot
-    cache: Path
-    inputs: Recipe
-    log: Path
-    pid: int = 0
-    started: float = 0.0
     building: list[ModuleRecipe] = field(default_factory=list)
     toolchain: Go | None = None
 
@@ -89,11 +81,8 @@ class Compiler:
         # All downloads first: a module that the proxy lacks is told in the first minute, not after the compiler.
         fetched = [self._fetch(module) for module in missing]
         script = "\n".join([*fetched, *(self._build(module) for module in self.building), "echo == done"])
-        self.log.unlink(missing_ok=True)
-        self.started = time.monotonic()
-        environment = go.environment(self.cache)
         shell = proc.with_parent_death_signal("/bin/bash", "-euo", "pipefail", "-c", script)
-        self.pid = proc.spawn(shell, log=self.log, env=environment)
+        self.spawn(shell, go.environment(self.cache))
 
     def _keep_finished(self) -> None:
         """Keep what is finished, in this build or in one that was cut off, so that nothing is compiled twice."""
@@ -134,29 +123,27 @@ class Compiler:
             f"{build}; {moves or ':'}; mv {shlex.quote(str(made))} {shlex.quote(str(target))}"
         )
 
-    def begin_inside(self) -> None:
-        """Nothing: what needs the build root is built at the end."""
-
     def finish(self, detail: list[str]) -> Path:
         """Wait for the end, build what needs a C compiler, keep all programs; raises HostError with the log."""
         if self.pid:
             try:
-                background.wait(self, detail, self._stage, "compiling Kubernetes", _LIMIT)
+                self.wait(detail, self._stage, _LIMIT)
             except HostError as error:
                 raise _explained(error, self._stage()) from None
             finally:
                 self._keep_finished()
-        for module in _missing(self.cache, self.inputs):
-            detail.append(module.name)
-            programs.keep(self.cache, set_name(self.inputs, module), self._inside(module))
+        sets = [self._kept(module, detail) for module in self.inputs.modules]
         # Everything is kept: the modules and the compiler's cache, 8 GB, have done their work.
         go.forget(self.cache)
-        sets = {module.name: self._kept(module) for module in self.inputs.modules}
         return programs.merge(sets, self.root.build / "compiled")
 
-    def _kept(self, module: ModuleRecipe) -> Path:
-        found = programs.stored(self.cache, set_name(self.inputs, module))
-        assert found is not None
+    def _kept(self, module: ModuleRecipe, detail: list[str]) -> Path:
+        """The kept programs of a module; only those built inside can be missing by now."""
+        name = set_name(self.inputs, module)
+        found = programs.stored(self.cache, name)
+        if found is None:
+            detail.append(module.name)
+            found = programs.keep(self.cache, name, self._inside(module))
         return found
 
     def _inside(self, module: ModuleRecipe) -> Path:
@@ -167,8 +154,8 @@ class Compiler:
         shutil.copytree(module.directory, build / module.name)
         vendor = [self.toolchain.program, "mod", "vendor"]
         proc.run(vendor, cwd=build / module.name, env=environment, timeout=600)
-        place = next(one.directory for one in self.inputs.modules if one.module == _KUBERNETES)
-        listing = [self.toolchain.program, "mod", "download", "-json", f"{_KUBERNETES}@v{self.inputs.kubernetes}"]
+        place = next(one.directory for one in self.inputs.modules if one.module == KUBERNETES)
+        listing = [self.toolchain.program, "mod", "download", "-json", f"{KUBERNETES}@v{self.inputs.kubernetes}"]
         source = _directory_in(proc.run(listing, cwd=place, env=environment, timeout=600).stdout)
         shutil.copyfile(source / _PAUSE, build / "pause.c")
         shutil.copyfile(self.inputs.directory / "modules" / "inside.sh", build / "inside.sh")
@@ -195,10 +182,6 @@ class Compiler:
             return name
         count = (self.output / f"{name}.count").read_text().strip()
         return f"{name} ({place} of {len(self.building)}), {len(lines) - marks[-1] - 1} of {count} packages"
-
-    def end(self) -> None:
-        """End the compiler and all it started; without effect when it has ended."""
-        background.end(self)
 
 
 def default_name(package: str) -> str:

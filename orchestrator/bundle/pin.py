@@ -14,10 +14,10 @@ from ruamel.yaml import YAML
 from orchestrator import paths, proc
 from orchestrator.bundle import go, recipe
 from orchestrator.bundle.go import Go
+from orchestrator.bundle.recipe import KUBERNETES
 from orchestrator.catalog.versions import minor, number, within
 from orchestrator.errors import HostError
 
-KUBERNETES = "k8s.io/kubernetes"
 _CONSTANTS = "cmd/kubeadm/app/constants/constants.go"
 _SECONDS = 1800.0
 
@@ -34,9 +34,9 @@ class Pinned:
 
 @dataclass(frozen=True)
 class _Release:
-    """What the module itself says: its source, the Go it needs, the modules it keeps in staging/, its date."""
+    """What the module itself says: its pause image, the Go it needs, the modules it keeps in staging/, its date."""
 
-    source: Path
+    pause: str
     go: str
     staging: tuple[str, ...]
     date: str
@@ -75,7 +75,7 @@ def pin(version: str, directory: Path, cache: Path) -> Pinned:
     target.mkdir(exist_ok=True)
     for name in changed:
         _write(target / name, files[name])
-    return Pinned(version, target, _pause(release.source), changed)
+    return Pinned(version, target, release.pause, changed)
 
 
 def _write(path: Path, text: str) -> None:
@@ -117,7 +117,7 @@ def _release(version: str, toolchain: Go, cache: Path) -> _Release:
         body = json.loads(_run(toolchain, cache, work, "mod", "edit", "-json", found["GoMod"]))
     staging = (one["Old"]["Path"] for one in body["Replace"] if one["New"]["Path"].startswith("./staging/"))
     date = json.loads(Path(found["Info"]).read_text(encoding="utf-8"))["Time"]
-    return _Release(Path(found["Dir"]), body["Go"], tuple(sorted(staging)), date)
+    return _Release(_pause(Path(found["Dir"])), body["Go"], tuple(sorted(staging)), date)
 
 
 def _go_mod(version: str, release: _Release) -> str:
@@ -135,7 +135,7 @@ def _programs(programs: Mapping[str, str]) -> str:
 def _release_toml(release: _Release) -> str:
     return (
         "# What go.mod cannot say: the date of the release, and the pause image that its kubeadm names.\n"
-        f'date = "{release.date}"\npause = "{_pause(release.source)}"\n'
+        f'date = "{release.date}"\npause = "{release.pause}"\n'
     )
 
 

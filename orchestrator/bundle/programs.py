@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from orchestrator.bundle import manifest
@@ -55,10 +55,10 @@ def forget_others(cache: Path, wanted: Collection[str]) -> None:
             shutil.rmtree(place)
 
 
-def merge(sets: Mapping[str, Path], target: Path) -> Path:
+def merge(sets: Iterable[Path], target: Path) -> Path:
     """One folder of links to the programs of several sets."""
     target.mkdir(parents=True)
-    for place in sets.values():
+    for place in sets:
         for program in place.iterdir():
             if program.name != _SUMS:
                 (target / program.name).symlink_to(program)

@@ -15,6 +15,8 @@ from orchestrator.model import BundleOrigin
 
 # Counts up when the code of this package lays a bundle out differently from the same recipe.
 LAYOUT = 1
+# The Go module of Kubernetes.
+KUBERNETES = "k8s.io/kubernetes"
 
 
 @dataclass(frozen=True)

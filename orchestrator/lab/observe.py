@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import bundle, catalog, debian_mirror, host, paths
-from orchestrator.bundle import BundleInfo
+from orchestrator.bundle import BundleInfo, manifest
 from orchestrator.catalog.versions import minor
 from orchestrator.errors import LabError
 from orchestrator.lab import claims
@@ -35,6 +35,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
     existing, others = existing_plan(directory), claims.others(directory)
     reachable, reason = _community(spec)
     mirror, mirror_reason = _mirror(spec)
+    bundles = tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir()))
     return Observed(
         uuid=identity.uuid,
         owner=identity.owner,
@@ -47,8 +48,8 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         providers=registry.states(),
         busy_ports=(*_claimed_ports(others), *_busy_ports(existing)),
         networks=(*_claimed_networks(others), *_networks(facts, existing)),
-        bundles=tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir())),
-        buildable=_buildable(spec, facts),
+        bundles=bundles,
+        buildable=_buildable(spec, facts, {content.id for content in bundles}),
         resolvers=facts.resolvers,
         community_reachable=reachable,
         community_reason=reason,
@@ -116,8 +117,8 @@ def _content(
         id=name,
         kubernetes=kubernetes,
         images=tuple(images),
-        has_calico=any("calico/" in ref for ref in images),
-        has_coredns=any("/coredns" in ref for ref in images),
+        has_calico=manifest.holds_calico(images),
+        has_coredns=manifest.holds_coredns(images),
         has_cri_dockerd="cri-dockerd" in packages,
         has_crictl="cri-tools" in packages,
         containerd=components.get("containerd", ""),
@@ -125,10 +126,9 @@ def _content(
     )
 
 
-def _buildable(spec: Spec, facts: host.HostFacts) -> tuple[BuildableBundle, ...]:
-    """Every bundle that labctl has a recipe of, and whether this host can build it."""
-    is_cached = bool(bundle.list_bundles(paths.cache_dir()))
-    return tuple(_buildable_by(recipe, _asks_for(spec, recipe, is_cached), facts) for recipe in bundle.available())
+def _buildable(spec: Spec, facts: host.HostFacts, cached: Collection[str]) -> tuple[BuildableBundle, ...]:
+    """Every bundle that labctl has a recipe of, and whether this host can build it; `cached` are the ids at hand."""
+    return tuple(_buildable_by(recipe, spec, facts, cached) for recipe in bundle.available())
 
 
 def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
@@ -141,7 +141,7 @@ def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
     return version in (recipe.kubernetes, minor(recipe.kubernetes))
 
 
-def _buildable_by(recipe: bundle.Recipe, asked_for: bool, facts: host.HostFacts) -> BuildableBundle:
+def _buildable_by(recipe: bundle.Recipe, spec: Spec, facts: host.HostFacts, cached: Collection[str]) -> BuildableBundle:
     names = {package.name for package in recipe.packages}
     content = _content(recipe.id, recipe.kubernetes, recipe.references, names, recipe.versions)
     cache = paths.cache_dir()
@@ -150,7 +150,7 @@ def _buildable_by(recipe: bundle.Recipe, asked_for: bool, facts: host.HostFacts)
         reason = "building a bundle takes root (it makes a Debian root directory)"
     elif debian_mirror.find() is None:
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
-    elif asked_for and bundle.find(cache, recipe.id) is None:
+    elif recipe.id not in cached and _asks_for(spec, recipe, bool(cached)):
         reason = bundle.unreachable(cache, recipe)
     seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + _RESULT_DISK
     return BuildableBundle(content, recipe.origin, not reason, reason, seconds, disk)

@@ -15,7 +15,7 @@ from orchestrator.bundle import BundleInfo, manifest
 from orchestrator.errors import HostError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.observe import MIRROR_SECONDS, mirror_info
-from orchestrator.model import Plan, SourceAccess, SourcePlan
+from orchestrator.model import ORIGINS, Plan, SourceAccess, SourcePlan
 from orchestrator.paths import LabDir, write_private, write_private_copy
 
 
@@ -29,7 +29,7 @@ def ensure_source(plan: Plan, emit: Emit) -> None:
         return
     recipe = next((recipe for recipe in bundle.available() if recipe.id == source.bundle_id), None)
     if source.build_bundle and recipe:
-        with phase(emit, "bundle", f"Build the bundle from {bundle.ORIGINS[recipe.origin]} (once)"):
+        with phase(emit, "bundle", f"Build the bundle from {ORIGINS[recipe.origin]} (once)"):
             bundle.build(paths.cache_dir(), recipe, emit, "bundle")
     with phase(emit, "bundle", "Check the bundle"):
         planned = planned_bundle(plan)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from orchestrator.catalog import resolve
 from orchestrator.catalog.resolve import unknown_version
 from orchestrator.catalog.versions import number
+from orchestrator.model import ORIGINS
 from orchestrator.plan.diagnostics import Diagnostics
-from orchestrator.plan.source import OPEN_VERSIONS, ORIGINS, Requirements, SourceSelection, first
+from orchestrator.plan.source import OPEN_VERSIONS, Requirements, SourceSelection, first
 
 _NO_BUNDLE_FIX = "`labctl bundle build` where it may look outside, or `labctl bundle import FILE`"
 _NO_SOURCE_FIX = "`labctl bundle import FILE`, a packages.mirror, or a connection to the internet"

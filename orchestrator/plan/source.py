@@ -9,12 +9,11 @@ from functools import partial
 from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import runs
 from orchestrator.catalog.versions import minor, number
-from orchestrator.model import BundleOrigin, SourceKind
+from orchestrator.model import ORIGINS, BundleOrigin, SourceKind
 from orchestrator.observed import BuildableBundle, SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
 
 OPEN_VERSIONS = ("auto", "oldest")
-ORIGINS: dict[BundleOrigin, str] = {"debian": "Debian's source package", "modules": "the Go module proxy"}
 
 
 @dataclass(frozen=True)

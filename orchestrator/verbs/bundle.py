@@ -17,6 +17,7 @@ from orchestrator.errors import Problem, SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab.build_tools import install_build_tools
 from orchestrator.lab.host_setup import Agree
+from orchestrator.model import ORIGINS
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def build(version: str, *, agree: Agree, emit: Emit) -> BundleSummary:
     recipe = _recipe(version)
     tools = bundle.required_host_tools().items()
     install_build_tools([package for program, package in tools if shutil.which(program) is None], agree)
-    with phase(emit, "bundle", f"Build the bundle from {bundle.ORIGINS[recipe.origin]}"):
+    with phase(emit, "bundle", f"Build the bundle from {ORIGINS[recipe.origin]}"):
         return BundleSummary(bundle.build(paths.cache_dir(), recipe, emit, "bundle"))
 
 
@@ -106,7 +107,7 @@ def pin(version: str, emit: Emit) -> PinnedVersion:
     """
     version, recipes = _pinnable(version)
     releases = Path(catalog.__file__).parent / "data" / "releases.yml"
-    with phase(emit, "pin", f"Pin Kubernetes {version} from {bundle.ORIGINS['modules']}"):
+    with phase(emit, "pin", f"Pin Kubernetes {version} from {ORIGINS['modules']}"):
         pinned = bundle.pin(version, recipes, paths.cache_dir())
         known = bundle.add_to_catalog(version, pinned.pause, releases)
     changed = (*pinned.changed, *([releases.name] if known else []))
@@ -137,7 +138,7 @@ def preview_build(version: str) -> list[str]:
     if bundle.find(cache, recipe.id):
         return [f"keep {name}"]
     minutes = max(round(bundle.seconds(cache, recipe) / 60), 1)
-    return [f"build {name} from {bundle.ORIGINS[recipe.origin]}, about {minutes} min"]
+    return [f"build {name} from {ORIGINS[recipe.origin]}, about {minutes} min"]
 
 
 def import_bundle(source: Path, emit: Emit) -> BundleSummary:

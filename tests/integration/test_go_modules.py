@@ -50,6 +50,15 @@ def compiler(cache: Path, inputs: Recipe) -> Compiler:
     return Compiler(root, cache, inputs, cache / "compile.log")
 
 
+def refusal(inputs: Recipe, cache: Path) -> tuple[HostError, str]:
+    """The error that a build ends with, and the compiler's log."""
+    running = compiler(cache, inputs)
+    running.begin()
+    with pytest.raises(HostError) as caught:
+        running.finish([])
+    return caught.value, running.log.read_text()
+
+
 def test_programs_are_built_named_and_kept(
     plugins: Recipe, proxy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,14 +80,11 @@ def test_a_proxy_that_lacks_a_module_is_named_before_anything_is_compiled(
     shutil.copytree(proxy, tmp_path / "proxy")
     shutil.rmtree(tmp_path / "proxy" / PLUGINS)
     monkeypatch.setenv("GOPROXY", f"file://{tmp_path}/proxy")
-    running = compiler(tmp_path, plugins)
-    running.begin()
-    with pytest.raises(HostError) as caught:
-        running.finish([])
-    assert "the Go module proxy does not give what cni-plugins needs" in caught.value.message
-    assert PLUGINS in caught.value.message
-    assert "has this module" in caught.value.fix
-    assert "== cni-plugins" not in running.log.read_text()
+    error, log = refusal(plugins, tmp_path)
+    assert "the Go module proxy does not give what cni-plugins needs" in error.message
+    assert PLUGINS in error.message
+    assert "has this module" in error.fix
+    assert "== cni-plugins" not in log
 
 
 def test_a_proxy_with_other_bytes_than_go_sum_names_is_refused(
@@ -93,13 +99,10 @@ def test_a_proxy_with_other_bytes_than_go_sum_names_is_refused(
         for name, content in files.items():
             other.writestr(name, content + b"\n" if name == changed else content)
     monkeypatch.setenv("GOPROXY", f"file://{tmp_path}/proxy")
-    running = compiler(tmp_path, plugins)
-    running.begin()
-    with pytest.raises(HostError) as caught:
-        running.finish([])
-    assert "other bytes than go.sum of cni-plugins names" in caught.value.message
-    assert PLUGINS in caught.value.message
-    assert "another proxy" in caught.value.fix
+    error, _ = refusal(plugins, tmp_path)
+    assert "other bytes than go.sum of cni-plugins names" in error.message
+    assert PLUGINS in error.message
+    assert "another proxy" in error.fix
 
 
 def test_a_build_that_was_killed_goes_on_with_what_was_finished(
