@@ -171,11 +171,14 @@ def stream(
     return _checked(result, check)
 
 
-def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
-    """Start a background process that outlives this one, its output appended to `log` (mode 0600); return its id."""
+def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Process:
+    """Start a background process that outlives this one, its output appended to `log` (mode 0600).
+
+    Who needs its exit code keeps the returned process: the code of one that nobody holds is lost.
+    """
     descriptor = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
-        return _start(argv, env, cwd, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=subprocess.STDOUT).pid
+        return _start(argv, env, cwd, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=subprocess.STDOUT)
     finally:
         os.close(descriptor)
 

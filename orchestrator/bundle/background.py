@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ _POLL = 0.2
 
 @dataclass
 class Background:
-    """A process beside the other steps of a build: `pid` leads its group and is 0 when nothing runs."""
+    """A process beside the other steps of a build, the leader of its group; None when nothing runs."""
 
     root: BuildRoot
     cache: Path
     inputs: Recipe
     log: Path
-    pid: int = 0
+    process: proc.Process | None = None
     started: float = 0.0
 
     def begin(self) -> None:
@@ -37,29 +36,27 @@ class Background:
         """Start a command that leads a process group, its output in a fresh log."""
         self.log.unlink(missing_ok=True)
         self.started = time.monotonic()
-        self.pid = proc.spawn(argv, log=self.log, env=environment)
+        self.process = proc.spawn(argv, log=self.log, env=environment)
 
     def wait(self, detail: list[str], stage: Callable[[], str], limit: float) -> None:
         """Wait for the end, the stage as detail; raises HostError with the log when it failed or takes too long."""
-        while True:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.pid = 0
-                break
+        assert self.process is not None
+        while (code := self.process.poll()) is None:
             if time.monotonic() - self.started > limit:
                 self.end()
                 message = f"compiling Kubernetes took more than {limit / 60:.0f} minutes"
                 raise HostError(message, fix=f"tail {self.log}", log=self.log)
             detail.append(stage())
             time.sleep(_POLL)
-        if os.waitstatus_to_exitcode(status) != 0:
+        self.process = None
+        if code != 0:
             lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
             cause = lines[-1] if lines else "no output"
             raise HostError(f"compiling Kubernetes failed: {cause}", fix=f"tail -n 40 {self.log}", log=self.log)
 
     def end(self) -> None:
         """End it and all it started; without effect when it has ended."""
-        if self.pid:
-            pid, self.pid = self.pid, 0
-            proc.end_group(pid)
-            os.waitpid(pid, 0)
+        if self.process is not None:
+            proc.end_group(self.process.pid)
+            self.process.wait()
+            self.process = None

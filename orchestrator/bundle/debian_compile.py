@@ -34,7 +34,7 @@ def remaining(cache: Path, inputs: Recipe) -> float:
 
 
 class Compiler(Background):
-    """The compiler inside the build root; `pid` is 0 when the cache has its result."""
+    """The compiler inside the build root; no process when the cache has its result."""
 
     def begin_inside(self) -> None:
         """Fetch the source, apply Debian's patches and begin to compile, all in the background."""
@@ -58,7 +58,7 @@ class Compiler(Background):
     def finish(self, detail: list[str]) -> Path:
         """Wait for the end and keep the programs; raises HostError with the log when the compiler failed."""
         name = compiled_id(self.inputs)
-        if not self.pid:
+        if self.process is None:
             found = programs.stored(self.cache, name)
             assert found is not None
             return found

@@ -18,6 +18,8 @@ from orchestrator.errors import HostError
 
 _LIMIT = 10800.0
 _PAUSE = "build/pause/linux/pause.c"
+# One answer of a proxy out of a thousand fails; what is downloaded is not downloaded again.
+_PERSIST = 'persist() { for pause in 1 5; do "$@" && return; sleep $pause; done; "$@"; }'
 # What the compiler makes for debuggers is dropped by the linker all the same.
 _NO_DEBUG_INFORMATION = "-gcflags=all=-dwarf=false"
 
@@ -80,7 +82,7 @@ class Compiler(Background):
         self.output.mkdir(parents=True)
         # All downloads first: a module that the proxy lacks is told in the first minute, not after the compiler.
         fetched = [self._fetch(module) for module in missing]
-        script = "\n".join([*fetched, *(self._build(module) for module in self.building), "echo == done"])
+        script = "\n".join([_PERSIST, *fetched, *(self._build(module) for module in self.building), "echo == done"])
         shell = proc.with_parent_death_signal("/bin/bash", "-euo", "pipefail", "-c", script)
         self.spawn(shell, go.environment(self.cache))
 
@@ -103,7 +105,7 @@ class Compiler(Background):
         count = self.cache / "go" / "out" / f"{module.name}.count"
         return (
             f"echo '== fetch {module.name}'; cd {shlex.quote(str(module.directory))}; "
-            f"{listing} | wc -l > {shlex.quote(str(count))}"
+            f"persist {listing} | wc -l > {shlex.quote(str(count))}"
         )
 
     def _build(self, module: ModuleRecipe) -> str:
@@ -125,7 +127,7 @@ class Compiler(Background):
 
     def finish(self, detail: list[str]) -> Path:
         """Wait for the end, build what needs a C compiler, keep all programs; raises HostError with the log."""
-        if self.pid:
+        if self.process is not None:
             try:
                 self.wait(detail, self._stage, _LIMIT)
             except HostError as error:

@@ -105,6 +105,19 @@ def test_a_proxy_with_other_bytes_than_go_sum_names_is_refused(
     assert "another proxy" in error.fix
 
 
+def test_why_it_failed_is_told_although_other_programs_ran_meanwhile(
+    plugins: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOPROXY", f"file://{tmp_path}/nothing")
+    running = compiler(tmp_path, plugins)
+    running.begin()
+    assert running.process is not None
+    os.waitid(os.P_PID, running.process.pid, os.WEXITED | os.WNOWAIT)
+    proc.run(["true"])
+    with pytest.raises(HostError, match="does not give what cni-plugins needs"):
+        running.finish([])
+
+
 def test_a_build_that_was_killed_goes_on_with_what_was_finished(
     plugins: Recipe, proxy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +133,7 @@ def test_a_build_that_was_killed_goes_on_with_what_was_finished(
     shutil.rmtree(killed.root.path)
     second = compiler(tmp_path, plugins)
     second.begin()
-    assert second.pid == 0
+    assert second.process is None
     assert (second.finish([]) / "bridge").is_file()
 
 
@@ -130,7 +143,8 @@ def test_nothing_runs_on_when_a_build_is_ended(
     monkeypatch.setenv("GOPROXY", f"file://{proxy}")
     running = compiler(tmp_path, plugins)
     running.begin()
-    group = running.pid
+    assert running.process is not None
+    group = running.process.pid
     running.end()
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)

@@ -105,7 +105,7 @@ def start(answers: Callable[[], bool], emit: Emit, phase: str, *, hide_kvm: bool
         for name in DAEMONS:
             # A predecessor that is still on its way out holds the pid file, and the new one gives up at once.
             if not _is_process(started.get(name, 0), name) and time.monotonic() > next_try.get(name, 0.0):
-                started[name] = proc.spawn(command(name, hide_kvm=hide_kvm), log=log)
+                started[name] = proc.spawn(command(name, hide_kvm=hide_kvm), log=log).pid
                 next_try[name] = time.monotonic() + 2
                 paths.write_private(_record(), json.dumps({**started, "before": before}) + "\n")
         time.sleep(0.2)

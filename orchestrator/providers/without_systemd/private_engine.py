@@ -183,7 +183,7 @@ def _spawn(dockerd: str, engine: OwnEngine, root: Path, emit: Emit, phase: str) 
     }
     argv = [dockerd, *(f"--{name}={value}" for name, value in options.items())]
     path = f"{host.SYSTEM_PATH}:{os.environ.get('PATH', '')}"
-    return proc.spawn(argv, log=engine.log, env={"PATH": path}, cwd=Path("/"))
+    return proc.spawn(argv, log=engine.log, env={"PATH": path}, cwd=Path("/")).pid
 
 
 def _dead_pid_file(engine: OwnEngine) -> list[Path]:
