@@ -146,6 +146,14 @@ def _cert_sans(plan: Plan, node: NodePlan) -> list[str]:
     return [node.name, node.address, "localhost", "127.0.0.1", plan.network.gateway]
 
 
+def _hosts(plan: Plan) -> list[dict[str, str]]:
+    """Every name that the nodes resolve: their own, and the API server's."""
+    names = [(node.name, node.address) for node in plan.nodes]
+    if plan.kubernetes and plan.kubernetes.endpoint:
+        names.append((plan.kubernetes.endpoint, plan.control_plane.address))
+    return [{"name": name, "address": address} for name, address in names]
+
+
 def _machine_variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]:
     def reason(field: str) -> str:
         return capabilities.reasons.get(field, "")
@@ -153,7 +161,7 @@ def _machine_variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]
     variables: dict[str, Any] = {
         "lab_name": plan.name,
         "lab_subnet": plan.network.subnet,
-        "node_base_hosts": [{"name": node.name, "address": node.address} for node in plan.nodes],
+        "node_base_hosts": _hosts(plan),
         "node_base_resolvers": list(plan.network.resolvers),
         "node_base_packages": list(plan.base_packages),
         "node_base_http_proxy": plan.http_proxy or "",
@@ -230,6 +238,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_init_image_registry": kubernetes.image_registry,
         "kubeadm_init_cri_socket": kubernetes.cri_socket,
         "kubeadm_init_cgroup_driver": kubernetes.cgroup_driver,
+        "kubeadm_init_endpoint_name": kubernetes.endpoint or "",
         "kubeadm_init_skip_phases": ["addon/coredns"] if kubernetes.dns == "dnsmasq" else [],
         "kubeadm_init_ignore_preflight_errors": ignored,
         "kubeadm_init_fail_swap_on": capabilities.own_swap,
@@ -242,7 +251,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_init_pod_resolvers": bool(kubernetes.pod_resolvers),
         "kubeadm_join_config_api": config_api,
         "kubeadm_join_extra_args_as_list": kubernetes.extra_args_as_list,
-        "kubeadm_join_endpoint": f"{control_plane.address}:6443",
+        "kubeadm_join_endpoint": f"{kubernetes.endpoint or control_plane.address}:6443",
         "kubeadm_join_cri_socket": kubernetes.cri_socket,
         "kubeadm_join_cgroup_driver": kubernetes.cgroup_driver,
         "kubeadm_join_ignore_preflight_errors": ignored,

@@ -76,7 +76,8 @@ class KubernetesPlan:
     `etcd_tag` and `dns_tag` are None where kubeadm's own are right. `containerd` is the version the source brings,
     empty for the guest's own. `network_policy_image` enforces NetworkPolicy where the pod network does not.
     `allow_cgroup_v1`: the kubelet has to be told that version 1 is meant. `pod_resolvers` are the DNS servers that pods
-    inherit where the nodes' own would be of no use to them.
+    inherit where the nodes' own would be of no use to them. `endpoint` is the API server's name on the nodes, None in a
+    lab that was made when the address was used.
     """
 
     version: str
@@ -104,6 +105,7 @@ class KubernetesPlan:
     network_policy_image: str | None = None
     allow_cgroup_v1: bool = False
     pod_resolvers: tuple[str, ...] = ()
+    endpoint: str | None = None
 
 
 @dataclass(frozen=True)

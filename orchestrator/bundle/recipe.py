@@ -13,8 +13,8 @@ from typing import Any
 from orchestrator import paths
 from orchestrator.model import BundleOrigin
 
-# Counts up when the code of this package lays a bundle out differently from the same recipe.
-LAYOUT = 1
+# Counts up when the code of this package packs a bundle differently from the same recipe; what is compiled stays.
+LAYOUT = 2
 # The Go module of Kubernetes.
 KUBERNETES = "k8s.io/kubernetes"
 
@@ -118,7 +118,7 @@ class Recipe:
     @property
     def id(self) -> str:
         """The bundle's id: Kubernetes version and the hash of every input."""
-        return f"kubernetes-{self.kubernetes}-{self.digest(self.inputs)}"
+        return f"kubernetes-{self.kubernetes}-{self.digest(self.inputs, LAYOUT)}"
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class Recipe:
 
     def digest(self, files: tuple[Path, ...], also: object = "") -> str:
         """Twelve hex digits over names and contents of `files`, and over `also`."""
-        digest = hashlib.sha256(f"layout {LAYOUT} {also!r}\n".encode())
+        digest = hashlib.sha256(f"layout 1 {also!r}\n".encode())
         for path in files:
             content = path.read_bytes()
             digest.update(f"{path.relative_to(self.directory).as_posix()} {len(content)}\n".encode())

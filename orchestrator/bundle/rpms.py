@@ -93,6 +93,7 @@ def rpm_spec(
         f"Version: {version}",
         f"Release: {release}",
         f"Summary: {summary}",
+        "Vendor: labctl",
         "License: Apache-2.0",
         "AutoReqProv: no",
         *(f"Requires: {item}" for item in requires),

@@ -34,6 +34,7 @@ def kubernetes(
     calico = resolution.calico if cni == "calico" else None
     registry = lab.kubernetes.image_registry or lab.packages.mirror.image_registry or catalog.image_registry
     alone = lab.workers.count == 0
+    cri_dockerd = _cri_dockerd(resolution, content, lab.packages.checksums)
     plan = KubernetesPlan(
         version=selection.version,
         config_api=release.config_api,
@@ -52,9 +53,10 @@ def kubernetes(
         taints=release.taints,
         untaint_control_plane=alone,
         extra_args_as_list=release.extra_args_as_list,
-        cri_dockerd_version=resolution.cri_dockerd_version,
-        cri_dockerd_sha256=lab.packages.checksums.get(f"cri-dockerd-{resolution.cri_dockerd_version}"),
+        cri_dockerd_version=cri_dockerd[0],
+        cri_dockerd_sha256=cri_dockerd[1],
         pod_resolvers=resolvers if dns == "coredns" else (),
+        endpoint=_endpoint(diagnostics),
         allow_cgroup_v1=release.allow_cgroup_v1 and request.cgroup == "v1",
         **_from_source(content, cni),
     )
@@ -76,6 +78,24 @@ def _from_source(content: SourceContent | None, cni: Cni) -> dict[str, Any]:
     }
 
 
+def _endpoint(diagnostics: Diagnostics) -> str | None:
+    """The API server's name on the nodes; a cluster keeps the one it was made with."""
+    existing = diagnostics.observed.existing
+    if existing and existing.kubernetes:
+        return existing.kubernetes.endpoint
+    return f"api.{diagnostics.spec.lab.name}.internal"
+
+
+def _cri_dockerd(
+    resolution: Resolution, content: SourceContent | None, checksums: Mapping[str, str]
+) -> tuple[str | None, str | None]:
+    """The version of cri-dockerd, and the sum of its archive where the source has no package of it."""
+    version = resolution.cri_dockerd_version
+    if version and content and content.has_cri_dockerd:
+        return content.components.get("cri_dockerd", version), None
+    return version, checksums.get(f"cri-dockerd-{version}")
+
+
 def _record(
     plan: KubernetesPlan, reasons: Mapping[str, str], request: Request, minor: str, diagnostics: Diagnostics
 ) -> None:
@@ -92,6 +112,11 @@ def _record(
     }
     for name in ("version", "runtime", "cri_socket", "cgroup_driver", "config_api", "image_registry", "pause_image"):
         diagnostics.decide(f"kubernetes.{name}", getattr(plan, name), known[name])
+    diagnostics.decide(
+        "kubernetes.endpoint",
+        plan.endpoint or "address",
+        "a name, so that control planes can be added" if plan.endpoint else "the cluster was made with it",
+    )
     diagnostics.decide("kubernetes.cni", plan.cni, known["cni"])
     diagnostics.decide("kubernetes.network_policy", *_network_policy(plan))
     if plan.allow_cgroup_v1:

@@ -224,6 +224,7 @@ def test_foreign_key_is_refused(built: BundleInfo, served: bundle.Served, tmp_pa
 
 def test_dnf_installs_signed_packages_with_all_checks_on(expected: Expected, dnf_node: BuildRoot) -> None:
     dnf_node.run(["dnf", "--assumeyes", "--releasever=9", "install", *expected.rpms])
+    assert dnf_node.read(["rpm", "-q", "--qf", "%{VENDOR}", expected.rpms[0]]) == "labctl"
     assert dnf_node.read(["/usr/bin/kubeadm", "version", "--output=short"]).strip() == f"v{expected.version}"
     installed = dnf_node.read(["rpm", "-qa"]).split()
     assert f"kubelet-{expected.version}-{expected.revision}.x86_64" in installed

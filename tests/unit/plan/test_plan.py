@@ -211,6 +211,21 @@ class TestBuiltBundle:
         assert kubernetes.pod_resolvers == expected
 
 
+class TestEndpoint:
+    def test_a_new_cluster_has_a_name_after_the_lab(self, observe: Observe) -> None:
+        kubernetes = planned("name: demo", observe()).kubernetes
+        assert kubernetes
+        assert kubernetes.endpoint == "api.demo.internal"
+
+    def test_a_cluster_that_was_made_with_an_address_keeps_it(self, observe: Observe) -> None:
+        lab = planned("", observe())
+        assert lab.kubernetes
+        old = replace(lab, kubernetes=replace(lab.kubernetes, endpoint=None))
+        again = planned("", replace(observe(), existing=old)).kubernetes
+        assert again
+        assert again.endpoint is None
+
+
 class TestRuntime:
     def test_docker_by_default_gives_way_to_containerd_from_1_24_on(self, observe: Observe) -> None:
         lab = planned('kubernetes: {version: "1.30"}', observe(community_reachable=True))
@@ -224,6 +239,12 @@ class TestRuntime:
         assert lab.kubernetes
         assert lab.kubernetes.runtime == "docker"
         assert lab.kubernetes.cri_socket == "unix:///var/run/cri-dockerd.sock"
+
+    def test_the_version_of_cri_dockerd_is_that_of_the_bundle_and_needs_no_checksum(self, observe: Observe) -> None:
+        bundle = replace(MODERN, has_cri_dockerd=True, components={**MODERN.components, "cri_dockerd": "0.4.0"})
+        kubernetes = planned("kubernetes: {runtime: docker}", observe(bundles=(bundle,))).kubernetes
+        assert kubernetes
+        assert (kubernetes.cri_dockerd_version, kubernetes.cri_dockerd_sha256) == ("0.4.0", None)
 
     def test_auto_passes_over_releases_whose_containerd_the_guest_does_not_have(self, observe: Observe) -> None:
         lab = planned("", observe(community_reachable=True, cgroup="v2"))

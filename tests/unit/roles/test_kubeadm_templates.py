@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests/golden/kubeadm"
+Golden = Callable[[str, Path], None]
 
 VERSIONS = {"v1beta2": "1.20.2", "v1beta3": "1.29.15", "v1beta4": "1.36.4"}
 TAINTS = {
@@ -64,6 +65,7 @@ def init_variables(api: str, **changes: Any) -> dict[str, Any]:
         "kubeadm_init_sync_frequency": "10s" if api == "v1beta2" else "1m0s",
         "kubeadm_init_taints": TAINTS[api],
         "kubeadm_init_untaint": False,
+        "kubeadm_init_endpoint_name": "api.k8s-lab.internal",
         "kubeadm_init_skip_phases": [],
         "kubeadm_init_ecdsa_keys": False,
         "kubeadm_init_leader_election": True,
@@ -75,7 +77,7 @@ def join_variables(api: str) -> dict[str, Any]:
     return {
         "kubeadm_join_config_api": api,
         "kubeadm_join_extra_args_as_list": api == "v1beta4",
-        "kubeadm_join_endpoint": "192.168.56.10:6443",
+        "kubeadm_join_endpoint": "api.k8s-lab.internal:6443",
         "kubeadm_join_token": "abcdef.0123456789abcdef",
         "kubeadm_join_ca_cert_hash": "sha256:" + "0" * 64,
         "kubeadm_join_node_name": "w1-k8s",
@@ -84,24 +86,17 @@ def join_variables(api: str) -> dict[str, Any]:
     }
 
 
-def assert_golden(name: str, text: str) -> None:
-    golden = GOLDEN / name
-    if os.environ.get("LABCTL_UPDATE_GOLDEN"):
-        golden.write_text(text)
-    assert text == golden.read_text()
+@pytest.mark.parametrize("api", VERSIONS)
+def test_init_configuration_is_the_golden_one(api: str, golden: Golden) -> None:
+    golden(render("kubeadm_init", "kubeadm-init.yml.j2", init_variables(api)), GOLDEN / f"init-{api}.yml")
 
 
 @pytest.mark.parametrize("api", VERSIONS)
-def test_init_configuration_is_the_golden_one(api: str) -> None:
-    assert_golden(f"init-{api}.yml", render("kubeadm_init", "kubeadm-init.yml.j2", init_variables(api)))
+def test_join_configuration_is_the_golden_one(api: str, golden: Golden) -> None:
+    golden(render("kubeadm_join", "kubeadm-join.yml.j2", join_variables(api)), GOLDEN / f"join-{api}.yml")
 
 
-@pytest.mark.parametrize("api", VERSIONS)
-def test_join_configuration_is_the_golden_one(api: str) -> None:
-    assert_golden(f"join-{api}.yml", render("kubeadm_join", "kubeadm-join.yml.j2", join_variables(api)))
-
-
-def test_a_node_that_shares_the_hosts_kernel_gets_its_own_golden_configuration() -> None:
+def test_a_node_that_shares_the_hosts_kernel_gets_its_own_golden_configuration(golden: Golden) -> None:
     shared = init_variables(
         "v1beta2",
         kubeadm_init_fail_swap_on=False,
@@ -110,13 +105,13 @@ def test_a_node_that_shares_the_hosts_kernel_gets_its_own_golden_configuration()
         kubeadm_init_untaint=True,
         kubeadm_init_skip_phases=["addon/coredns"],
     )
-    assert_golden("init-v1beta2-shared-kernel.yml", render("kubeadm_init", "kubeadm-init.yml.j2", shared))
+    golden(render("kubeadm_init", "kubeadm-init.yml.j2", shared), GOLDEN / "init-v1beta2-shared-kernel.yml")
 
 
 @pytest.mark.parametrize("api", VERSIONS)
-def test_a_slow_processor_gets_its_own_golden_configuration(api: str) -> None:
+def test_a_slow_processor_gets_its_own_golden_configuration(api: str, golden: Golden) -> None:
     slow = init_variables(api, kubeadm_init_ecdsa_keys=True, kubeadm_init_leader_election=False)
-    assert_golden(f"init-{api}-slow-processor.yml", render("kubeadm_init", "kubeadm-init.yml.j2", slow))
+    golden(render("kubeadm_init", "kubeadm-init.yml.j2", slow), GOLDEN / f"init-{api}-slow-processor.yml")
 
 
 @pytest.mark.parametrize("api", VERSIONS)
