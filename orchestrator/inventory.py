@@ -246,6 +246,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_init_disk_eviction": capabilities.own_kernel,
         "kubeadm_init_taints": [] if kubernetes.untaint_control_plane else list(kubernetes.taints),
         "kubeadm_init_untaint": kubernetes.untaint_control_plane,
+        "kubeadm_init_kubelet_gates_off": list(kubernetes.kubelet_gates_off),
         "kubeadm_init_allow_cgroup_v1": kubernetes.allow_cgroup_v1,
         "kubernetes_packages_pod_resolvers": list(kubernetes.pod_resolvers),
         "kubeadm_init_pod_resolvers": bool(kubernetes.pod_resolvers),

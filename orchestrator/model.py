@@ -75,6 +75,7 @@ class KubernetesPlan:
 
     `etcd_tag` and `dns_tag` are None where kubeadm's own are right. `containerd` is the version the source brings,
     empty for the guest's own. `network_policy_image` enforces NetworkPolicy where the pod network does not.
+    `kubelet_gates_off` are features of the kubelet that the runtime does not stand.
     `allow_cgroup_v1`: the kubelet has to be told that version 1 is meant. `pod_resolvers` are the DNS servers that pods
     inherit where the nodes' own would be of no use to them. `endpoint` is the API server's name on the nodes, None in a
     lab that was made when the address was used.
@@ -104,6 +105,7 @@ class KubernetesPlan:
     containerd: str = ""
     network_policy_image: str | None = None
     allow_cgroup_v1: bool = False
+    kubelet_gates_off: tuple[str, ...] = ()
     pod_resolvers: tuple[str, ...] = ()
     endpoint: str | None = None
 

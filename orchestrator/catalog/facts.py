@@ -28,6 +28,7 @@ class Release:
     dockershim: bool
     cgroup_modes: tuple[str, ...]
     allow_cgroup_v1: bool
+    cri_dockerd_gates_off: tuple[str, ...]
     cgroup_driver: str
     minimum_kernel: str
     minimum_containerd: str

@@ -57,6 +57,7 @@ def kubernetes(
         cri_dockerd_sha256=cri_dockerd[1],
         pod_resolvers=resolvers if dns == "coredns" else (),
         endpoint=_endpoint(diagnostics),
+        kubelet_gates_off=release.cri_dockerd_gates_off if cri_dockerd[0] else (),
         allow_cgroup_v1=release.allow_cgroup_v1 and request.cgroup == "v1",
         **_from_source(content, cni),
     )

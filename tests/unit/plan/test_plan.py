@@ -241,10 +241,11 @@ class TestRuntime:
         assert lab.kubernetes.cri_socket == "unix:///var/run/cri-dockerd.sock"
 
     def test_the_version_of_cri_dockerd_is_that_of_the_bundle_and_needs_no_checksum(self, observe: Observe) -> None:
-        bundle = replace(MODERN, has_cri_dockerd=True, components={**MODERN.components, "cri_dockerd": "0.4.0"})
+        bundle = replace(MODERN, has_cri_dockerd=True, components={**MODERN.components, "cri_dockerd": "0.3.17"})
         kubernetes = planned("kubernetes: {runtime: docker}", observe(bundles=(bundle,))).kubernetes
         assert kubernetes
-        assert (kubernetes.cri_dockerd_version, kubernetes.cri_dockerd_sha256) == ("0.4.0", None)
+        assert (kubernetes.cri_dockerd_version, kubernetes.cri_dockerd_sha256) == ("0.3.17", None)
+        assert kubernetes.kubelet_gates_off == ("ExtendWebSocketsToKubelet",)
 
     def test_auto_passes_over_releases_whose_containerd_the_guest_does_not_have(self, observe: Observe) -> None:
         lab = planned("", observe(community_reachable=True, cgroup="v2"))

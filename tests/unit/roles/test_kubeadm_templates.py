@@ -60,6 +60,7 @@ def init_variables(api: str, **changes: Any) -> dict[str, Any]:
         "kubeadm_init_etcd_tag": "",
         "kubeadm_init_dns_tag": "",
         "kubeadm_init_allow_cgroup_v1": False,
+        "kubeadm_init_kubelet_gates_off": [],
         "kubeadm_init_pod_resolvers": False,
         "kubeadm_init_node_status_update_frequency": "4s",
         "kubeadm_init_sync_frequency": "10s" if api == "v1beta2" else "1m0s",
@@ -112,6 +113,13 @@ def test_a_node_that_shares_the_hosts_kernel_gets_its_own_golden_configuration(g
 def test_a_slow_processor_gets_its_own_golden_configuration(api: str, golden: Golden) -> None:
     slow = init_variables(api, kubeadm_init_ecdsa_keys=True, kubeadm_init_leader_election=False)
     golden(render("kubeadm_init", "kubeadm-init.yml.j2", slow), GOLDEN / f"init-{api}-slow-processor.yml")
+
+
+def test_what_the_runtime_does_not_stand_is_off_in_the_kubelets() -> None:
+    variables = init_variables("v1beta4", kubeadm_init_kubelet_gates_off=["ExtendWebSocketsToKubelet"])
+    documents = yaml.safe_load_all(render("kubeadm_init", "kubeadm-init.yml.j2", variables))
+    kubelet = next(one for one in documents if one["kind"] == "KubeletConfiguration")
+    assert kubelet["featureGates"] == {"ExtendWebSocketsToKubelet": False}
 
 
 @pytest.mark.parametrize("api", VERSIONS)
