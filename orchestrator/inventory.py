@@ -259,6 +259,9 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
     }
     if not capabilities.own_conntrack_limits:
         variables["kubeadm_init_conntrack_max_per_core"] = 0
+    if kubernetes.cni == "calico" and not capabilities.own_modules:
+        # The kernel brings VXLAN itself when asked for it; IPIP wants its module loaded before.
+        variables["calico_encapsulation"] = "vxlan"
     tags = {"kubeadm_init_etcd_tag": kubernetes.etcd_tag, "kubeadm_init_dns_tag": kubernetes.dns_tag}
     variables |= {name: tag for name, tag in tags.items() if tag}
     return variables | _addon_variables(kubernetes, network)
