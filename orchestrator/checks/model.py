@@ -52,7 +52,8 @@ def not_applicable(reason: str) -> Outcome:
 class Check:
     """The declaration of a check: `after` names the checks without which it would only repeat their failure.
 
-    `remedy` is a command, in which `{node}` is the node's name; `test` is the function that evaluates the check.
+    `remedy` is a command, in which `{node}` is the node's name; `test` is the function that evaluates the check;
+    `pod_network` says that there is nothing to check before the cluster has one.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Check:
     remedy: str = ""
     after: tuple[str, ...] = ()
     test: str = ""
+    pod_network: bool = False
 
     def result(self, outcome: Outcome, node: str = "", seconds: float = 0.0) -> Result:
         """The result of the check on a node; a failure of a check of severity warning is a warning."""
@@ -141,13 +143,17 @@ DOCTOR = ReportKind("labctl/doctor/v1", "labctl doctor", "ready", _SHARED | _OF_
 
 @dataclass(frozen=True)
 class Report:
-    """All results of one run over `subject` (a lab, or this host); `at` is its start in seconds since the epoch."""
+    """All results of one run over `subject` (a lab, or this host); `at` is its start in seconds since the epoch.
+
+    `notes` are lines for people about what the results mean together.
+    """
 
     subject: str
     at: float
     seconds: float
     results: tuple[Result, ...]
     kind: ReportKind = VERIFY
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

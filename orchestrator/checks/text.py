@@ -54,6 +54,8 @@ def render_text(report: Report, *, terminal: bool = False, width: int = 100) -> 
         console.print()
     console.print(_counts_by_layer(report) if report.nodes else _single_results(report), soft_wrap=not report.nodes)
     console.print()
+    for note in report.notes:
+        console.print(note, soft_wrap=True)
     console.print(Text(summary(report), style="bold green" if report.ok else "bold red"), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from .conditions import none_installed, ready
 from .job import ClusterTarget
 
 _REQUEST_LIMIT = 15.0
 _POLL = 0.4
+# What a container runtime reads as the configuration of a pod network.
+_CONFIGURATIONS = r"ls /etc/cni/net.d 2>/dev/null | grep -E '\.(conf|conflist|json)$' || true"
 
 Objects = list[dict[str, Any]]
 
@@ -81,6 +84,17 @@ class Cluster:
             and selector <= metadata.get("labels", {}).items()
         ]
 
+    def lacks_pod_network(self) -> bool:
+        """Whether the lab leaves the pod network to its user, and neither nodes nor files show one.
+
+        With a configuration that the runtime cannot use the nodes say what they say without one.
+        """
+        if self.target.cni != "none" or not none_installed(self.nodes().values()):
+            return False
+        if "configurations" not in self._cached:
+            self._cached["configurations"] = self.host.run(_CONFIGURATIONS).stdout.split()
+        return not self._cached["configurations"]
+
     def is_responsive(self) -> bool:
         """Whether the API server answers within three seconds and calls itself ready."""
         return bool(self.host.run(f"{self._kubectl(3)}get --raw /readyz", limit=6).rc == 0)
@@ -98,17 +112,6 @@ def settles(find_problem: Callable[..., str]) -> Callable[..., None]:
         cluster.settled(lambda: find_problem(cluster=cluster, **fixtures))
 
     return test
-
-
-def ready(thing: dict[str, Any]) -> bool:
-    """Whether a node or pod says that it is ready."""
-    return condition(thing, "Ready").get("status") == "True"
-
-
-def condition(thing: dict[str, Any], kind: str) -> dict[str, Any]:
-    """A condition of a node or pod, empty when it does not have it."""
-    conditions = thing.get("status", {}).get("conditions", [])
-    return next((dict(one) for one in conditions if one["type"] == kind), {})
 
 
 def name_of(thing: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from orchestrator.checks.declarations import declared_checks
 from orchestrator.checks.model import Check, Outcome, Result
 
 from .cluster import Cluster
+from .conditions import LEFT_OUT, NOT_INSTALLED
 from .job import HostTarget, Job
 from .outcomes import NOT_APPLICABLE, WAITS_FOR, outcome_of
 from .workload import Workload
 
 ROLLOUT = "workload.rollout"
+_OWN_NETWORK = "repair the pod network that you installed, then: labctl verify"
 _CHECK = pytest.StashKey[Check]()
 
 
@@ -75,6 +78,11 @@ def in_dependency_order(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     return list(placed)
 
 
+def _blames_pod_network(check: Check, outcome: Outcome) -> bool:
+    """Whether an outcome is about the pod network itself, which provision does not repair where it is its user's."""
+    return (check.pod_network and check.layer == "network") or outcome.evidence.endswith(LEFT_OUT)
+
+
 class ChecksPlugin:
     """Collects the checks of a job; `run` gets them when collection is done, and runs them wherever it likes."""
 
@@ -117,8 +125,11 @@ class ChecksPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if reason := self.blocked_by(check_of(item)):
+        check = check_of(item)
+        if reason := self.blocked_by(check):
             pytest.skip(WAITS_FOR + reason)
+        if check.pod_network and self._is_network_own() and self._cluster().lacks_pod_network():
+            pytest.skip(f"{NOT_APPLICABLE}: {NOT_INSTALLED}")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -129,9 +140,21 @@ class ChecksPlugin:
         if call.excinfo is not None:
             self._errors.setdefault(item.nodeid, call.excinfo.value)
         if call.when == "teardown":
-            outcome = outcome_of(self._errors.pop(item.nodeid, None))
-            self.on_result(check_of(item).result(outcome, node_of(item), self._seconds.pop(item.nodeid)))
+            check, outcome = check_of(item), outcome_of(self._errors.pop(item.nodeid, None))
+            if self._is_network_own() and _blames_pod_network(check, outcome):
+                outcome = replace(outcome, remedy=_OWN_NETWORK)
+            self.on_result(check.result(outcome, node_of(item), self._seconds.pop(item.nodeid)))
         return report
+
+    def _is_network_own(self) -> bool:
+        """Whether the lab leaves the pod network to its user."""
+        return self.job.cluster is not None and self.job.cluster.cni == "none"
+
+    def _cluster(self) -> Cluster:
+        assert self.job.cluster is not None
+        if self.observed_cluster is None:
+            self.observed_cluster = Cluster(self.hosts[self.job.cluster.control_plane], self.job.cluster)
+        return self.observed_cluster
 
     @pytest.fixture(scope="session")
     def host(self, lab_node: str) -> Any:
@@ -151,10 +174,7 @@ class ChecksPlugin:
     @pytest.fixture(scope="session")
     def cluster(self) -> Cluster:
         """The cluster as its API server describes it."""
-        assert self.job.cluster is not None
-        if self.observed_cluster is None:
-            self.observed_cluster = Cluster(self.hosts[self.job.cluster.control_plane], self.job.cluster)
-        return self.observed_cluster
+        return self._cluster()
 
     @pytest.fixture
     def workload(self, cluster: Cluster, request: pytest.FixtureRequest) -> Workload:

@@ -83,7 +83,7 @@ class Worker:
             plugin.observed_cluster = Cluster(plugin.hosts[target.control_plane], target)
             # One that cannot be started now is started, and its failure reported, by the first check that needs it.
             with contextlib.suppress(NodeError, AssertionError):
-                if plugin.observed_cluster.is_responsive():
+                if plugin.observed_cluster.is_responsive() and not plugin.observed_cluster.lacks_pod_network():
                     plugin.probe_workload = Workload(plugin.observed_cluster)
 
     def _blocked_by(self, check: Check) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .cluster import Cluster, Objects, name_of, ready, state_of
+from .cluster import Cluster, Objects, name_of, state_of
+from .conditions import ready
 from .probe_manifest import NAME, has_living_owner, probe_manifest, takes_pods
 
 # Seconds: for all pods to be ready, and for the scheduler to place them; a dead scheduler need not be waited for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,8 @@ from orchestrator.checks.model import Report, Result
 from orchestrator.errors import LabError, SpecError
 from orchestrator.events import Event, Step
 from orchestrator.verify import Target, run_checks
-from orchestrator.verify.job import HostTarget, Job
+from orchestrator.verify.conditions import NOT_INSTALLED
+from orchestrator.verify.job import ClusterTarget, HostTarget, Job
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = ("sh", "-c", "exec sh")
@@ -258,3 +260,55 @@ def test_hang(host):
     engine.wait(timeout=10)
     while Path(f"/proc/{hanging}").exists():
         assert time.monotonic() < until
+
+
+OWN_NETWORK = """
+def test_pods(cluster):
+    assert not "cut off"
+
+
+def test_nodes(cluster):
+    assert False, "w1-k8s: cni config uninitialized; install your pod network on it"
+
+
+def test_kubelet(host):
+    pass
+"""
+OWN_NETWORK_DECLARED = """checks:
+  - {id: a.pods, title: A, layer: network, remedy: labctl provision, pod_network: true, test: test_pods}
+  - {id: a.nodes, title: C, layer: control_plane, remedy: labctl provision, test: test_nodes}
+  - {id: a.kubelet, title: B, layer: kubelet, remedy: labctl provision, test: test_kubelet}
+"""
+LACKS = "runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:cni config uninitialized"
+
+
+def verify_own_network(tmp_path: Path, cni: str, status: str, message: str) -> dict[tuple[str, str], Result]:
+    """A run over a cluster of one node with this condition, kubectl and ls being doubles."""
+    stated = {"type": "Ready", "status": status, "message": message}
+    node = {"kind": "Node", "metadata": {"name": "m-k8s"}, "spec": {}, "status": {"conditions": [stated]}}
+    for name, printed in {"kubectl": json.dumps({"items": [node]}), "ls": ""}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{printed}'\n")
+        (tmp_path / name).chmod(0o755)
+    path = write(tmp_path, OWN_NETWORK)
+    path.with_suffix(".yml").write_text(OWN_NETWORK_DECLARED)
+    target = Target("m-k8s", ("sh", "-c", f"PATH={tmp_path}:$PATH exec sh"))
+    return found(run_checks("lab", [target], ClusterTarget("m-k8s", "1.37.2", {}, cni), files=[path]))
+
+
+def test_what_needs_a_pod_network_does_not_apply_before_its_user_installed_one(tmp_path: Path) -> None:
+    results = verify_own_network(tmp_path, "none", "False", LACKS)
+    assert (results["a.pods", ""].status, results["a.pods", ""].evidence) == ("not_applicable", NOT_INSTALLED)
+    assert results["a.kubelet", "m-k8s"].status == "ok"
+
+
+def test_a_pod_network_that_its_user_installed_is_checked_and_his_to_repair(tmp_path: Path) -> None:
+    results = verify_own_network(tmp_path, "none", "True", "")
+    assert results["a.pods", ""].status == "failed"
+    assert results["a.pods", ""].remedy == "repair the pod network that you installed, then: labctl verify"
+    assert results["a.nodes", ""].remedy == results["a.pods", ""].remedy
+
+
+def test_a_missing_pod_network_of_labctls_fails(tmp_path: Path) -> None:
+    results = verify_own_network(tmp_path, "bridge_cni", "False", LACKS)
+    assert results["a.pods", ""].status == "failed"
+    assert results["a.pods", ""].remedy == "labctl provision"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.verify.cluster import Cluster, name_of, ready, settles
+from orchestrator.verify.cluster import Cluster, name_of, settles
+from orchestrator.verify.conditions import ready
 from orchestrator.verify.workload import Workload
 
 

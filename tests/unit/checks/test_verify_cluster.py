@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.verify.cluster import Cluster, condition, ready, state_of
+from orchestrator.verify.cluster import Cluster, state_of
+from orchestrator.verify.conditions import condition, ready
 from orchestrator.verify.job import ClusterTarget
 from orchestrator.verify.probe_manifest import has_living_owner, takes_pods
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -187,3 +188,10 @@ def test_changes_tell_what_became_worse_then_what_became_better() -> None:
         "w1-k8s: a.c holds: is no longer checked",
     )
     assert changes(before, before) == ()
+
+
+def test_notes_stand_above_the_verdict_and_in_no_document() -> None:
+    noted = replace(HEALTHY, notes=("no pod network is installed yet", "next: labctl verify"))
+    lines = render_text(noted).splitlines()
+    assert lines[-3:-1] == ["no pod network is installed yet", "next: labctl verify"]
+    assert noted.as_dict() == HEALTHY.as_dict()
