@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.model import Capabilities, KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourceAccess
+from orchestrator.model import Capabilities, Cni, KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourceAccess
 from orchestrator.ssh_options import for_ansible
 
 
@@ -132,18 +132,14 @@ def _host_variables(plan: Plan, node: NodePlan, reported: Node, capabilities: Ca
         variables |= {
             "kubeadm_init_node_name": node.name,
             "kubeadm_init_node_ip": node.address,
-            "kubeadm_init_cert_sans": _cert_sans(plan, node),
+            # Every name under which the API server is reached: on the lab network, and through the forward on the host.
+            "kubeadm_init_cert_sans": [node.name, node.address, "localhost", "127.0.0.1", plan.network.gateway],
             "kubeconfig_users": ["root", reported.ssh_user],
             "lab_materials_users": ["root", reported.ssh_user],
         }
     else:
         variables |= {"kubeadm_join_node_name": node.name, "kubeadm_join_node_ip": node.address}
     return variables
-
-
-def _cert_sans(plan: Plan, node: NodePlan) -> list[str]:
-    """Every name under which the API server is reached: on the lab network, and through the forward on the host."""
-    return [node.name, node.address, "localhost", "127.0.0.1", plan.network.gateway]
 
 
 def _hosts(plan: Plan) -> list[dict[str, str]]:
@@ -197,10 +193,8 @@ def _source_variables(access: SourceAccess) -> dict[str, Any]:
         "kubernetes_repo_apt_suite": access.apt_suite,
         "kubernetes_repo_rpm_url": access.rpm_url,
     }
-    if access.key_file:
-        variables["kubernetes_repo_key_file"] = access.key_file
-    if access.key_url:
-        variables["kubernetes_repo_key_url"] = access.key_url
+    keys = {"kubernetes_repo_key_file": access.key_file, "kubernetes_repo_key_url": access.key_url}
+    variables |= {name: key for name, key in keys.items() if key}
     if access.calico_manifest:
         variables["calico_manifest"] = access.calico_manifest
         variables["calico_manifest_sha256"] = access.calico_manifest_sha256
@@ -217,7 +211,6 @@ def _archive_variables(url: str, sha256: str) -> dict[str, Any]:
 
 def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: Capabilities) -> dict[str, Any]:
     network = plan.network
-    control_plane = plan.control_plane
     ignored = _ignored_preflight_errors(kubernetes, capabilities)
     config_api = kubernetes.config_api.removeprefix("kubeadm.k8s.io/")
     variables: dict[str, Any] = {
@@ -252,7 +245,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         "kubeadm_init_pod_resolvers": bool(kubernetes.pod_resolvers),
         "kubeadm_join_config_api": config_api,
         "kubeadm_join_extra_args_as_list": kubernetes.extra_args_as_list,
-        "kubeadm_join_endpoint": f"{kubernetes.endpoint or control_plane.address}:6443",
+        "kubeadm_join_endpoint": f"{kubernetes.endpoint or plan.control_plane.address}:6443",
         "kubeadm_join_cri_socket": kubernetes.cri_socket,
         "kubeadm_join_cgroup_driver": kubernetes.cgroup_driver,
         "kubeadm_join_ignore_preflight_errors": ignored,
@@ -284,12 +277,15 @@ def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan) -> dict[s
             "cri_dockerd_sha256": kubernetes.cri_dockerd_sha256 or "",
             "cri_dockerd_pause_image": kubernetes.pause_image,
         }
-    if kubernetes.cni == "bridge_cni":
-        if kubernetes.network_policy_image:
-            variables["network_policy_image"] = kubernetes.network_policy_image
-            variables["network_policy_service_cidr"] = network.service_cidr
-        return variables | {"bridge_cni_pod_cidr": network.pod_cidr}
-    return variables | {"calico_version": kubernetes.cni_version, "calico_pod_cidr": network.pod_cidr}
+    if kubernetes.network_policy_image:
+        variables["network_policy_image"] = kubernetes.network_policy_image
+        variables["network_policy_service_cidr"] = network.service_cidr
+    of_cni: dict[Cni, dict[str, Any]] = {
+        "bridge_cni": {"bridge_cni_pod_cidr": network.pod_cidr},
+        "calico": {"calico_version": kubernetes.cni_version, "calico_pod_cidr": network.pod_cidr},
+        "none": {"cluster_dns_wait": False},
+    }
+    return variables | of_cni[kubernetes.cni]
 
 
 def _ignored_preflight_errors(kubernetes: KubernetesPlan, capabilities: Capabilities) -> list[str]:

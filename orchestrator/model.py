@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Role = Literal["control_plane", "worker"]
 Runtime = Literal["docker", "containerd"]
-Cni = Literal["calico", "bridge_cni"]
+Cni = Literal["calico", "bridge_cni", "none"]
 Dns = Literal["coredns", "dnsmasq"]
 SourceKind = Literal["bundle", "community", "mirror"]
 BundleOrigin = Literal["debian", "modules"]

@@ -28,6 +28,7 @@ from orchestrator.lab.package_source import ensure_source, serve_source
 from orchestrator.lab.phases import ALL_PHASES, PhaseRange, playbook
 from orchestrator.lab.planning import decide_and_claim, refuse_fewer, refuse_orphans
 from orchestrator.lab.playbooks import run_playbook
+from orchestrator.lab.pod_network import phrase
 from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import wait_until_healthy
 from orchestrator.model import Plan
@@ -150,5 +151,6 @@ def _inputs(plan: Plan) -> dict[str, Any]:
 
 
 def _summary(plan: Plan) -> str:
-    cluster = f"Kubernetes {plan.kubernetes.version} with {plan.kubernetes.cni}" if plan.kubernetes else "no Kubernetes"
+    kubernetes = plan.kubernetes
+    cluster = f"Kubernetes {kubernetes.version} {phrase(kubernetes)}" if kubernetes else "no Kubernetes"
     return f"{plan.name}: {len(plan.nodes)} machines by {plan.provider}, {cluster}, packages from {plan.source.kind}"

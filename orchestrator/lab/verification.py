@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator import inventory as inventories
@@ -13,6 +14,7 @@ from orchestrator.lab.inventory import inventory_document
 from orchestrator.lab.kubectl import api_server_url
 from orchestrator.lab.node_status import save_last_verify
 from orchestrator.lab.observed_lab import ObservedLab
+from orchestrator.lab.pod_network import found_missing, notice
 from orchestrator.providers import ssh_access
 from orchestrator.verify import ClusterTarget, HostTarget, Target, ids_by_file, run_checks
 
@@ -42,7 +44,7 @@ def verify_lab(
         )
     if not only:
         save_last_verify(observed.lab.directory, report)
-    return report
+    return replace(report, notes=notice(observed.lab.plan)) if found_missing(report) else report
 
 
 def run_selected_checks(observed: ObservedLab, ids: Sequence[str]) -> Report:

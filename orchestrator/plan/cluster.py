@@ -136,6 +136,8 @@ def _network_policy(plan: KubernetesPlan) -> tuple[str, str]:
     """Who enforces NetworkPolicy, and why."""
     if plan.cni == "calico":
         return "calico", "Calico enforces it"
+    if plan.cni == "none":
+        return "not enforced", "left to the pod network that you install"
     if plan.network_policy_image:
         return "kube-router", "bridge_cni has none of its own; kube-router runs as a firewall only"
     return "not enforced", "bridge_cni has none of its own and the package source has no kube-router image"
@@ -161,6 +163,8 @@ def _cni(selection: SourceSelection, resolution: Resolution, diagnostics: Diagno
     requested = diagnostics.spec.lab.kubernetes.cni
     plan = diagnostics.observed.existing
     existing = plan.kubernetes if plan else None
+    if requested == "none":
+        return requested, f"{diagnostics.spec.why('kubernetes.cni')}: nodes become Ready once you install a pod network"
     if requested != "auto":
         return requested, ""
     if existing:

@@ -10,6 +10,7 @@ from orchestrator.lab.host_setup import Agree, missing_packages
 from orchestrator.lab.journal import changing
 from orchestrator.lab.phases import ALL_PHASES, PHASES, PhaseRange
 from orchestrator.lab.planning import decide, directory_of, refuse_fewer
+from orchestrator.lab.pod_network import phrase
 from orchestrator.spec import Spec
 
 
@@ -26,7 +27,7 @@ def preview(spec: Spec, phases: PhaseRange = ALL_PHASES) -> list[str]:
     if phases != ALL_PHASES:
         return [*steps, *(f"{name}: {PHASES[name]}" for name in phases.names if name != "machines")]
     if plan.kubernetes:
-        steps.append(f"set up Kubernetes {plan.kubernetes.version} with {plan.kubernetes.cni}")
+        steps.append(f"set up Kubernetes {plan.kubernetes.version} {phrase(plan.kubernetes)}")
     return [*steps, "verify the lab"]
 
 

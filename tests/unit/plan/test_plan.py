@@ -284,6 +284,20 @@ class TestNetworkOfPods:
         assert kubernetes
         assert (kubernetes.cni, kubernetes.cni_version, kubernetes.dns) == ("calico", "3.17.1", "coredns")
 
+    def test_none_leaves_the_network_and_its_policies_to_the_user(self, observe: Observe) -> None:
+        lab = planned("kubernetes: {cni: none}", observe(bundles=(MODERN,)))
+        assert lab.kubernetes
+        assert (lab.kubernetes.cni, lab.kubernetes.network_policy_image) == ("none", None)
+        assert reason(lab, "kubernetes.cni") == "lab.yml:1: nodes become Ready once you install a pod network"
+        assert value(lab, "kubernetes.network_policy") == "not enforced"
+        assert reason(lab, "kubernetes.network_policy") == "left to the pod network that you install"
+
+    def test_a_lab_without_a_network_of_labctls_stays_one(self, observe: Observe) -> None:
+        first = planned("kubernetes: {cni: none}", observe())
+        again = planned("", observe(existing=first)).kubernetes
+        assert again
+        assert again.cni == "none"
+
 
 class TestPorts:
     def test_a_default_block_moves_when_one_of_it_is_busy(self, observe: Observe) -> None:

@@ -213,6 +213,7 @@ class TestExistingLab:
             ("kubernetes: {pod_cidr: 172.18.0.0/16}", "kubernetes.pod_cidr"),
             ("kubernetes: {runtime: containerd}", "kubernetes.runtime"),
             ('kubernetes: {version: "1.21.0"}', "kubernetes.version"),
+            ("kubernetes: {cni: none}", "kubernetes.cni"),
         ],
     )
     def test_what_its_machines_were_made_with_cannot_be_changed(
@@ -223,6 +224,11 @@ class TestExistingLab:
         assert error.exit_code == ExitCode.USAGE
         assert any(problem.where == f"lab.yml:1 {field}" for problem in error.problems)
         assert all("destroy" in problem.fix for problem in error.problems)
+
+    def test_a_lab_without_a_pod_network_does_not_get_one_of_labctls_later(self, observe: Observe) -> None:
+        existing = plan(parse("kubernetes: {cni: none}"), catalog.load(), observe())
+        error = refused("kubernetes: {cni: bridge_cni}", observe(existing=existing))
+        assert "the lab exists with none; it cannot become bridge_cni" in error.problems[0].what
 
     def test_another_provider_is_refused(self, existing: Plan, observe: Observe) -> None:
         ready = tuple(ProviderState(name, ready=True) for name in ("virtualbox", "container"))
