@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 
-from orchestrator.model import ProviderName
+from orchestrator.model import Cni, ProviderName
 
 from .steps import Place, Section, Step, Steps, refuse, resolved, undo
 
@@ -68,8 +68,9 @@ class Needs(Section):
         get_args(ProviderName), min_length=1, description="providers whose machines allow it"
     )
     runtime: Literal["docker", "containerd"] | None = Field(None, description="the container runtime, when it matters")
-    cni: Literal["bridge_cni", "calico"] | None = Field(None, description="the pod network, when it matters")
+    cni: Cni | None = Field(None, description="the pod network, when it matters")
     dns: Literal["dnsmasq", "coredns"] | None = Field(None, description="the cluster's DNS server, when it matters")
+    pods: bool = Field(True, description="whether pods have to run; with false it starts without a pod network, too")
 
 
 class Answer(Section):

@@ -54,12 +54,19 @@ def pods_restarted(pods: Sequence[Mapping[str, Any]], saved: float) -> bool:
 def endpoints_current(endpoints: Sequence[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]]) -> bool:
     """Whether Services lead to the addresses that pods have now: a restarted pod gets another one.
 
-    Names do not resolve before; the controller manager brings it about.
+    Names do not resolve before; the controller manager brings it about. Without a pod network no pod has one.
     """
+    if not any(_is_on_pod_network(pod) for pod in pods):
+        return True
     current = {pod["status"].get("podIP") for pod in pods}
     subsets = [subset for item in endpoints for subset in item.get("subsets") or ()]
     ready = {address["ip"] for subset in subsets for address in subset.get("addresses") or ()}
     return bool(ready) and ready <= current
+
+
+def _is_on_pod_network(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod was started with an address of its own, not of its node."""
+    return bool(pod["status"].get("containerStatuses")) and not pod.get("spec", {}).get("hostNetwork")
 
 
 def _items(lab: Lab, kind: Sequence[str]) -> list[dict[str, Any]]:

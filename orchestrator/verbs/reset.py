@@ -28,7 +28,9 @@ class ResetResult(Result):
 def preview(lab: Lab) -> list[str]:
     """What a reset would do, in sentences. Raises as `reset` does."""
     _observe_cluster(lab)
-    return [f"remove the cluster and all its data from {node.name}" for node in lab.plan.nodes]
+    is_own = lab.plan.kubernetes is not None and lab.plan.kubernetes.cni == "none"
+    network = ", and your pod network's files in /etc/cni/net.d" if is_own else ""
+    return [f"remove the cluster and all its data from {node.name}{network}" for node in lab.plan.nodes]
 
 
 def reset(lab: Lab, emit: Emit) -> ResetResult:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.errors import LabError
 from orchestrator.lab.journal import Run, last_run
@@ -12,11 +14,13 @@ from orchestrator.lab.kubectl import run_kubectl
 from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.pending import pending_operation
+from orchestrator.lab.pod_network import notice
 from orchestrator.lab.result import Result
 from orchestrator.lab.snapshots import list_snapshots
 from orchestrator.lab.state import Lab
 from orchestrator.model import NodePlan
 from orchestrator.proc import ProcessFailed
+from orchestrator.verify.conditions import none_installed, ready
 
 # Changes that are shown one by one.
 SHOWN = 8
@@ -37,7 +41,7 @@ class MachineStatus:
 
 @dataclass(frozen=True)
 class StatusResult(Result):
-    """The state of a lab; `trouble` says why the cluster did not answer.
+    """The state of a lab; `trouble` says why the cluster did not answer, `pod_network` what it means to have none yet.
 
     `certificate_days` are left to the certificate that expires first, `drift` is what changed on each node since
     `verified`, `unfinished` is the command that has to come before any other.
@@ -49,6 +53,7 @@ class StatusResult(Result):
     kubernetes: str
     machines: tuple[MachineStatus, ...]
     trouble: str
+    pod_network: str
     certificate_days: float | None
     certificate: str
     verified: LastVerify | None
@@ -61,7 +66,7 @@ class StatusResult(Result):
     def lines(self) -> list[str]:
         """Everything but the table of machines in lines, most urgent first."""
         lines = [f"unfinished: {self.unfinished} was interrupted; run it again"] if self.unfinished else []
-        lines += [f"cluster: {self.trouble}"] if self.trouble else []
+        lines += [f"cluster: {text}" for text in (self.trouble, self.pod_network) if text]
         if self.certificate_days is not None:
             lines.append(f"certificates: {self.certificate_days:.0f} days left ({self.certificate})")
         lines += self._verify_lines()
@@ -87,7 +92,8 @@ class StatusResult(Result):
 def status(lab: Lab) -> StatusResult:
     """The state of the lab; a cluster that does not answer within seconds is part of it, not an error."""
     observed = observe_lab(lab)
-    cluster, trouble = _cluster_nodes(lab)
+    items, trouble = _cluster_nodes(lab)
+    cluster = {item["metadata"]["name"]: _state_and_version(item) for item in items}
     verified = last_verify(lab.directory)
     nodes = node_statuses(observed, verified.at if verified else 0)
     expiry = first_expiry(nodes)
@@ -99,6 +105,7 @@ def status(lab: Lab) -> StatusResult:
         kubernetes=lab.plan.kubernetes.version if lab.plan.kubernetes else "",
         machines=tuple(_machine(observed, node, *cluster.get(node.name, ("", ""))) for node in lab.plan.nodes),
         trouble=trouble,
+        pod_network=_missing_network(lab, items),
         certificate_days=round(expiry[0], 1) if expiry else None,
         certificate=expiry[1] if expiry else "",
         verified=verified,
@@ -116,24 +123,31 @@ def _machine(observed: ObservedLab, planned: NodePlan, ready: str, version: str)
     return MachineStatus(planned.name, role, planned.address, node.state, ssh, ready, version)
 
 
-def _cluster_nodes(lab: Lab) -> tuple[dict[str, tuple[str, str]], str]:
-    """Each node of the cluster with its readiness and kubelet version, or why the cluster does not answer."""
+def _cluster_nodes(lab: Lab) -> tuple[list[dict[str, Any]], str]:
+    """The nodes as the cluster describes them, or why it does not answer."""
     if lab.plan.kubernetes is None:
-        return {}, ""
+        return [], ""
     try:
         answer = run_kubectl(lab, "get", "nodes", "-o", "json", timeout=15)
     except ProcessFailed as problem:
-        return {}, f"the API server does not answer: {problem.result.tail}"
+        return [], f"the API server does not answer: {problem.result.tail}"
     except LabError as problem:
-        return {}, problem.message
-    nodes = {}
-    for item in json.loads(answer.stdout)["items"]:
-        ready = next((c["status"] for c in item["status"]["conditions"] if c["type"] == "Ready"), "Unknown")
-        state = "Ready" if ready == "True" else "NotReady"
-        if item["spec"].get("unschedulable"):
-            state += ",SchedulingDisabled"
-        nodes[item["metadata"]["name"]] = (state, item["status"]["nodeInfo"]["kubeletVersion"])
-    return nodes, ""
+        return [], problem.message
+    return list(json.loads(answer.stdout)["items"]), ""
+
+
+def _state_and_version(item: Mapping[str, Any]) -> tuple[str, str]:
+    """A node's readiness, and the version of its kubelet."""
+    state = "Ready" if ready(item) else "NotReady"
+    if item["spec"].get("unschedulable"):
+        state += ",SchedulingDisabled"
+    return state, item["status"]["nodeInfo"]["kubeletVersion"]
+
+
+def _missing_network(lab: Lab, items: Sequence[Mapping[str, Any]]) -> str:
+    """What it means that the nodes wait for a pod network which the lab leaves to its user; empty when they do not."""
+    is_own = lab.plan.kubernetes is not None and lab.plan.kubernetes.cni == "none"
+    return "; ".join(notice(lab.plan)) if is_own and none_installed(items) else ""
 
 
 def _local(seconds: float) -> str:

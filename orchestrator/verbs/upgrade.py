@@ -21,6 +21,7 @@ from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_runn
 from orchestrator.lab.package_source import ensure_source, serve_source
 from orchestrator.lab.pending import begin_operation, finish_operation
 from orchestrator.lab.playbooks import run_playbook
+from orchestrator.lab.pod_network import require_pod_network
 from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import wait_until_healthy
 from orchestrator.model import KubernetesPlan, Plan
@@ -115,6 +116,7 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> ConvergeResult:
     with changing(directory, "upgrade", emit, inputs) as emit:
         before = observe_lab(lab)
         require_running(before.nodes, "an upgrade needs every machine")
+        require_pod_network(lab, "kubeadm upgrades nodes that are Ready")
         after = replace(before, lab=Lab(directory, new))
         ensure_source(new, emit)
         begin_operation(directory, "upgrade", f"labctl upgrade --kubernetes {version}")

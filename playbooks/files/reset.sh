@@ -1,4 +1,5 @@
-# Undo what kubeadm and the pod network made on this node; prints "changed: ..." for each thing undone.
+# Undo what kubeadm and the pod network made on this node; prints "changed: ..." for each thing undone. NETWORK_FILES are
+# the configuration of a pod network that the lab's user installed.
 set -u
 failed=0
 gone() { echo "changed: $1"; }
@@ -13,7 +14,8 @@ systemctl stop kubelet 2>/dev/null || true
 for path in /etc/cni/net.d/10-labctl-bridge.conflist /etc/cni/net.d/10-calico.conflist /etc/cni/net.d/calico-kubeconfig \
     /etc/systemd/system/labctl-bridge-cni.service /etc/systemd/system/multi-user.target.wants/labctl-bridge-cni.service \
     /usr/local/sbin/labctl-bridge-cni /etc/kubernetes/labctl /etc/kubernetes/kubeadm-init.yml /run/labctl/kubeadm-join.yml \
-    /var/lib/cni /var/lib/calico /var/run/calico /var/lib/etcd/member; do
+    /var/lib/cni /var/lib/calico /var/run/calico /var/lib/etcd/member \
+    ${NETWORK_FILES:-}; do
     [ ! -e "$path" ] && [ ! -L "$path" ] || { rm -rf "$path" && gone "$path"; }
 done
 systemctl daemon-reload

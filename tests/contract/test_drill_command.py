@@ -191,3 +191,38 @@ def test_the_report_of_a_class_is_made_of_exported_results(tmp_path: Path) -> No
     assert refused.returncode == 2
     assert "strange.json" in refused.stderr
     assert not (tmp_path / "x.html").exists()
+
+
+# Stands for the lab's own kubectl: its one node lacks a pod network and nothing else.
+LACKS = "runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:cni config uninitialized"
+STATED = {"type": "Ready", "status": "False", "message": LACKS}
+NODES = json.dumps({"items": [{"metadata": {"name": "m-k8s"}, "status": {"conditions": [STATED]}}]})
+
+
+def without_network(tmp_path: Path) -> Path:
+    directory = planned(tmp_path, "name: quiet\nprovider: container\nkubernetes: {cni: none}\n")
+    (directory / "kubeconfig").write_text("")
+    (directory / "bin").mkdir()
+    (directory / "bin" / "kubectl").write_text(f"#!/bin/sh\necho '{NODES}'\n")
+    (directory / "bin" / "kubectl").chmod(0o755)
+    return directory
+
+
+def test_a_drill_that_needs_pods_is_refused_while_no_pod_network_is_installed(tmp_path: Path) -> None:
+    without_network(tmp_path)
+    done = labctl("drill", "start", "drain", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "drain needs pods that run: no pod network is installed yet (kubernetes.cni: none)" in done.stderr
+    assert "fix: labctl kubectl -- apply -f MANIFEST" in done.stderr
+
+
+def test_a_drill_that_needs_no_pods_is_possible_without_a_pod_network(tmp_path: Path) -> None:
+    without_network(tmp_path)
+    done = labctl("drill", "start", "kubectl-anywhere", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_drill_that_needs_the_bridge_network_is_not_for_a_lab_without_it(tmp_path: Path) -> None:
+    without_network(tmp_path)
+    done = labctl("drill", "start", "route-lost", cwd=tmp_path)
+    assert "needs the pod network bridge_cni, the lab has none" in done.stderr

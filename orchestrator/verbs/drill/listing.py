@@ -12,6 +12,7 @@ from orchestrator.drills.messages import Wording
 from orchestrator.drills.progress import Progress, Record
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import Problem, SpecError
+from orchestrator.lab.pod_network import require_pod_network
 from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.verbs.drill.progress import DrillFacts, drill_facts, read_progress
@@ -77,6 +78,8 @@ def allowed_drill(lab: Lab, slug: str, given: Path | None) -> Drill:
     drill = load_one(drill_roots(given), slug)
     if reason := reason_impossible(drill, lab.plan):
         raise SpecError(f"{slug} is not possible here: {reason}", fix="labctl drill list")
+    if drill.needs.pods:
+        require_pod_network(lab, f"{slug} needs pods that run")
     return drill
 
 

@@ -15,6 +15,10 @@ def pod(started: str, address: str = "172.16.0.2", *, ready: bool = True) -> dic
     return {"status": {"podIP": address, "containerStatuses": [state]}}
 
 
+def on_its_node(pod: dict[str, Any]) -> dict[str, Any]:
+    return {**pod, "spec": {"hostNetwork": True}}
+
+
 def endpoints(*addresses: str) -> dict[str, Any]:
     return {"subsets": [{"addresses": [{"ip": address} for address in addresses]}]}
 
@@ -38,3 +42,8 @@ def test_a_service_that_leads_to_an_old_address_is_waited_for() -> None:
 def test_a_service_that_leads_nowhere_is_waited_for() -> None:
     # Leader election of older versions keeps its record in Endpoints without addresses.
     assert not endpoints_current([{"metadata": {"name": "kube-scheduler"}}], [pod(AFTER)])
+
+
+def test_without_a_pod_network_no_service_leads_anywhere_and_none_is_waited_for() -> None:
+    waiting = {"spec": {}, "status": {"phase": "Pending"}}
+    assert endpoints_current([endpoints()], [on_its_node(pod(AFTER)), waiting])
