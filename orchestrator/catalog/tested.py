@@ -43,8 +43,8 @@ dnf and rpm and the identity of Rocky 9, against the bundle's signed rpm reposit
 - Calico: its manifests cannot be had on a closed network. One of the shape of 3.17, written for the tests, was patched
   and stored by a real API server of 1.20.2; its pods never ran. The shape of 3.30 and later (`policy/v1`, other
   registries and probes, more service accounts) is patched and looked at, never applied: 1.20 does not know its objects.
-- cri-dockerd: its package ran with Docker on Debian nodes. Of its archive, download, checksum, unit, socket and flags are
-  tested on the EL stand-in with a small program in its place.
+- cri-dockerd: its package ran with Docker on Debian nodes. Of its archive, download, checksum, unit, socket and flags
+  are tested on the EL stand-in with a small program in its place.
 - All other roles' scenarios on containers pass from start to end and run on every run of `./test`; the three of
   `swapoff`, `br_netfilter` and `selinux_permissive` pass on an emulated virtual machine (`./test full vm`).
 """

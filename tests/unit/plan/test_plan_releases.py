@@ -25,7 +25,13 @@ def test_what_is_called_rendered_is_planned(item: Combination, observe: Callable
     release = item.release
     url = "http://mirror.example/lab"
     mirror = SourceContent(
-        url, release.newest_patch, has_calico=True, has_coredns=True, has_crictl=True, containerd="2.1.0"
+        url,
+        release.newest_patch,
+        has_calico=True,
+        has_coredns=True,
+        has_cri_dockerd=True,
+        has_crictl=True,
+        containerd="2.1.0",
     )
     text = (
         f"kubernetes: {{version: '{release.newest_patch}', runtime: {item.runtime}, cni: {item.cni}}}\n"
