@@ -11,9 +11,13 @@ Runtime = Literal["docker", "containerd"]
 Cni = Literal["calico", "bridge_cni", "none"]
 Dns = Literal["coredns", "dnsmasq"]
 SourceKind = Literal["bundle", "community", "mirror"]
-BundleOrigin = Literal["debian", "modules"]
+BundleOrigin = Literal["debian", "modules", "system"]
 # What each origin is called in sentences.
-ORIGINS: dict[BundleOrigin, str] = {"debian": "Debian's source package", "modules": "the Go module proxy"}
+ORIGINS: dict[BundleOrigin, str] = {
+    "debian": "Debian's source package",
+    "modules": "the Go module proxy",
+    "system": "the distribution's packages",
+}
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]
 

@@ -70,6 +70,7 @@ def observe() -> Callable[..., Observed]:
         ),
         buildable=(
             BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370, disk=9000),
+            BuildableBundle(SourceContent("system", ""), "system", possible=True, seconds=90, disk=1000),
         ),
         community_reachable=False,
         community_reason="no answer within 3 s",

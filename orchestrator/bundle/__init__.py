@@ -1,6 +1,7 @@
 """The offline bundle: packages and images of one Kubernetes version; built or imported, verified, served to nodes."""
 
-from orchestrator.bundle.builder import build, preflight, seconds, unreachable
+from orchestrator.bundle.builder import build, preflight
+from orchestrator.bundle.compilers import seconds, unreachable
 from orchestrator.bundle.importer import import_bundle
 from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, list_bundles, load, verify
 from orchestrator.bundle.pin import Pinned, add_to_catalog, pin

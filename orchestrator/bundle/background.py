@@ -32,6 +32,10 @@ class Background:
     def begin_inside(self) -> None:
         """Start what needs the build root, which is there now."""
 
+    def finish(self, detail: list[str]) -> Path:
+        """Wait for the end and return the folder of the programs; raises HostError with the log."""
+        raise NotImplementedError
+
     def spawn(self, argv: list[str], environment: dict[str, str] | None = None) -> None:
         """Start a command that leads a process group, its output in a fresh log."""
         self.log.unlink(missing_ok=True)

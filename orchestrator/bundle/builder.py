@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator import debian_mirror, proc
-from orchestrator.bundle import debian_compile, go, images, manifest, modules_compile, packages, programs, recipe, repos
+from orchestrator.bundle import compilers, images, manifest, packages, repos
 from orchestrator.bundle.manifest import BundleInfo
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot, required_host_tools
@@ -20,34 +20,8 @@ from orchestrator.bundle.rpms import build_rpms
 from orchestrator.errors import HostError, LockedError, Problem
 from orchestrator.events import Emit, Event, Note, Step
 
-# Seconds each step takes on 2 cores, measured; what is still to come is the sum of the rest.
-_ROOT, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, _SUM = 25, 15, 15, 25, 10, 20, 12, 6
-_FEWEST_CORES = 0.4  # of the time on two cores is left however many there are: linking, mostly
-_COMPILERS = {"debian": debian_compile, "modules": modules_compile}
 _TICK = 1.5
 _PATIENCE = 1800.0
-
-
-def unreachable(cache: Path, inputs: Recipe) -> str:
-    """Why the sources of a recipe cannot be had, asked for at most a few seconds; empty when they can."""
-    if inputs.origin == "debian":
-        return ""
-    if modules_compile.remaining(cache, inputs) == 0:
-        return ""
-    return go.proxy_problem(recipe.KUBERNETES, inputs.kubernetes, cache)
-
-
-def seconds(cache: Path, inputs: Recipe) -> float:
-    """How long this host takes to build a bundle, as far as its cores say; what is compiled already is left out."""
-    compiling, fetching = _compile_seconds(cache, inputs), _TOOLS + _DOWNLOAD
-    # Modules are compiled outside the root, while it is made.
-    until_compiled = max(compiling, _ROOT + fetching) if inputs.modules else _ROOT + max(compiling, fetching)
-    return until_compiled + _RPM + _DEB + _IMAGES + _SIGN + _SUM
-
-
-def _compile_seconds(cache: Path, inputs: Recipe) -> float:
-    on_two: float = _COMPILERS[inputs.origin].remaining(cache, inputs)
-    return on_two * max(2 / (os.cpu_count() or 1), _FEWEST_CORES)
 
 
 def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
@@ -154,7 +128,7 @@ def locked(cache: Path, emit: Emit, phase_name: str, limit: float = _PATIENCE) -
 
 
 def build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleInfo:
-    """The bundle of a recipe: from the cache when it is intact, else built (6 to 11 minutes on 2 cores).
+    """The bundle of a recipe: from the cache when it is intact, else built (1 to 11 minutes on 2 cores).
 
     Raises HostError when the host lacks something or a step fails (the log is named).
     A bundle appears in the cache only when it is complete; what was compiled before a cut is not compiled again.
@@ -162,7 +136,7 @@ def build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleInf
     with locked(cache, emit, phase_name):
         present = manifest.store(cache) / inputs.id
         if present.exists():
-            progress = Progress(emit, phase_name, {"check": _SUM})
+            progress = Progress(emit, phase_name, {"check": compilers.SUMS})
             try:
                 with progress.step("check"):
                     info = manifest.load(present)
@@ -217,16 +191,11 @@ def _clear(root: BuildRoot, work: Path, progress: Progress) -> None:
 
 
 def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) -> Path:
-    compiling = _compile_seconds(cache, inputs)
-    progress.plan.update(
-        {"build root": _ROOT, "tools": _TOOLS, "download": _DOWNLOAD, "packages": _RPM + _DEB}
-        | {"images": _IMAGES, "sign": _SIGN, "sums": _SUM, "clean up": 4.0}
-        | {"compile": max(compiling - _TOOLS - _DOWNLOAD - (_ROOT if inputs.modules else 0), 0)}
-    )
+    progress.plan.update(compilers.steps(cache, inputs))
     mirror = debian_mirror.find()
     assert mirror is not None  # preflight has seen to it
     progress.note(f"building bundle {inputs.id}, packages from {mirror.url}, log {root.log}")
-    compiler = _COMPILERS[inputs.origin].Compiler(root, cache, inputs, root.log.with_suffix(".compile.log"))
+    compiler = compilers.compiler(root, cache, inputs)
     try:
         # The compiler leaves the disk and the network idle; all that does not need its result is done meanwhile.
         compiler.begin()
@@ -237,12 +206,14 @@ def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) 
             root.run(["apt-get", "install", "--yes", "--no-install-recommends", *inputs.tools])
         with progress.step("download"):
             closures = packages.closures(root, _wanted(inputs))
-        with progress.step("compile") as detail:
-            compiled = compiler.finish(detail)
+        compiled = root.build / "compiled"
+        if inputs.kubernetes:
+            with progress.step("compile") as detail:
+                compiled = compiler.finish(detail)
+            compilers.forget_old_programs(cache)
     except BaseException:
         compiler.end()
         raise
-    programs.forget_others(cache, {name for one in recipe.available() for name in _COMPILERS[one.origin].names(one)})
     return _pack(inputs, root, closures, compiled, progress)
 
 
@@ -252,11 +223,9 @@ def _wanted(inputs: Recipe) -> dict[str, tuple[str, ...]]:
     for package in inputs.packages:
         references = {**package.files, **package.deb_files, **package.rpm_files}.values()
         from_debs |= {reference.split(":")[1] for reference in references if reference.startswith("deb:")}
-    wanted = {
-        "nodes": ("?essential", *inputs.node_packages),
-        "parts": tuple(sorted(from_debs)),
-        "base": inputs.base_packages,
-    }
+    wanted = {"nodes": ("?essential", *inputs.node_packages), "parts": tuple(sorted(from_debs))}
+    if inputs.images:
+        wanted["base"] = inputs.base_packages
     return wanted | {image.ref: image.packages for image in inputs.images if image.packages}
 
 
@@ -264,7 +233,7 @@ def _pack(
     inputs: Recipe, root: BuildRoot, closures: dict[str, packages.Closure], compiled: Path, progress: Progress
 ) -> Path:
     staged = root.path.parent / inputs.id
-    (staged / "bin").mkdir(parents=True)
+    staged.mkdir()
     with progress.step("packages") as detail:
         work = repos.fill_apt(root, closures["nodes"])
         debs = packages.build_debs(root, inputs, compiled, closures["parts"], work)
@@ -273,11 +242,14 @@ def _pack(
         fingerprint = repos.make_key(root, staged / "key.asc")
         repos.index_apt(root, work, staged / "apt")
         repos.index_rpm(root, staged / "rpm")
-    with progress.step("images") as detail:
-        images.build(root, inputs, closures, compiled, root.path.parent / "layers", staged, detail.append)
+    if inputs.images:
+        with progress.step("images") as detail:
+            images.build(root, inputs, closures, compiled, root.path.parent / "layers", staged, detail.append)
     with progress.step("sums"):
-        shutil.copyfile(compiled / "kubectl", staged / "bin" / "kubectl")
-        (staged / "bin" / "kubectl").chmod(0o755)
+        if inputs.kubernetes:
+            (staged / "bin").mkdir()
+            shutil.copyfile(compiled / "kubectl", staged / "bin" / "kubectl")
+            (staged / "bin" / "kubectl").chmod(0o755)
         info = BundleInfo(
             id=inputs.id,
             path=staged,

@@ -32,6 +32,7 @@ class BundleFile:
 class BundleInfo:
     """What a bundle says of itself, and where it lies.
 
+    `kubernetes` is empty where there are the operating system's packages alone, and no images then.
     `packages` maps the names in the apt repository to their versions, `rpms` those of the rpm repository;
     `images` are references in images.tar; worker-images.tar, which a bundle may lack, holds those of them that a
     worker needs. `components` has the versions of what was compiled beside Kubernetes, where it was.
@@ -46,6 +47,11 @@ class BundleInfo:
     files: tuple[BundleFile, ...]
     key_fingerprint: str
     components: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What it is a bundle of."""
+        return f"Kubernetes {self.kubernetes}" if self.kubernetes else "system packages"
 
     @property
     def has_coredns(self) -> bool:

@@ -90,7 +90,8 @@ class ModuleRecipe:
 class Recipe:
     """All of common.toml and of the origin's own file; `directory` is where they and the files they name lie.
 
-    `source` names Debian's source package, `modules` what is compiled from Go modules: a recipe has one or the other.
+    `source` names Debian's source package, `modules` what is compiled from Go modules: a recipe has one or the other,
+    and that of the operating system's packages neither, no `kubernetes` and no images.
     `versions` maps the components to their versions. `inputs` are the files whose content makes the bundle's id.
     """
 
@@ -117,8 +118,9 @@ class Recipe:
 
     @property
     def id(self) -> str:
-        """The bundle's id: Kubernetes version and the hash of every input."""
-        return f"kubernetes-{self.kubernetes}-{self.digest(self.inputs, LAYOUT)}"
+        """The bundle's id: Kubernetes version, if there is one, and the hash of every input."""
+        name = f"kubernetes-{self.kubernetes}" if self.kubernetes else self.origin
+        return f"{name}-{self.digest(self.inputs, LAYOUT)}"
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -151,10 +153,11 @@ def minors(directory: Path | None = None) -> tuple[str, ...]:
 
 
 def available(directory: Path | None = None) -> Iterator[Recipe]:
-    """Every bundle that can be built: those of Go modules, newest first, then Debian's."""
+    """Every bundle that can be built: those of Go modules, newest first, Debian's, that of system packages alone."""
     for minor in minors(directory):
         yield load("modules", minor, directory)
     yield load("debian", directory=directory)
+    yield load("system", directory=directory)
 
 
 def _directory() -> Path:
@@ -168,11 +171,13 @@ def load(origin: BundleOrigin = "debian", minor: str = "", directory: Path | Non
     modules, versions = _modules(directory, body, minor) if origin == "modules" else ((), {})
     if modules:
         body = _filled(body, versions)
+    # The teaching images are for a cluster.
+    images = (*body["image"], *common["image"]) if "image" in body else ()
     return Recipe(
         origin=origin,
         directory=directory,
         inputs=_inputs(directory, origin, minor),
-        kubernetes=body.get("kubernetes") or versions["kubernetes"],
+        kubernetes=body.get("kubernetes") or versions.get("kubernetes", ""),
         source=body.get("source", ""),
         revision=body.get("revision", "1"),
         suite=common["suite"],
@@ -184,9 +189,9 @@ def load(origin: BundleOrigin = "debian", minor: str = "", directory: Path | Non
         base_packages=tuple(common["base"]["packages"]),
         omit=frozenset(common["images"]["omit"]),
         prune=tuple(common["images"]["prune"]),
-        packages=tuple(PackageRecipe(**_tuples(table)) for table in body["package"]),
+        packages=tuple(PackageRecipe(**_tuples(table)) for table in body.get("package", ())),
         rpms=tuple(RpmTwin(**_tuples(table)) for table in body.get("rpm", ())),
-        images=tuple(ImageRecipe(**_tuples(table)) for table in (*body["image"], *common["image"])),
+        images=tuple(ImageRecipe(**_tuples(table)) for table in images),
         modules=modules,
         versions=versions,
     )
@@ -199,7 +204,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _inputs(directory: Path, origin: BundleOrigin, minor: str) -> tuple[Path, ...]:
     """All files that a recipe may read, texts and the parts of other recipes left out."""
-    tops = [directory / part for part in ("common.toml", f"{origin}.toml", origin, "programs", "files")]
+    parts = ("common.toml", f"{origin}.toml", *(() if origin == "system" else (origin, "programs", "files")))
+    tops = [directory / part for part in parts]
     found = {path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.is_file()}
     other = {f"kubernetes-{one}" for one in minors(directory) if one != minor}
     return tuple(sorted(path for path in found if path.suffix != ".md" and not other & set(path.parts)))

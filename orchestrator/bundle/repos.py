@@ -46,15 +46,21 @@ def index_apt(root: BuildRoot, work: Path, target: Path) -> None:
 
 
 def index_rpm(root: BuildRoot, target: Path) -> None:
-    """Sign every rpm of /build/rpms, index them, sign the index, and move the repository to `target`."""
-    root.script(
-        f"cd /build/rpms; export GNUPGHOME={_HOME}; "
+    """Sign every rpm of /build/rpms, index them, sign the index, and move the repository to `target`.
+
+    Without any rpm it is an empty repository, so that a node of the RedHat family can be told of it all the same.
+    """
+    work = root.build / "rpms"
+    work.mkdir(exist_ok=True)
+    if any(work.iterdir()):
         # Debian's rpm looks for gpg2, which Debian does not have.
-        f"rpmsign --define '__gpg /usr/bin/gpg' --define '_gpg_name {_NAME}' --addsign *.rpm; "
-        "createrepo_c --quiet .; "
+        sign = f"rpmsign --define '__gpg /usr/bin/gpg' --define '_gpg_name {_NAME}' --addsign *.rpm"
+        root.script(f"cd /build/rpms; export GNUPGHOME={_HOME}; {sign}")
+    root.script(
+        f"cd /build/rpms; export GNUPGHOME={_HOME}; createrepo_c --quiet .; "
         "gpg --batch --yes --armor --detach-sign --output repodata/repomd.xml.asc repodata/repomd.xml"
     )
-    _adopt(root.build / "rpms", target)
+    _adopt(work, target)
 
 
 def fill_apt(root: BuildRoot, closure: Closure) -> Path:

@@ -85,7 +85,7 @@ class BuildRoot:
             f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
             "--variant=apt",
             "--skip=cleanup/apt/lists",
-            f"--include={','.join(packages)}",
+            *(["--include=" + ",".join(packages)] if packages else []),
             '--aptopt=APT::Install-Recommends "false"',
             '--aptopt=APT::Sandbox::User "root"',
             "--dpkgopt=path-exclude=/usr/share/man/*",

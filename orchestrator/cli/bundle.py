@@ -24,18 +24,19 @@ def bundle() -> None:
 
 @bundle.command()
 @click.option("--kubernetes", "version", default="", metavar="VERSION", help="Version or minor; default: the newest.")
+@click.option("--system", is_flag=True, help="The operating system's packages alone, for labs without Kubernetes.")
 @options.change_options
-def build(version: str, yes: bool, dry_run: bool, output: str, progress: str) -> int:
-    """Build the bundle of a Kubernetes version, unless the cache has it.
+def build(version: str, system: bool, yes: bool, dry_run: bool, output: str, progress: str) -> int:
+    """Build the bundle of a Kubernetes version, or of system packages, unless the cache has it.
 
     Today's versions are compiled from the Go module proxy, 1.20.2 from Debian's source package.
     """
     from orchestrator.verbs import bundle as verb
 
     if dry_run:
-        return show_dry_run(verb.preview_build(version), output)
+        return show_dry_run(verb.preview_build(version, system), output)
     with show_progress(progress) as emit:
-        built = verb.build(version, agree=options.agreement(yes), emit=emit)
+        built = verb.build(version, agree=options.agreement(yes), emit=emit, system=system)
     return show(built, output, text=fields)
 
 

@@ -144,13 +144,13 @@ def stale(what: str, files: Sequence[str]) -> Outcome:
 def package_source(observed: Observed) -> Outcome:
     """Whether packages and images can be had at all: cached, reachable, or built here."""
     expected = "a bundle in the cache, a source that answers, or what a bundle is built from"
-    if observed.bundles:
-        return passed(f"{len(observed.bundles)} bundle(s) in the cache", expected)
+    if cached := [content for content in observed.bundles if content.kubernetes]:
+        return passed(f"{len(cached)} bundle(s) in the cache", expected)
     if observed.mirror:
         return passed(f"mirror {observed.mirror.id}", expected)
     if observed.community_reachable:
         return passed(observed.community_reason, expected)
-    able = [one.content.kubernetes for one in observed.buildable if one.possible]
+    able = [one.content.kubernetes for one in observed.buildable if one.possible and one.content.kubernetes]
     if able:
         return passed(f"none cached; a bundle of {' or '.join(able)} can be built here", expected)
     reasons = [observed.community_reason, observed.mirror_reason, *(one.reason for one in observed.buildable)]

@@ -24,7 +24,7 @@ from orchestrator.spec import Spec
 
 PROBE_SECONDS = 3.0
 MIRROR_SECONDS = 20.0
-# MB of a finished bundle and of the programs that are kept for the next one.
+# MB of a finished bundle of Kubernetes and of the programs that are kept for the next one.
 _RESULT_DISK = 3000
 
 
@@ -134,8 +134,10 @@ def _buildable(spec: Spec, facts: host.HostFacts, cached: Collection[str]) -> tu
 def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
     """Whether this lab may come to build a bundle of the recipe: only then is its proxy asked."""
     version, source = spec.lab.kubernetes.version, spec.lab.packages.source
-    if source not in ("auto", recipe.origin):
+    if not recipe.kubernetes or source not in ("auto", recipe.origin):
         return False
+    if not spec.lab.kubernetes.enabled:
+        return source == recipe.origin
     if version in OPEN_VERSIONS:
         return not is_cached or source == recipe.origin
     return version in (recipe.kubernetes, minor(recipe.kubernetes))
@@ -152,7 +154,7 @@ def _buildable_by(recipe: bundle.Recipe, spec: Spec, facts: host.HostFacts, cach
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
     elif recipe.id not in cached and _asks_for(spec, recipe, bool(cached)):
         reason = bundle.unreachable(cache, recipe)
-    seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + _RESULT_DISK
+    seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + (_RESULT_DISK if recipe.kubernetes else 0)
     return BuildableBundle(content, recipe.origin, not reason, reason, seconds, disk)
 
 

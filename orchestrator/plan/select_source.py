@@ -8,6 +8,7 @@ from orchestrator.catalog import resolve
 from orchestrator.catalog.resolve import unknown_version
 from orchestrator.catalog.versions import number
 from orchestrator.model import ORIGINS
+from orchestrator.observed import BuildableBundle, SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.source import OPEN_VERSIONS, Requirements, SourceSelection, first
 
@@ -65,7 +66,7 @@ def _explain(requirements: Requirements, diagnostics: Diagnostics) -> None:
 def _missing(diagnostics: Diagnostics) -> tuple[str, str] | None:
     """What is missing, and its fix, when the kind of source that is requested does not exist at all."""
     requested, observed = diagnostics.spec.lab.packages.source, diagnostics.observed
-    has_bundle = bool(observed.bundles) or any(one.possible for one in observed.buildable)
+    cached, able = _usable(diagnostics)
     reasons = list(dict.fromkeys(one.reason for one in observed.buildable if one.reason)) or ["nobody looked"]
     build = f"one cannot be built here ({'; '.join(reasons)})"
     outside = observed.community_reason or "nobody looked"
@@ -73,20 +74,24 @@ def _missing(diagnostics: Diagnostics) -> tuple[str, str] | None:
         url = observed.mirror_reason or "it could not be read"
         fix = "check packages.mirror.url: it must have a bundle's manifest.json"
         return None if observed.mirror else (f"the mirror cannot be used: {url}", fix)
-    if requested in ("modules", "debian"):
-        able = [one for one in observed.buildable if one.origin == requested and one.possible]
-        return (
-            None
-            if able
-            else (f"no bundle can be built from {ORIGINS[requested]} here ({'; '.join(reasons)})", _NO_SOURCE_FIX)
-        )
+    if requested in ORIGINS:
+        what = f"no bundle can be built from {ORIGINS[requested]} here ({'; '.join(reasons)})"
+        return None if any(one.origin == requested for one in able) else (what, _NO_SOURCE_FIX)
     if requested == "bundle":
-        return None if observed.bundles else ("there is no bundle in the cache", _NO_BUNDLE_FIX)
-    if observed.community_reachable or (requested == "auto" and has_bundle):
+        what = "no bundle in the cache has Kubernetes" if observed.bundles else "there is no bundle in the cache"
+        return None if cached else (what, _NO_BUNDLE_FIX)
+    if observed.community_reachable or (requested == "auto" and (cached or able)):
         return None
     if requested == "community":
         return f"the community's repositories are not reachable ({outside})", "connect, or packages.source: auto"
     return f"no package source: no bundle in the cache, {build}, nothing outside ({outside})", _NO_SOURCE_FIX
+
+
+def _usable(diagnostics: Diagnostics) -> tuple[list[SourceContent], list[BuildableBundle]]:
+    """The bundles of the cache that a lab like this may take, and those that would be built for it here."""
+    observed, needed = diagnostics.observed, diagnostics.spec.lab.kubernetes.enabled
+    cached = [content for content in observed.bundles if content.kubernetes or not needed]
+    return cached, [one for one in observed.buildable if one.possible and bool(one.content.kubernetes) == needed]
 
 
 def _contents(diagnostics: Diagnostics) -> str:
@@ -94,11 +99,11 @@ def _contents(diagnostics: Diagnostics) -> str:
     requested, observed = diagnostics.spec.lab.packages.source, diagnostics.observed
     parts: list[str] = []
     if requested not in ("community", "mirror"):
-        versions = sorted({content.kubernetes for content in observed.bundles}, key=number)
+        cached, able = _usable(diagnostics)
+        versions = sorted({content.kubernetes for content in cached}, key=number)
         parts.append(f"bundles in the cache have {', '.join(versions)}" if versions else "no bundle is in the cache")
-        able = [one.content.kubernetes for one in observed.buildable if one.possible]
         if able:
-            parts.append(f"a bundle built here would have {' or '.join(able)}")
+            parts.append(f"a bundle built here would have {' or '.join(one.content.kubernetes for one in able)}")
     if requested in ("auto", "community"):
         releases = diagnostics.catalog.community_releases
         state = f"are not reachable ({observed.community_reason or 'nobody looked'})"

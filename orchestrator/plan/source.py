@@ -8,7 +8,7 @@ from functools import partial
 
 from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import runs
-from orchestrator.catalog.versions import minor, number
+from orchestrator.catalog.versions import Number, minor, number
 from orchestrator.model import ORIGINS, BundleOrigin, SourceKind
 from orchestrator.observed import BuildableBundle, SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
@@ -59,7 +59,8 @@ class Requirements:
     def fits(self, content: SourceContent, catalog: Catalog) -> bool:
         """Whether a bundle or mirror has all that is required, in a version that can run."""
         return not self.kubernetes or (
-            self.matches(content.kubernetes)
+            bool(content.kubernetes)
+            and self.matches(content.kubernetes)
             and self.can_run(content.kubernetes, catalog, content)
             and (content.has_calico or not self.calico)
             and (content.has_coredns or not self.coredns)
@@ -104,12 +105,13 @@ def _order(requirements: Requirements, diagnostics: Diagnostics) -> tuple[str, .
     if requested != "auto":
         return (requested,)
     existing = plan.source.kind if plan else ""
+    built = ("modules", "debian") if requirements.kubernetes else ("system",)
     if existing in ("community", "mirror"):
-        return (existing, "bundle", "community", "modules", "debian")
+        return (existing, "bundle", "community", *built)
     # 1.20.2 from Debian's source is older than anything that the others still have.
-    if requirements.version == "oldest":
+    if requirements.version == "oldest" and requirements.kubernetes:
         return ("bundle", "debian", "community", "modules")
-    return ("bundle", "community", "modules", "debian")
+    return ("bundle", "community", *built)
 
 
 def _cached(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
@@ -120,11 +122,16 @@ def _cached(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelec
     used = observed.existing.source.bundle_id if observed.existing else None
     # Of one version the bundle that this labctl would build, then the last one.
     own = {one.content.id for one in observed.buildable}
-    fitting.sort(key=lambda content: (number(content.kubernetes), content.id in own))
+    fitting.sort(key=lambda content: (_age(content), content.id in own))
     best = fitting[0] if requirements.version == "oldest" else fitting[-1]
     content = next((bundle for bundle in fitting if bundle.id == used), best)
     reason = f"bundle {content.id} is in the cache and fits"
     return SourceSelection("bundle", content.kubernetes, reason, requirements.version_reason("the bundle"), content)
+
+
+def _age(content: SourceContent) -> Number:
+    """The version to sort by; one without Kubernetes comes before every version."""
+    return number(content.kubernetes) if content.kubernetes else ()
 
 
 def _built(origin: BundleOrigin, requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
@@ -153,7 +160,8 @@ def _minutes(one: BuildableBundle) -> str:
 
 def _next_best(chosen: BuildableBundle, diagnostics: Diagnostics) -> str:
     """The quicker bundle that a user in a hurry may prefer."""
-    quicker = [one for one in diagnostics.observed.buildable if one.possible and one.seconds < chosen.seconds]
+    versions = [one for one in diagnostics.observed.buildable if one.possible and one.content.kubernetes]
+    quicker = [one for one in versions if one.seconds < chosen.seconds]
     if not quicker:
         return ""
     best = quicker[-1]
@@ -208,6 +216,7 @@ _SOURCES: dict[str, Callable[[Requirements, Diagnostics], SourceSelection | None
     "bundle": _cached,
     "modules": partial(_built, "modules"),
     "debian": partial(_built, "debian"),
+    "system": partial(_built, "system"),
     "community": _community,
     "mirror": _mirror,
 }

@@ -30,7 +30,8 @@ def source_plan(selection: SourceSelection, gateway: str, guest: Guest | None, d
     served = selection.kind == "bundle"
     url = f"http://{gateway}:{catalog.bundle_port}" if served else str(mirror.url)
     registry = None if served else mirror.image_registry
-    archive = f"{url}/images.tar" if served or not registry else None
+    has_images = bool(selection.content and selection.content.kubernetes)
+    archive = f"{url}/images.tar" if has_images and not registry else None
     return SourcePlan(
         kind=selection.kind,
         bundle_id=selection.content.id if served and selection.content else None,

@@ -37,6 +37,10 @@ def violations(lab: Lab) -> Iterator[Violation]:
     if lab.packages.source == "mirror" and lab.packages.mirror.url is None:
         what = "the package source `mirror` needs the URL of the mirror"
         yield Violation("packages.mirror.url", what, MIRROR_EXAMPLE, ("packages.source", "packages.mirror"))
+    if lab.packages.source == "system" and lab.kubernetes.enabled:
+        what = "the package source `system` has no Kubernetes"
+        fix = "packages.source: auto, or the profile `bare` for machines without Kubernetes"
+        yield Violation("packages.source", what, fix, ("kubernetes.enabled",))
 
 
 def _minimum_sizes(lab: Lab) -> Iterator[Violation]:

@@ -144,8 +144,8 @@ class Mirror(Section):
 class Packages(Section):
     """Where packages and images come from."""
 
-    source: Literal["auto", "community", "mirror", "bundle", "modules", "debian"] = "auto"
-    """`auto`: a bundle that fits, else community, else one built from Go modules or Debian; `bundle`: from the cache"""
+    source: Literal["auto", "community", "mirror", "bundle", "modules", "debian", "system"] = "auto"
+    """`auto`: a bundle that fits, else community, else one built; `bundle`: from the cache; `system`: no Kubernetes"""
     mirror: Mirror = Mirror()
     """the mirror, for `source: mirror`"""
     base: Annotated[tuple[Package, ...] | None, Field(max_length=200)] = None

@@ -31,7 +31,7 @@ class BundleSummary:
         """The body of the document."""
         return {
             "id": self.info.id,
-            "kubernetes": self.info.kubernetes,
+            "kubernetes": self.info.kubernetes or "none",
             "path": str(self.info.path),
             "size": f"{self.info.size // 2**20} MB",
             "images": list(self.info.images),
@@ -64,18 +64,23 @@ class Verified:
         return {"problems": [{"file": problem.where, "what": problem.what} for problem in self.problems]}
 
 
-def build(version: str, *, agree: Agree, emit: Emit) -> BundleSummary:
-    """The bundle of a Kubernetes version or minor, built when it is missing or damaged. Raises SpecError, HostError."""
-    recipe = _recipe(version)
+def build(version: str, *, agree: Agree, emit: Emit, system: bool = False) -> BundleSummary:
+    """The bundle of a Kubernetes version or minor, or that of system packages, built when it is missing or damaged.
+
+    Raises SpecError, HostError.
+    """
+    recipe = _recipe(version, system)
     tools = bundle.required_host_tools().items()
     install_build_tools([package for program, package in tools if shutil.which(program) is None], agree)
     with phase(emit, "bundle", f"Build the bundle from {ORIGINS[recipe.origin]}"):
         return BundleSummary(bundle.build(paths.cache_dir(), recipe, emit, "bundle"))
 
 
-def _recipe(version: str) -> bundle.Recipe:
-    """The recipe of a version or minor; without one the newest. Raises SpecError with those that there are."""
-    recipes = tuple(bundle.available())
+def _recipe(version: str, system: bool) -> bundle.Recipe:
+    """The recipe of a version or minor, without one the newest. Raises SpecError with those that there are."""
+    if system and version:
+        raise SpecError("a bundle of system packages has no Kubernetes", fix="--system or --kubernetes, not both")
+    recipes = tuple(one for one in bundle.available() if bool(one.kubernetes) != system)
     found = [one for one in recipes if version in ("", one.kubernetes, one.kubernetes.rpartition(".")[0])]
     if not found:
         known = ", ".join(one.kubernetes for one in recipes)
@@ -131,9 +136,9 @@ def _pinnable(version: str) -> tuple[str, Path]:
     return version.removeprefix("v"), recipes
 
 
-def preview_build(version: str) -> list[str]:
+def preview_build(version: str, system: bool = False) -> list[str]:
     """What `build` would do. Raises SpecError for a version that no recipe makes."""
-    recipe, cache = _recipe(version), paths.cache_dir()
+    recipe, cache = _recipe(version, system), paths.cache_dir()
     name = f"the bundle {recipe.id} in {cache}"
     if bundle.find(cache, recipe.id):
         return [f"keep {name}"]
@@ -156,7 +161,7 @@ def preview_import(source: Path) -> list[str]:
     place = "replace" if bundle.find(cache, info.id) else "place"
     return [
         f"check {len(info.files)} files against their manifest",
-        f"{place} the bundle {info.id} (Kubernetes {info.kubernetes}) in {cache}",
+        f"{place} the bundle {info.id} ({info.title}) in {cache}",
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths
-from orchestrator.bundle import debian_compile, go, images, modules_compile, packages, recipe
+from orchestrator.bundle import compilers, debian_compile, go, images, modules_compile, packages, recipe
 from orchestrator.bundle.images import Layer
 from orchestrator.catalog.versions import number
 
@@ -33,6 +33,11 @@ def test_id_names_the_version_and_is_stable(copy: Path, name: str, version: str)
     assert of(name).id.startswith(f"kubernetes-{version}-")
 
 
+def test_id_of_system_packages_names_no_version(copy: Path) -> None:
+    assert of("system").id == of("system", copy).id
+    assert of("system").id.startswith("system-")
+
+
 @pytest.mark.parametrize(
     ("name", "file"),
     [
@@ -49,6 +54,8 @@ def test_id_names_the_version_and_is_stable(copy: Path, name: str, version: str)
         ("modules-1.37", "modules/kubernetes-1.37/go.sum"),
         ("modules-1.37", "files/containerd.service"),
         ("modules-1.37", "programs/whoami/main.go"),
+        ("system", "common.toml"),
+        ("system", "system.toml"),
     ],
 )
 def test_id_changes_with_every_input(copy: Path, name: str, file: str) -> None:
@@ -65,6 +72,11 @@ def test_id_changes_with_every_input(copy: Path, name: str, file: str) -> None:
         ("debian", "modules/etcd/go.sum"),
         ("modules-1.37", "debian.toml"),
         ("debian", "README.md"),
+        ("debian", "system.toml"),
+        ("modules-1.37", "system.toml"),
+        ("system", "debian.toml"),
+        ("system", "files/kubelet.service"),
+        ("system", "programs/whoami/main.go"),
     ],
 )
 def test_id_stays_when_only_another_recipe_changes(copy: Path, name: str, file: str) -> None:
@@ -72,6 +84,25 @@ def test_id_stays_when_only_another_recipe_changes(copy: Path, name: str, file: 
     path = copy / file
     path.write_bytes(path.read_bytes() + b"\n")
     assert of(name, copy).id == before
+
+
+def test_the_recipe_of_system_packages_is_in_no_other_id(copy: Path) -> None:
+    before = [one.id for one in recipe.available(copy) if one.kubernetes]
+    (copy / "system.toml").unlink()
+    assert [of("modules-1.37", copy).id, of("modules-1.36", copy).id, of("debian", copy).id] == before
+
+
+def test_system_packages_are_those_of_every_bundle_and_nothing_of_kubernetes() -> None:
+    system = of("system")
+    assert system.node_packages == of("debian").node_packages
+    own = [system.kubernetes, system.modules, system.source, system.packages, system.rpms, system.images]
+    assert not any(own)
+
+
+def test_a_bundle_of_system_packages_takes_no_step_of_kubernetes(tmp_path: Path) -> None:
+    steps = compilers.steps(tmp_path, of("system"))
+    assert not steps.keys() & {"compile", "images"}
+    assert compilers.seconds(tmp_path, of("system")) < 120 < compilers.seconds(tmp_path, of("debian"))
 
 
 def test_programs_of_debians_source_outlive_a_change_of_packages_but_not_of_sources(copy: Path) -> None:

@@ -211,6 +211,54 @@ class TestBuiltBundle:
         assert kubernetes.pod_resolvers == expected
 
 
+SYSTEM = SourceContent("system-1", "")
+
+
+class TestLabWithoutKubernetes:
+    BUILDABLE = (*both(), BuildableBundle(SYSTEM, "system", possible=True, seconds=90, disk=2000))
+
+    def test_system_packages_are_built_where_nothing_else_is_at_hand(self, observe: Observe) -> None:
+        source = planned("profile: bare", observe(buildable=self.BUILDABLE)).source
+        assert (source.kind, source.bundle_id, source.build_bundle) == ("bundle", "system-1", True)
+
+    def test_the_plan_says_why_and_how_long(self, observe: Observe) -> None:
+        why = reason(planned("profile: bare", observe(buildable=self.BUILDABLE)), "packages.source")
+        assert "no answer within 3 s" in why
+        assert why.endswith("one is built from the distribution's packages, about 2 min")
+
+    def test_its_bundle_has_no_images(self, observe: Observe) -> None:
+        source = planned("profile: bare", observe(buildable=self.BUILDABLE)).source
+        assert source.apt_url
+        assert source.image_archive_url is None
+
+    @pytest.mark.parametrize("cached", [MODERN, SourceContent("b1", "1.20.2"), SYSTEM])
+    def test_any_bundle_of_the_cache_comes_first(self, observe: Observe, cached: SourceContent) -> None:
+        host = observe(buildable=self.BUILDABLE, bundles=(cached,), community_reachable=True)
+        source = planned("profile: bare", host).source
+        assert (source.bundle_id, source.build_bundle) == (cached.id, False)
+
+    def test_of_several_bundles_the_newest_version_is_taken(self, observe: Observe) -> None:
+        assert planned("profile: bare", observe(bundles=(SYSTEM, MODERN))).source.bundle_id == MODERN.id
+
+    def test_the_distributions_own_repositories_come_before_a_build(self, observe: Observe) -> None:
+        host = observe(buildable=self.BUILDABLE, community_reachable=True)
+        assert planned("profile: bare", host).source.kind == "community"
+
+    def test_the_profile_offline_takes_system_packages_of_the_cache(self, observe: Observe) -> None:
+        lab = planned("profile: offline\nkubernetes: {enabled: false}", observe(bundles=(SYSTEM,)))
+        assert lab.source.bundle_id == "system-1"
+
+    @pytest.mark.parametrize("text", ["", "profile: book"])
+    def test_a_cluster_takes_no_bundle_of_system_packages(self, observe: Observe, text: str) -> None:
+        lab = planned(text, observe(buildable=self.BUILDABLE, bundles=(SYSTEM,)))
+        assert lab.kubernetes
+        assert lab.source.bundle_id != "system-1"
+
+    def test_to_a_cluster_it_is_no_quicker_bundle(self, observe: Observe) -> None:
+        lab = planned("", observe(buildable=(self.BUILDABLE[0], self.BUILDABLE[2])))
+        assert reason(lab, "packages.source").endswith("one is built from the Go module proxy, about 11 min")
+
+
 class TestEndpoint:
     def test_a_new_cluster_has_a_name_after_the_lab(self, observe: Observe) -> None:
         kubernetes = planned("name: demo", observe()).kubernetes

@@ -16,6 +16,7 @@ from orchestrator.spec import Override, parse
 
 Observe = Callable[..., Observed]
 NOTHING = (BuildableBundle(SourceContent("b", "1.20.2"), "debian", possible=False, reason="no Debian mirror"),)
+NOTHING_OF_SYSTEM = (BuildableBundle(SourceContent("s", ""), "system", possible=False, reason="no Debian mirror"),)
 ONLINE = {"community_reachable": True}
 
 
@@ -140,7 +141,15 @@ UNREADY = [
     pytest.param("", {"memory": 900}, "900 MB of memory", "--workers", id="no-memory"),
     pytest.param("", {"cpus": 1}, "1 CPU", "more CPUs", id="one-cpu"),
     pytest.param("", {"buildable": NOTHING}, "no package source", "bundle import", id="no-source"),
+    pytest.param("profile: bare", {"buildable": NOTHING_OF_SYSTEM}, "no Debian mirror", "bundle import", id="bare"),
     pytest.param("profile: offline", {}, "no bundle in the cache", "bundle build", id="no-bundle"),
+    pytest.param(
+        "profile: offline",
+        {"bundles": (SourceContent("system-1", ""),)},
+        "no bundle in the cache has Kubernetes",
+        "bundle build",
+        id="system-packages-alone",
+    ),
     pytest.param(
         "packages: {source: community}", {}, "not reachable (no answer within 3 s)", "connect", id="community"
     ),

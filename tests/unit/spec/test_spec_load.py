@@ -130,6 +130,9 @@ BAD = [
     pytest.param(
         "packages: {source: mirror}", "lab.yml:1 packages.source", "needs the URL", "mirror: {url", id="mirror"
     ),
+    pytest.param(
+        "packages: {source: system}", "lab.yml:1 packages.source", "has no Kubernetes", "profile `bare`", id="system"
+    ),
     pytest.param("http_proxy: ftp://x", "lab.yml:1 http_proxy", "not an http or https URL", "http://", id="proxy"),
     pytest.param("packages: {checksums: {a: b}}", "lab.yml:1 packages.checksums.a", "sha256", "sha256sum", id="sum"),
     pytest.param("packages: {base: ['a b']}", "lab.yml:1 packages.base.0", "not a package name", "vim", id="package"),

@@ -1,0 +1,52 @@
+"""The compilers of bundles by origin, whether their sources can be had, and how long a build takes with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from orchestrator.bundle import debian_compile, go, modules_compile, programs, recipe
+from orchestrator.bundle.background import Background
+from orchestrator.bundle.recipe import Recipe
+from orchestrator.bundle.root import BuildRoot
+
+# Seconds each step takes on 2 cores, measured; what is still to come is the sum of the rest.
+_ROOT, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, SUMS, _CLEAN_UP = 25, 15, 15, 25, 10, 20, 12, 6, 4
+_FEWEST_CORES = 0.4  # of the time on two cores is left however many there are: linking, mostly
+_BY_ORIGIN = {"debian": debian_compile, "modules": modules_compile}
+
+
+def compiler(root: BuildRoot, cache: Path, inputs: Recipe) -> Background:
+    """The compiler of a recipe, its log beside the root's; one that runs nothing where there is nothing to compile."""
+    kind: type[Background] = _BY_ORIGIN[inputs.origin].Compiler if inputs.kubernetes else Background
+    return kind(root, cache, inputs, root.log.with_suffix(".compile.log"))
+
+
+def forget_old_programs(cache: Path) -> None:
+    """Remove compiled programs that no recipe of today packs."""
+    compiled = [one for one in recipe.available() if one.kubernetes]
+    programs.forget_others(cache, {name for one in compiled for name in _BY_ORIGIN[one.origin].names(one)})
+
+
+def unreachable(cache: Path, inputs: Recipe) -> str:
+    """Why the sources of a recipe cannot be had, asked for at most a few seconds; empty when they can."""
+    if not inputs.modules or modules_compile.remaining(cache, inputs) == 0:
+        return ""
+    return go.proxy_problem(recipe.KUBERNETES, inputs.kubernetes, cache)
+
+
+def seconds(cache: Path, inputs: Recipe) -> float:
+    """How long this host takes to build a bundle, as far as its cores say; what is compiled already is left out."""
+    return sum(steps(cache, inputs).values())
+
+
+def steps(cache: Path, inputs: Recipe) -> dict[str, float]:
+    """The steps of a build, with the seconds that each is expected to take on this host."""
+    expected: dict[str, float] = {"build root": _ROOT, "tools": _TOOLS, "download": _DOWNLOAD}
+    if not inputs.kubernetes:
+        return expected | {"packages": _DEB, "sign": _SIGN, "sums": SUMS, "clean up": _CLEAN_UP}
+    compiling = _BY_ORIGIN[inputs.origin].remaining(cache, inputs) * max(2 / (os.cpu_count() or 1), _FEWEST_CORES)
+    # Modules are compiled outside the root, while it is made.
+    beside = _TOOLS + _DOWNLOAD + (_ROOT if inputs.modules else 0)
+    expected |= {"compile": max(compiling - beside, 0), "packages": _RPM + _DEB, "images": _IMAGES}
+    return expected | {"sign": _SIGN, "sums": SUMS, "clean up": _CLEAN_UP}

@@ -1,0 +1,42 @@
+"""What planning is told of the bundles that this host can build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator import bundle, debian_mirror, host, spec
+from orchestrator.debian_mirror import MirrorConfig
+from orchestrator.lab import observe
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The versions whose sources were asked for, on a host that has all that a build takes."""
+    versions: list[str] = []
+
+    def unreachable(cache: Path, recipe: bundle.Recipe) -> str:
+        versions.append(recipe.kubernetes)
+        return "no proxy"
+
+    monkeypatch.setenv("LABCTL_CACHE", str(tmp_path))
+    monkeypatch.setattr(bundle, "unreachable", unreachable)
+    monkeypatch.setattr(debian_mirror, "find", lambda: MirrorConfig("http://deb.example", None, None))
+    return versions
+
+
+def test_a_lab_without_kubernetes_asks_no_source_of_kubernetes(asked: list[str], tmp_path: Path) -> None:
+    observe._buildable(spec.parse("profile: bare"), host.facts(tmp_path), set())
+    assert asked == []
+
+
+def test_a_named_origin_is_asked_also_for_a_lab_without_kubernetes(asked: list[str], tmp_path: Path) -> None:
+    lab = spec.parse("profile: bare\npackages: {source: debian}")
+    observe._buildable(lab, host.facts(tmp_path), set())
+    assert asked == ["1.20.2"]
+
+
+def test_a_cluster_asks_for_every_version_it_may_take(asked: list[str], tmp_path: Path) -> None:
+    observe._buildable(spec.parse(""), host.facts(tmp_path), set())
+    assert asked == [one.kubernetes for one in bundle.available() if one.kubernetes]
