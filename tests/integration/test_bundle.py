@@ -15,6 +15,7 @@ from orchestrator.bundle import BundleInfo, Recipe, images, manifest, recipe
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.events import discard
 from orchestrator.model import BundleOrigin
+from tests.package_managers import dnf_root, private_apt
 
 pytestmark = [
     pytest.mark.real,
@@ -111,36 +112,8 @@ def debian_node(expected: Expected, built: BundleInfo, served: bundle.Served, wo
 
 @pytest.fixture(scope="module")
 def dnf_node(built: BundleInfo, served: bundle.Served, work: Path) -> Iterator[BuildRoot]:
-    """A Debian root with Debian's dnf, its only repository the bundle's."""
-    mirror = debian_mirror.find()
-    assert mirror is not None
-    root = BuildRoot(work / "dnf", work / "dnf.log")
-    root.create(mirror, "bookworm", ["dnf", "gnupg", "rpm"])
-    shutil.copyfile(built.key_file, root.path / "etc" / "key.asc")
-    repositories = root.path / "etc" / "yum.repos.d"
-    repositories.mkdir(parents=True, exist_ok=True)
-    (repositories / "labctl.repo").write_text(
-        f"[labctl]\nname=labctl\nbaseurl={served.rpm_url}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey=file:///etc/key.asc\n"
-    )
-    yield root
-    root.remove()
-
-
-def private_apt(directory: Path, url: str, key: Path) -> list[str]:
-    """apt-get with package sources, state and cache of its own below a directory."""
-    for part in ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "state/lists/partial", "cache/archives/partial"):
-        (directory / part).mkdir(parents=True)
-    (directory / "etc/apt/sources.list").write_text(f"deb [signed-by={key}] {url} ./\n")
-    (directory / "status").touch()
-    settings = {
-        "Dir::Etc": directory / "etc/apt",
-        "Dir::State": directory / "state",
-        "Dir::State::status": directory / "status",
-        "Dir::Cache": directory / "cache",
-        "APT::Sandbox::User": "root",
-        "Acquire::Retries": "0",
-    }
-    return ["apt-get", *(f"-o{name}={value}" for name, value in settings.items()), "--yes"]
+    with dnf_root(work / "dnf", built, served) as root:
+        yield root
 
 
 def twisted(built: BundleInfo, target: Path, change: str) -> BundleInfo:
