@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "logs": "Collect a support archive without secrets",
     "completion": "Print the completion script for bash, zsh or fish",
     "inventory": "Print the Ansible inventory of the lab",
+    "packages": "Install packages of the bundle on the nodes, at any time",
     "bundle": "Build, import, show and verify the offline bundle",
     "catalog": "Show what can be combined, and what was tested",
     "render": "Write Vagrantfile, inventory and plan; start nothing",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator import bundle, paths
-from orchestrator.bundle import BundleInfo, manifest
-from orchestrator.errors import HostError
+from orchestrator.bundle import BundleInfo, Served, manifest
+from orchestrator.errors import HostError, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.observe import MIRROR_SECONDS, mirror_info
+from orchestrator.lab.state import Lab
 from orchestrator.model import ORIGINS, Plan, SourceAccess, SourcePlan
 from orchestrator.paths import LabDir, write_private, write_private_copy
 
@@ -64,10 +65,42 @@ def serve_source(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAc
         yield replace(access, key_file=str(key), key_url="", **_mirror_archives(source))
         return
     planned = planned_bundle(plan)
-    with bundle.serve(planned, plan.network.gateway, urlsplit(source.url or "").port or 80):
+    with serve_bundle(planned, plan):
         emit(Note(phase="converge", text=f"serving packages to the nodes at {source.url}"))
-        key = write_private_copy(planned.key_file, directory.root / "bundle-key.asc")
+        key = write_private_copy(planned.key_file, _bundle_key(directory))
         yield replace(access, key_file=str(key), key_url="", **_archives(source.url or "", planned))
+
+
+def known_bundle(lab: Lab) -> BundleInfo:
+    """The bundle that the nodes of a lab install from.
+
+    Raises SpecError for a lab with another source, HostError when it is not in the cache any more or the nodes do not
+    trust its key: a bundle that is built again has a new one.
+    """
+    plan, key = lab.plan, _bundle_key(lab.directory)
+    if plan.source.kind != "bundle":
+        place = plan.source.url or "their distribution's and the community's repositories"
+        raise SpecError(
+            f"the nodes of {plan.name} have no bundle: they install from {place}, whenever it is reachable",
+            fix="labctl exec -- sudo apt-get install PACKAGE   (or dnf)",
+        )
+    known = planned_bundle(plan)
+    if not key.exists() or key.read_bytes() != known.key_file.read_bytes():
+        raise HostError(
+            f"the nodes of {plan.name} do not have the key of the bundle {known.id} in {known.path.parent}",
+            fix="labctl provision   (gives them the key)",
+        )
+    return known
+
+
+def serve_bundle(planned: BundleInfo, plan: Plan) -> AbstractContextManager[Served]:
+    """Serve a bundle where the nodes look for it. Raises HostError for a taken port."""
+    return bundle.serve(planned, plan.network.gateway, urlsplit(plan.source.url or "").port or 80)
+
+
+def _bundle_key(directory: LabDir) -> Path:
+    """The copy of the key that the nodes were given."""
+    return directory.root / "bundle-key.asc"
 
 
 def _calico(manifest: Path) -> dict[str, str]:
@@ -86,7 +119,7 @@ def planned_bundle(plan: Plan) -> BundleInfo:
     if planned is None:
         raise HostError(
             f"the bundle {plan.source.bundle_id} is not in {paths.cache_dir()} any more",
-            fix="labctl bundle build   (or import it again: labctl bundle import FILE)",
+            fix="labctl provision   (takes another, or builds one; labctl bundle import FILE brings it back)",
         )
     return planned
 
