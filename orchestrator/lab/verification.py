@@ -116,6 +116,10 @@ def _cluster(observed: ObservedLab, settle: float) -> ClusterTarget | None:
         dns_domain=plan.network.dns_domain,
         dns_address=plan.network.dns_address,
         pod_cidr=plan.network.pod_cidr,
+        dns=plan.kubernetes.dns,
+        network_policy=bool(plan.kubernetes.network_policy_image),
+        cgroup_driver=plan.kubernetes.cgroup_driver,
+        allow_cgroup_v1=plan.kubernetes.allow_cgroup_v1,
         settle=settle * _timeout_factor(observed),
         timeout_factor=_timeout_factor(observed),
     )

@@ -9,6 +9,8 @@ from orchestrator.checks.declarations import declared_checks
 from orchestrator.checks.model import Check
 
 _HERE = Path(__file__).parent
+# In the order in which they run: what the probe pods need first is known before they are waited for.
+_CLUSTER_FILES = ("control_plane", "kubelets", "workload", "network", "dns")
 
 REACHABLE = Check("machine.reachable", "SSH opens a root shell", "machine", remedy="labctl start")
 """The check that has no file: connecting to a node evaluates it."""
@@ -17,7 +19,7 @@ REACHABLE = Check("machine.reachable", "SSH opens a root shell", "machine", reme
 def check_files(*, with_cluster: bool) -> tuple[Path, ...]:
     """The files that hold checks: of the host, of the machines, of every role, of the cluster."""
     own = [_HERE / "host_checks" / "host.py", *sorted(_HERE.glob("machine_checks/[a-z]*.py"))]
-    cluster = [_HERE / "cluster_checks" / f"{name}.py" for name in ("control_plane", "workload", "network", "dns")]
+    cluster = [_HERE / "cluster_checks" / f"{name}.py" for name in _CLUSTER_FILES]
     return (*own, *sorted(paths.data("roles").glob("*/tests/test_*.py")), *(cluster if with_cluster else ()))
 
 

@@ -28,7 +28,8 @@ class Target:
 class ClusterTarget:
     """The cluster as the plan has it; checks of it run once, through the control plane's session.
 
-    `nodes` maps node name to planned address. `settle` is the time in seconds that is granted, once for the
+    `nodes` maps node name to planned address, `dns` names the server of the cluster's names, `network_policy` says
+    whether kube-router enforces policies. `settle` is the time in seconds that is granted, once for the
     whole run, to what is still starting (right after provision). `timeout_factor` multiplies every time limit, for
     machines that are as many times slower.
     """
@@ -40,6 +41,10 @@ class ClusterTarget:
     dns_domain: str = "cluster.local"
     dns_address: str = ""
     pod_cidr: str = ""
+    dns: str = ""
+    network_policy: bool = False
+    cgroup_driver: str = ""
+    allow_cgroup_v1: bool = False
     web_image: str = "labctl/whoami:1"
     web_port: int = 8080
     shell_image: str = "labctl/shell:1"

@@ -113,6 +113,8 @@ def test_version(cluster: Cluster) -> None:
 
 
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+# Routes belong to the pod network and Services to kube-proxy.
+_FIREWALL_ONLY = ("--run-firewall=true", "--run-router=false", "--run-service-proxy=false", "--enable-cni=false")
 _LEADERS = ("kube-controller-manager", "kube-scheduler")
 
 
@@ -151,6 +153,20 @@ def test_calico(cluster: Cluster) -> str:
     if not any(ready(pod) for pod in cluster.pods(k8s_app="calico-kube-controllers")):
         return "calico-kube-controllers does not run"
     return _missing_on_a_node(cluster, "calico-node")
+
+
+@settles
+def test_kube_router(cluster: Cluster) -> str:
+    if not cluster.target.network_policy:
+        pytest.skip("not applicable: the pod network enforces NetworkPolicy itself, or nobody does")
+    sets = [one for one in cluster.objects("DaemonSet") if name_of(one) == "kube-router"]
+    if not sets:
+        return "there is no DaemonSet kube-router"
+    arguments = sets[0]["spec"]["template"]["spec"]["containers"][0].get("args", [])
+    missing = [argument for argument in _FIREWALL_ONLY if argument not in arguments]
+    if missing:
+        return f"kube-router runs without {', '.join(missing)}"
+    return _missing_on_a_node(cluster, "kube-router")
 
 
 def _missing_on_a_node(cluster: Cluster, app: str) -> str:

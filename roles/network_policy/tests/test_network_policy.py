@@ -19,4 +19,5 @@ def test_kube_router_runs_on_every_node(host):
         "-o jsonpath='{.status.desiredNumberScheduled} {.status.numberReady}' 2>&1 || true"
     )
     expected, _, ready = text.partition(" ")
+    assert expected.isdigit(), text.splitlines()[-1] if text else "there is no answer"
     assert expected == ready, f"kube-router is ready on {ready or 0} of {expected} nodes"
