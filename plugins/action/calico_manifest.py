@@ -36,6 +36,9 @@ def patch(manifest: str, pod_cidr: str, encapsulation: str, autodetection: str) 
         documents = [document for document in yaml.safe_load_all(manifest) if document]
     except yaml.YAMLError as error:
         raise UnknownShapeError(f"the manifest is not YAML: {error}") from error
+    for document in documents:
+        # The API server keeps a status of its own: with one in the manifest every apply would change something.
+        document.pop("status", None)
     environment = {
         **ENCAPSULATIONS[encapsulation],
         "CALICO_IPV4POOL_CIDR": pod_cidr,

@@ -72,6 +72,14 @@ def test_everything_else_stays_as_it_was() -> None:
     assert [d for d in after if d["kind"] != "DaemonSet"] == [d for d in before if d["kind"] != "DaemonSet"]
 
 
+def test_a_status_is_left_to_the_api_server() -> None:
+    definition = (
+        "---\nkind: CustomResourceDefinition\nmetadata: {name: x}\nspec: {group: y}\nstatus: {conditions: null}\n"
+    )
+    added = patched(manifest=MANIFEST + definition)[-1]
+    assert added == {"kind": "CustomResourceDefinition", "metadata": {"name": "x"}, "spec": {"group": "y"}}
+
+
 def test_patching_twice_changes_nothing_more() -> None:
     once = calico.patch(MANIFEST, "172.16.0.0/16", "vxlan", "kubernetes-internal-ip")
     assert calico.patch(once, "172.16.0.0/16", "vxlan", "kubernetes-internal-ip") == once
