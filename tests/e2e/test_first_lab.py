@@ -11,6 +11,7 @@ import pytest
 
 from tests import host_state
 from tests.e2e.conftest import CHECKOUT, User, poll
+from tests.e2e.network_policy import require_enforcement
 
 pytestmark = pytest.mark.real
 
@@ -61,50 +62,8 @@ def test_services_answer_by_name_from_pods_of_every_node(first_lab: User) -> Non
     assert "failed" not in checks.values()
 
 
-SHOP = """
-apiVersion: v1
-kind: Pod
-metadata: {name: shop, labels: {app: shop}}
-spec:
-  nodeName: w1-k8s
-  containers: [{name: shop, image: labctl/whoami:1, imagePullPolicy: Never}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: customer}
-spec:
-  nodeName: w2-k8s
-  containers: [{name: customer, image: labctl/shell:1, imagePullPolicy: Never}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: shop}
-spec: {selector: {app: shop}, ports: [{port: 80}]}
-"""
-DENY = """
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: deny}
-spec: {podSelector: {}, policyTypes: [Ingress]}
-"""
-
-
 def test_a_network_policy_denies_and_stops_denying(first_lab: User) -> None:
-    for name, text in (("shop.yml", SHOP), ("deny.yml", DENY)):
-        (first_lab.home / name).write_text(text)
-
-    def answers() -> bool:
-        argv = ("kubectl", "--", "exec", "customer", "--", "curl", "-sf", "--max-time", "3", "http://shop")
-        return first_lab.run(*argv, timeout=60).returncode == 0
-
-    first_lab.kubectl("apply", "-f", "shop.yml")
-    first_lab.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
-    poll("the shop answers", answers)
-    first_lab.kubectl("apply", "-f", "deny.yml")
-    poll("the policy denies", lambda: not answers())
-    first_lab.kubectl("delete", "-f", "deny.yml")
-    poll("the shop answers again", answers)
-    first_lab.kubectl("delete", "-f", "shop.yml", "--grace-period=1")
+    require_enforcement(first_lab, shop="w1-k8s", customer="w2-k8s")
 
 
 def test_ssh_runs_a_command_on_a_node_and_passes_its_exit_code(first_lab: User) -> None:

@@ -51,6 +51,7 @@ PARTS = (
     Part("resets", ("tests/soak/test_resets.py",)),
     Part("snapshots", ("tests/life_cycle/test_life_cycle.py",)),
     Part("static", ("tests/life_cycle/test_static_lab.py",)),
+    Part("calico", ("tests/life_cycle/test_calico.py",)),
     Part("own_network", ("tests/life_cycle/test_own_network.py",)),
     Part("vm", ("tests/e2e_vm/", "tests/molecule/"), (*PROVISION, "molecule/shared_vm"), marker="vm"),
     Part("molecule", ("tests/molecule/",), MOLECULE),

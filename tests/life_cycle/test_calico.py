@@ -1,0 +1,52 @@
+"""A lab with Calico, where a bundle of the cache has its images: no package registry has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator import bundle, paths
+from tests.e2e.conftest import User
+from tests.e2e.network_policy import require_enforcement
+
+pytestmark = [pytest.mark.real, pytest.mark.story, pytest.mark.takes(150)]
+
+LAB = """\
+version: 1
+name: calico
+provider: container
+workers: {count: 1}
+kubernetes: {cni: calico}
+network: {subnet: auto}
+packages: {source: bundle}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    if not any(info.has_calico for info in bundle.list_bundles(paths.cache_dir())):
+        pytest.skip("no bundle of the cache has Calico's images")
+    user = User(tmp_path_factory.mktemp("calico"))
+    (user.home / "lab.yml").write_text(LAB)
+    try:
+        done = user.run("provision", "--yes", "--progress", "plain")
+        assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+        yield user
+    finally:
+        user.run("destroy", "--yes", timeout=300)
+
+
+def test_every_check_passes(lab: User) -> None:
+    report = lab.json("verify")
+    statuses = {check["id"]: check["status"] for check in report["checks"]}
+    assert statuses["network.calico"] == "ok"
+    assert "failed" not in statuses.values()
+
+
+def test_a_network_policy_denies_and_stops_denying(lab: User) -> None:
+    require_enforcement(lab, shop="w1-k8s", customer="m-k8s")
+
+
+def test_a_second_run_changes_nothing(lab: User) -> None:
+    assert ", 0 tasks changed," in lab.run("provision", "--yes", "--progress", "plain").stdout
