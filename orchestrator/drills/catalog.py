@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.catalog.versions import within
 from orchestrator.errors import Problem, SpecError
 from orchestrator.model import Plan
 
@@ -72,6 +73,8 @@ def reason_impossible(drill: Drill, plan: Plan) -> str:
         return f"not on {plan.provider} machines; needs {' or '.join(needs.providers)}"
     if len(plan.workers) < needs.workers:
         return f"needs {needs.workers} workers, the lab has {len(plan.workers)}"
+    if needs.kubernetes and not within(kubernetes.version, needs.kubernetes):
+        return f"needs Kubernetes {needs.kubernetes}, the lab has {kubernetes.version}"
     for what, needed, actual in (
         ("runtime", needs.runtime, kubernetes.runtime),
         ("pod network", needs.cni, kubernetes.cni),

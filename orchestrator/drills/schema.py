@@ -35,6 +35,12 @@ def _korean(value: str) -> str:
     return _text(value)
 
 
+def _minors(value: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+-(\d+\.\d+)?", value):
+        raise refuse("is not a range of minors", "for example 1.18-1.30, or 1.31- for all from 1.31 on")
+    return value
+
+
 def _expression(value: str) -> str:
     try:
         re.compile(value)
@@ -66,6 +72,9 @@ class Needs(Section):
     workers: int = Field(1, ge=0, le=20, description="smallest number of workers")
     providers: tuple[ProviderName, ...] = Field(
         get_args(ProviderName), min_length=1, description="providers whose machines allow it"
+    )
+    kubernetes: Annotated[str, AfterValidator(_minors)] | None = Field(
+        None, description="the range of minors on which it can be seen, such as 1.18-1.30"
     )
     runtime: Literal["docker", "containerd"] | None = Field(None, description="the container runtime, when it matters")
     cni: Cni | None = Field(None, description="the pod network, when it matters")

@@ -41,7 +41,7 @@ CONDITIONS: Mapping[str, str] = {
         "kubectl -n kube-system wait --for=condition=Ready pod/{0}-$CONTROL_PLANE --timeout=1s >/dev/null 2>&1",
     ),
     "static_pod_gone": _poll(60, "kubectl -n kube-system get pod {0}-$CONTROL_PLANE >/dev/null 2>&1", "while"),
-    "container_gone": _poll(60, "docker ps -q -f label=io.kubernetes.container.name={0} | grep -q .", "while"),
+    "container_gone": _poll(60, 'pgrep -f "^{0} " >/dev/null', "while"),
 }
 
 

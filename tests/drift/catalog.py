@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Case:
     recovers: bool = False
     providers: tuple[str, ...] = ("container", "vm")
     representative: bool = False
+    docker: bool = False
 
     def runs_on(self, provider: str) -> bool:
         """Whether this case may be done to machines of a provider."""
@@ -57,16 +59,29 @@ def _case(entry: Mapping[str, Any]) -> Case:
 def together(cases: Sequence[Case], most: int = 12) -> list[tuple[Case, ...]]:
     """The cases in groups that are done at once and found by one verify.
 
-    Quiet cases share a group when no check is expected of two of them, so that each finding has one cause; every
-    other case is alone.
+    Quiet cases share a group when no check is expected of two of them, so that each finding has one cause, and when
+    none takes away what another's check needs: nobody asks further of a service that does not run. Every other case is
+    alone.
     """
     groups: list[list[Case]] = []
     for case in cases:
         for group in groups if case.quiet else []:
-            expected = {identity for other in group for identity in other.expect}
-            if group[0].quiet and len(group) < most and not expected & set(case.expect):
+            if group[0].quiet and len(group) < most and not any(_share_a_subject(case, other) for other in group):
                 group.append(case)
                 break
         else:
             groups.append([case])
     return [tuple(group) for group in groups]
+
+
+def _share_a_subject(one: Case, other: Case) -> bool:
+    """Whether both are found by the same check, or one by the check that a service runs and one by another of it."""
+    return any(
+        first == second
+        or (_subject(first) == _subject(second) and any(each.endswith(".running") for each in (first, second)))
+        for first, second in product(one.expect, other.expect)
+    )
+
+
+def _subject(check: str) -> str:
+    return check.partition(".")[0]

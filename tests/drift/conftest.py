@@ -28,11 +28,12 @@ PROVIDER = os.environ.get("LABCTL_DRIFT_PROVIDER", "container")
 # A directory with a lab that is already there, healthy and to be kept: for work on the cases.
 KEPT = os.environ.get("LABCTL_DRIFT_LAB", "")
 # What lost its API server for a minute is restarted by the kubelet after pauses of up to 80 seconds.
+RUNTIME = os.environ.get("LABCTL_TEST_RUNTIME", "containerd")
 RECOVERY_SECONDS = 240.0
 # Every node is Ready and takes pods, the system's pods are Ready, kube-proxy runs everywhere.
 RECOVERED = """\
-kubectl get nodes >/dev/null && kubectl wait --for=condition=Ready node --all --timeout=1s &&
-kubectl -n kube-system wait --for=condition=Ready pod --all --timeout=1s &&
+kubectl get nodes >/dev/null && kubectl wait --for=condition=Ready node --all --timeout=15s &&
+kubectl -n kube-system wait --for=condition=Ready pod --all --timeout=15s &&
 kubectl get nodes -o jsonpath='{.items[*].spec.taints[*].key}' | grep -v node.kubernetes.io/ | grep -q . &&
 [ "$(kubectl -n kube-system get pods -l k8s-app=kube-proxy -o name | wc -l)" = $NODES ]
 """
@@ -42,7 +43,7 @@ name: drift
 provider: {PROVIDER}
 workers: {{count: 1}}
 network: {{subnet: auto, resolvers: [1.1.1.1, 8.8.8.8]}}
-packages: {{source: debian}}
+kubernetes: {{runtime: {RUNTIME}}}
 """
 
 

@@ -70,8 +70,8 @@ def broken(lab: Lab, node: str, break_it: str, repair: str) -> Iterator[None]:
 
 
 def test_an_api_server_that_does_not_answer_is_one_failure_and_every_node_is_still_told(lab: Lab) -> None:
-    freeze = "docker {} $(docker ps -q --filter name=k8s_kube-apiserver)"
-    with broken(lab, "m-k8s", freeze.format("pause"), freeze.format("unpause")):
+    freeze = "pkill -{} -x kube-apiserver"
+    with broken(lab, "m-k8s", freeze.format("STOP"), freeze.format("CONT")):
         document, seconds = report(lab)
     assert seconds < LIMIT
     assert statuses(document, "")["control_plane.api"] in ("failed", "error")

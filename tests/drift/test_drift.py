@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,17 @@ RECORD = os.environ.get("LABCTL_DRIFT_RECORD", "")
 def _parameters() -> Iterator[Any]:
     """Groups of cases of one kind; those that may not be done here are skipped one by one, with the reason."""
     chosen = [case for case in catalog.load() if not ONLY or case.id in ONLY]
-    for is_representative in (True, False):
-        mine = [case for case in chosen if case.representative == is_representative]
+    for is_representative, docker in product((True, False), (False, True)):
+        mine = [case for case in chosen if (case.representative, case.docker) == (is_representative, docker)]
         marks = [pytest.mark.representative] if is_representative else []
+        marks += [pytest.mark.docker] if docker else []
         for group in catalog.together([case for case in mine if case.runs_on(PROVIDER)]):
             name = group[0].id if len(group) == 1 else f"{group[0].id}-and-{len(group) - 1}-more"
             yield pytest.param(group, id=name, marks=marks)
         for case in mine:
             if not case.runs_on(PROVIDER):
                 why = f"needs machines with a kernel of their own: {case.id} would reach the host's"
-                yield pytest.param((case,), id=case.id, marks=pytest.mark.skip(reason=why))
+                yield pytest.param((case,), id=case.id, marks=[*marks, pytest.mark.skip(reason=why)])
 
 
 @pytest.mark.parametrize("cases", list(_parameters()))

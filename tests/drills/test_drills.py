@@ -27,13 +27,15 @@ from tests.e2e.conftest import User
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(40)]
 
+VERSION = os.environ.get("LABCTL_TEST_KUBERNETES", "auto")
+RUNTIME = os.environ.get("LABCTL_TEST_RUNTIME", "containerd")
 LAB = """\
 version: 1
 name: drills
 provider: container
 workers: {count: %d}
 network: {subnet: auto}
-packages: {source: debian}
+kubernetes: {version: "%s", runtime: %s}
 """
 # An exercise in the cluster, a file of a node, a setting of its kernel.
 SAMPLE = ("run-or-create", "kubectl-anywhere", "bridge-filter-off")
@@ -53,7 +55,8 @@ def user(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     given = [
         value for item in request.session.items if hasattr(item, "callspec") for value in item.callspec.params.values()
     ]
-    (user.home / "lab.yml").write_text(LAB % max(one.needs.workers for one in given if isinstance(one, Drill)))
+    workers = max(one.needs.workers for one in given if isinstance(one, Drill))
+    (user.home / "lab.yml").write_text(LAB % (workers, VERSION, RUNTIME))
     try:
         done = user.run("provision", "--yes", "--progress", "plain", timeout=3000)
         assert done.returncode == 0, done.stderr[-4000:]
@@ -106,6 +109,8 @@ def left_behind(lab: Lab) -> list[str]:
 def _parameter(drill: Drill) -> object:
     marks = [pytest.mark.inputs(f"drills/{drill.slug}")]
     marks += [pytest.mark.representative] if drill.slug in SAMPLE else []
+    marks += [pytest.mark.book] if drill.needs.kubernetes else []
+    marks += [pytest.mark.docker] if drill.needs.runtime == "docker" else []
     return pytest.param(drill, id=drill.slug, marks=marks)
 
 

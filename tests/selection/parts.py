@@ -42,6 +42,18 @@ class Part:
 
 # The first part that contains a test has it.
 PARTS = (
+    Part(
+        "book",
+        ("tests/drills/",),
+        marker="book",
+        environment=(("LABCTL_TEST_KUBERNETES", "1.20.2"), ("LABCTL_TEST_RUNTIME", "docker")),
+    ),
+    Part(
+        "docker",
+        ("tests/drift/", "tests/drills/"),
+        marker="docker",
+        environment=(("LABCTL_TEST_RUNTIME", "docker"),),
+    ),
     Part("kills", ("tests/faults/",), marker="kills", environment=(("LABCTL_FAULTS_RANDOM", "100"),)),
     Part("faults", ("tests/faults/",)),
     Part("drift", ("tests/drift/",)),
