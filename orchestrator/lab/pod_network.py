@@ -19,6 +19,11 @@ def phrase(kubernetes: KubernetesPlan) -> str:
     return "without a pod network" if kubernetes.cni == "none" else f"with {kubernetes.cni}"
 
 
+def is_left_to_user(plan: Plan) -> bool:
+    """Whether the lab leaves its pod network to its user."""
+    return plan.kubernetes is not None and plan.kubernetes.cni == "none"
+
+
 def notice(plan: Plan) -> tuple[str, str]:
     """What the user of a lab without a pod network has to know, and the next command."""
     cidr = plan.network.pod_cidr
@@ -36,7 +41,7 @@ def require_pod_network(lab: Lab, purpose: str) -> None:
 
     A cluster that does not answer is for others to report.
     """
-    if lab.plan.kubernetes is None or lab.plan.kubernetes.cni != "none":
+    if not is_left_to_user(lab.plan):
         return
     answer = run_kubectl(lab, "get", "nodes", "-o", "json", check=False)
     if answer.ok and none_installed(json.loads(answer.stdout)["items"]):

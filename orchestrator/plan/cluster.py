@@ -34,7 +34,7 @@ def kubernetes(
     calico = resolution.calico if cni == "calico" else None
     registry = lab.kubernetes.image_registry or lab.packages.mirror.image_registry or catalog.image_registry
     alone = lab.workers.count == 0
-    cri_dockerd = _cri_dockerd(resolution, content, lab.packages.checksums)
+    cri_dockerd, cri_dockerd_sha256 = _cri_dockerd(resolution, content, lab.packages.checksums)
     plan = KubernetesPlan(
         version=selection.version,
         config_api=release.config_api,
@@ -53,11 +53,11 @@ def kubernetes(
         taints=release.taints,
         untaint_control_plane=alone,
         extra_args_as_list=release.extra_args_as_list,
-        cri_dockerd_version=cri_dockerd[0],
-        cri_dockerd_sha256=cri_dockerd[1],
+        cri_dockerd_version=cri_dockerd,
+        cri_dockerd_sha256=cri_dockerd_sha256,
         pod_resolvers=resolvers if dns == "coredns" else (),
         endpoint=_endpoint(diagnostics),
-        kubelet_gates_off=release.cri_dockerd_gates_off if cri_dockerd[0] else (),
+        kubelet_gates_off=release.cri_dockerd_gates_off if cri_dockerd else (),
         allow_cgroup_v1=release.allow_cgroup_v1 and request.cgroup == "v1",
         **_from_source(content, cni),
     )

@@ -10,6 +10,7 @@ from orchestrator.events import Emit, phase
 from orchestrator.lab.journal import changing
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
 from orchestrator.lab.playbooks import run_playbook
+from orchestrator.lab.pod_network import is_left_to_user
 from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 
@@ -28,8 +29,7 @@ class ResetResult(Result):
 def preview(lab: Lab) -> list[str]:
     """What a reset would do, in sentences. Raises as `reset` does."""
     _observe_cluster(lab)
-    is_own = lab.plan.kubernetes is not None and lab.plan.kubernetes.cni == "none"
-    network = ", and your pod network's files in /etc/cni/net.d" if is_own else ""
+    network = ", and your pod network's files in /etc/cni/net.d" if is_left_to_user(lab.plan) else ""
     return [f"remove the cluster and all its data from {node.name}{network}" for node in lab.plan.nodes]
 
 

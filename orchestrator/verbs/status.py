@@ -14,7 +14,7 @@ from orchestrator.lab.kubectl import run_kubectl
 from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.pending import pending_operation
-from orchestrator.lab.pod_network import notice
+from orchestrator.lab.pod_network import is_left_to_user, notice
 from orchestrator.lab.result import Result
 from orchestrator.lab.snapshots import list_snapshots
 from orchestrator.lab.state import Lab
@@ -146,8 +146,7 @@ def _state_and_version(item: Mapping[str, Any]) -> tuple[str, str]:
 
 def _missing_network(lab: Lab, items: Sequence[Mapping[str, Any]]) -> str:
     """What it means that the nodes wait for a pod network which the lab leaves to its user; empty when they do not."""
-    is_own = lab.plan.kubernetes is not None and lab.plan.kubernetes.cni == "none"
-    return "; ".join(notice(lab.plan)) if is_own and none_installed(items) else ""
+    return "; ".join(notice(lab.plan)) if is_left_to_user(lab.plan) and none_installed(items) else ""
 
 
 def _local(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.modules import load_module
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 
@@ -88,11 +89,7 @@ def test_a_unit_without_a_file_is_neither_enabled_nor_active() -> None:
 @pytest.fixture
 def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The action's module, with the roles of a directory of the test's own."""
-    spec = importlib.util.spec_from_file_location("node_state_action", PLUGINS / "action" / "node_state.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(PLUGINS / "action" / "node_state.py")
     monkeypatch.setattr(module, "ROLES", tmp_path)
     return module
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.catalog.versions import at_least
 from orchestrator.verify.cluster import Cluster, name_of, settles
 from orchestrator.verify.conditions import awaits_network, ready
 from orchestrator.verify.job import ClusterTarget
@@ -33,7 +34,7 @@ def planned_configuration(target: ClusterTarget) -> dict[str, Any]:
         "staticPodPath": MANIFESTS,
     }
     # From 1.35 on a kubelet refuses control groups of version 1 unless it is told not to.
-    if tuple(int(part) for part in target.version.split(".")[:2]) >= (1, 35):
+    if at_least(target.version, "1.35"):
         planned["failCgroupV1"] = not target.allow_cgroup_v1
     return planned
 

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.modules import load_module
+
 ROOT = Path(__file__).parents[3]
 MANIFEST = (ROOT / "tests/data/calico-3.17-shaped.yaml").read_text()
 
 
-def _load() -> Any:
-    path = ROOT / "plugins/action/calico_manifest.py"
-    spec = importlib.util.spec_from_file_location("calico_manifest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-calico = _load()
+calico = load_module(ROOT / "plugins/action/calico_manifest.py")
 
 
 def patched(encapsulation: str = "ipip", manifest: str = MANIFEST) -> list[dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.modules import load_module
 
 FILE = Path(__file__).resolve().parents[3] / "roles" / "containerd" / "tests" / "test_containerd.py"
 FILES = """\
@@ -39,11 +40,7 @@ LAB = {"containerd_sandbox_image": "registry.k8s.io/pause:3.10.2", "containerd_c
 @pytest.fixture(scope="module")
 def checks() -> ModuleType:
     """The role's test file as a module."""
-    spec = importlib.util.spec_from_file_location("containerd_checks", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module: ModuleType = load_module(FILE)
     return module
 
 

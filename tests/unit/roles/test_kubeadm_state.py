@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.modules import load_module
 
 ROOT = Path(__file__).parents[3]
 
@@ -16,11 +17,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module, looking at a root of its own; `node.answer` is what the API server says."""
-    spec = importlib.util.spec_from_file_location("kubeadm_state", ROOT / "plugins/modules/kubeadm_state.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(ROOT / "plugins/modules/kubeadm_state.py")
     for name in (
         "CONTROL_PLANE_FILES",
         "CONTROL_PLANE_TRACES",
