@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,12 @@ def load() -> list[Case]:
 
 def _case(entry: Mapping[str, Any]) -> Case:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    # A list among them is one that another case has too.
+    listed = [one if isinstance(one, list) else [one] for one in values.pop("follow", ())]
     node = values.pop("node")
     breaks = case_steps(values.pop("break"), node)
     repair = case_steps(values.pop("repair"), node, breaks) if "repair" in values else undo(breaks)
-    return Case(breaks=breaks, repair=repair, **values)
+    return Case(breaks=breaks, repair=repair, follow=tuple(chain.from_iterable(listed)), **values)
 
 
 def together(cases: Sequence[Case], most: int = 12) -> list[tuple[Case, ...]]:
