@@ -10,7 +10,7 @@ SOCKET = "unix:///var/run/cri-dockerd.sock"
 
 @pytest.fixture(autouse=True)
 def _where_it_is_used(lab_vars):
-    if "cri_dockerd_version" not in lab_vars:
+    if "cri_dockerd_pause_image" not in lab_vars:
         pytest.skip("not applicable: this Kubernetes needs no cri-dockerd")
 
 
