@@ -12,6 +12,8 @@ from orchestrator import proc
 
 SETTING = "LABCTL_DEBIAN_MIRROR"
 DEFAULT_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# What the repository of a bundle calls itself.
+BUNDLE_SUITE = "labctl"
 _CODENAMES = ("stable", "testing", "oldstable", "bullseye", "bookworm", "trixie", "forky", "sid")
 
 
@@ -30,7 +32,8 @@ class SourceEntry:
 class MirrorConfig:
     """A Debian mirror a root can be made from: archive, security archive (None: unknown), keyring, apt options.
 
-    `options` are lines for apt.conf, the host's proxy settings for apt.
+    `options` are lines for apt.conf, the host's proxy settings for apt. With a `flat_suite` it is a single repository
+    that calls itself so, that of a bundle.
     """
 
     url: str
@@ -38,6 +41,7 @@ class MirrorConfig:
     keyring: Path | None
     trusted: bool = False
     options: tuple[str, ...] = ()
+    flat_suite: str = ""
 
     def sources(self, suite: str = "bookworm", *, source_packages: bool = False) -> str:
         """The text of a sources.list for this mirror: suite, updates, security."""
@@ -45,10 +49,23 @@ class MirrorConfig:
         options += ["trusted=yes"] if self.trusted else []
         bracket = f"[{' '.join(options)}] " if options else ""
         kinds = ("deb", "deb-src") if source_packages else ("deb",)
+        if self.flat_suite:
+            return f"deb {bracket}{self.url} ./\n"
         places = [(self.url, suite), (self.url, f"{suite}-updates")]
         if self.security_url:
             places.append((self.security_url, f"{suite}-security"))
         return "".join(f"{kind} {bracket}{url} {name} main\n" for url, name in places for kind in kinds)
+
+
+def of_bundle(directory: Path, packages: Iterable[str]) -> MirrorConfig | None:
+    """The repository of a bundle as a mirror; None when it lacks one of these packages."""
+    index = directory / "apt" / "Packages"
+    if not index.is_file():
+        return None
+    known = set(re.findall(r"^Package: (\S+)$", index.read_text(encoding="utf-8"), re.MULTILINE))
+    if not known.issuperset(packages):
+        return None
+    return MirrorConfig(f"copy:{directory / 'apt'}", None, directory / "key.asc", flat_suite=BUNDLE_SUITE)
 
 
 def parse_list(text: str) -> list[SourceEntry]:

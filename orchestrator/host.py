@@ -72,6 +72,11 @@ class HostFacts:
     resolvers: tuple[str, ...] = ()
 
 
+def offline() -> bool:
+    """Whether the internet is off limits (LABCTL_OFFLINE or --offline)."""
+    return os.environ.get("LABCTL_OFFLINE", "") not in ("", "0")
+
+
 def facts(lab_dir: Path) -> HostFacts:
     """Look at this host; `lab_dir` is where the lab's state will lie and need not exist yet."""
     release = parse_os_release(_read("/etc/os-release"))

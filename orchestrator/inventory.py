@@ -190,11 +190,9 @@ def _ca_file(plan: Plan) -> str:
 def _source_variables(access: SourceAccess) -> dict[str, Any]:
     variables: dict[str, Any] = {
         "kubernetes_repo_apt_url": access.apt_url,
-        "kubernetes_repo_apt_suite": access.apt_suite,
         "kubernetes_repo_rpm_url": access.rpm_url,
+        "kubernetes_repo_key_file": access.key_file,
     }
-    keys = {"kubernetes_repo_key_file": access.key_file, "kubernetes_repo_key_url": access.key_url}
-    variables |= {name: key for name, key in keys.items() if key}
     if access.calico_manifest:
         variables["calico_manifest"] = access.calico_manifest
         variables["calico_manifest_sha256"] = access.calico_manifest_sha256
@@ -271,12 +269,10 @@ def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan) -> dict[s
     if kubernetes.runtime == "containerd":
         variables["containerd_sandbox_image"] = kubernetes.pause_image
         variables["containerd_version"] = kubernetes.containerd
+    if kubernetes.docker_ce and kubernetes.runtime == "docker":
+        variables["docker_packages"] = ["docker-ce", "docker-ce-cli", "containerd.io", "apparmor", "iptables"]
     if kubernetes.cri_dockerd_version:
-        variables |= {
-            "cri_dockerd_version": kubernetes.cri_dockerd_version,
-            "cri_dockerd_sha256": kubernetes.cri_dockerd_sha256 or "",
-            "cri_dockerd_pause_image": kubernetes.pause_image,
-        }
+        variables["cri_dockerd_pause_image"] = kubernetes.pause_image
     if kubernetes.network_policy_image:
         variables["network_policy_image"] = kubernetes.network_policy_image
         variables["network_policy_service_cidr"] = network.service_cidr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,13 +11,14 @@ Role = Literal["control_plane", "worker"]
 Runtime = Literal["docker", "containerd"]
 Cni = Literal["calico", "bridge_cni", "none"]
 Dns = Literal["coredns", "dnsmasq"]
-SourceKind = Literal["bundle", "community", "mirror"]
-BundleOrigin = Literal["debian", "modules", "system"]
+BundleOrigin = Literal["debian", "modules", "system", "community", "mirror"]
 # What each origin is called in sentences.
 ORIGINS: dict[BundleOrigin, str] = {
     "debian": "Debian's source package",
     "modules": "the Go module proxy",
     "system": "the distribution's packages",
+    "community": "the community's repositories",
+    "mirror": "the mirror",
 }
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]
@@ -82,7 +84,7 @@ class KubernetesPlan:
     `kubelet_gates_off` are features of the kubelet that the runtime does not stand.
     `allow_cgroup_v1`: the kubelet has to be told that version 1 is meant. `pod_resolvers` are the DNS servers that pods
     inherit where the nodes' own would be of no use to them. `endpoint` is the API server's name on the nodes, None in a
-    lab that was made when the address was used.
+    lab that was made when the address was used. `docker_ce`: Docker is Docker's own, not the distribution's.
     """
 
     version: str
@@ -94,16 +96,13 @@ class KubernetesPlan:
     pause_image: str
     cni: Cni
     cni_version: str | None
-    cni_manifest_sha256: str | None
     dns: Dns
     api_port: int
     role_labels: tuple[str, ...]
     taints: tuple[str, ...]
     untaint_control_plane: bool
     extra_args_as_list: bool
-    cni_manifest_url: str | None = None
     cri_dockerd_version: str | None = None
-    cri_dockerd_sha256: str | None = None
     etcd_tag: str | None = None
     dns_tag: str | None = None
     containerd: str = ""
@@ -112,28 +111,58 @@ class KubernetesPlan:
     kubelet_gates_off: tuple[str, ...] = ()
     pod_resolvers: tuple[str, ...] = ()
     endpoint: str | None = None
+    docker_ce: bool = False
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the community's hosts are reached: themselves, or a mirror's URL for each.
+
+    `url` stands for all hosts, each below its own name; `hosts` names single ones. `keys` are the fingerprints that may
+    sign, by repository, in the place of the catalog's; `sums` further sha256, by artefact. `ca` and `netrc` are files
+    of this host: certificates to trust, and logins.
+    """
+
+    url: str = ""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    sums: Mapping[str, str] = field(default_factory=dict)
+    ca: str = ""
+    netrc: str = ""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether any host is reached under another address."""
+        return bool(self.url or self.hosts)
+
+    def of_host(self, host: str) -> str:
+        """The base URL that stands for a host, without a slash at the end."""
+        return (self.hosts.get(host) or (f"{self.url}/{host}" if self.url else f"https://{host}")).rstrip("/")
+
+    def place(self, url: str) -> str:
+        """The URL under which a URL of the community is reached."""
+        host, _, rest = url.partition("://")[2].partition("/")
+        return f"{self.of_host(host)}/{rest}"
+
+
+# The community's hosts under their own names.
+THEMSELVES = Addresses()
 
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """Where packages and images come from.
+    """The bundle that the nodes install from.
 
-    bundle: `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be built), served to the nodes
-    from the host under `url` while needed. mirror: `url` is the base with the same layout as a bundle. community: `url`
-    is None. In all three `apt_url` with `apt_suite`, `rpm_url` and `key_url` are the settings of the guest's package
-    manager.
+    `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be made, from `origin`), served to the
+    nodes from the host under `url` while needed. It is None in plans of earlier versions, whose nodes read the
+    community's repositories or a mirror themselves. `addresses` are those of a mirror.
     """
 
-    kind: SourceKind
     bundle_id: str | None = None
     build_bundle: bool = False
     url: str | None = None
-    key_url: str | None = None
-    image_registry: str | None = None
-    image_archive_url: str | None = None
-    apt_url: str | None = None
-    apt_suite: str = "./"
-    rpm_url: str | None = None
+    origin: BundleOrigin | None = None
+    addresses: Addresses | None = None
 
 
 @dataclass(frozen=True)
@@ -232,18 +261,15 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class SourceAccess:
-    """How nodes reach packages and images right now; what a served bundle or a mirror answers to.
+    """How nodes reach the bundle right now; `key_file` and `calico_manifest` are paths on this host.
 
-    `key_file` is a path on this host (bundle, mirror); `key_url` is where a node fetches the key
-    itself (community). `worker_archive_url` is the part of the image archive that workers need. Empty strings
-    mean: this kind of source has no such thing.
+    `worker_archive_url` is the part of the image archive that workers need. An empty string means that the bundle has
+    no such thing.
     """
 
     apt_url: str
-    apt_suite: str
     rpm_url: str
-    key_file: str = ""
-    key_url: str = ""
+    key_file: str
     image_archive_url: str = ""
     image_archive_sha256: str = ""
     worker_archive_url: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.model import BundleOrigin, CgroupMode, Plan, ProviderName
+from orchestrator.model import Addresses, BundleOrigin, CgroupMode, Plan, ProviderName
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,11 @@ class ProviderState:
 
 @dataclass(frozen=True)
 class SourceContent:
-    """What a bundle of the cache, or a mirror of its layout, holds; `id` is the bundle's id or the mirror's URL.
+    """What a bundle holds, or will hold once it is made.
 
     `containerd` is its version there, empty when it is that of the guest's own distribution or unknown. `components`
-    are the versions that kubeadm has to be told, because they are not the ones it would ask for.
+    are the versions that kubeadm has to be told, because they are not the ones it would ask for. `guest` is the one
+    system whose packages it has, empty where it serves all. `docker_ce`: its Docker is Docker's own, not Debian's.
     """
 
     id: str
@@ -77,9 +78,15 @@ class SourceContent:
     has_coredns: bool = False
     has_cri_dockerd: bool = False
     has_crictl: bool = False
-    calico_version: str | None = None
     containerd: str = ""
     components: Mapping[str, str] = field(default_factory=dict)
+    guest: str = ""
+    docker_ce: bool = False
+
+    @property
+    def calico_version(self) -> str:
+        """The version of Calico's images, empty when there are none."""
+        return (self.image("calico/node") or "").rpartition(":v")[2]
 
     def image(self, name: str) -> str | None:
         """The reference of the image whose last part is `name`, when it is there."""
@@ -125,9 +132,8 @@ class Observed:
 
     Memory and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
     host's, `resolvers` its DNS servers that are not on loopback. `buildable` stands in the order of preference.
-    `community_reachable` is None when nobody looked (`community_reason` says why, for example --offline). `existing` is
-    the saved plan of this lab when it has machines: what it decided stays
-    decided. `busy_ports` and `networks` leave this lab's own out.
+    `addresses` are those of the mirror that lab.yml names. `existing` is the saved plan of this lab when it has
+    machines: what it decided stays decided. `busy_ports` and `networks` leave this lab's own out.
     """
 
     uuid: str
@@ -144,8 +150,5 @@ class Observed:
     bundles: tuple[SourceContent, ...] = ()
     buildable: tuple[BuildableBundle, ...] = ()
     resolvers: tuple[str, ...] = ()
-    community_reachable: bool | None = None
-    community_reason: str = ""
-    mirror: SourceContent | None = None
-    mirror_reason: str = ""
+    addresses: Addresses | None = None
     existing: Plan | None = None

@@ -46,6 +46,11 @@ def cache_dir() -> Path:
     return path
 
 
+def bundle_dir(bundle_id: str) -> Path:
+    """Where the bundle of this id lies, or will lie."""
+    return cache_dir() / "bundles" / bundle_id
+
+
 def runtime_dir() -> Path:
     """A short directory, mode 0700, for sockets: socket paths end at 108 bytes, lab directories may be deep."""
     uid = os.getuid()
@@ -77,7 +82,6 @@ class LabDir:
     plan_copy = _Part("plan.copy.json")
     identity = _Part("identity.json")
     source_access = _Part("source.json")
-    calico_manifest = _Part("calico.yaml")
     journal = _Part("journal.jsonl")
     lock = _Part("lock")
     ssh = _Part("ssh")

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.observed import BuildableBundle, Observed, ProviderState, SourceContent
 from orchestrator.providers import registry
 from tests import host_state
+from tests.sources import published
 
 # Helpers that assert tell as much as a test does when they fail.
 pytest.register_assert_rewrite("tests.e2e_vm.machines", "tests.strangers")
@@ -69,11 +70,10 @@ def observe() -> Callable[..., Observed]:
             ProviderState("container", ready=True),
         ),
         buildable=(
+            *published("no answer within 3 s"),
             BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, seconds=370, disk=9000),
             BuildableBundle(SourceContent("system", ""), "system", possible=True, seconds=90, disk=1000),
         ),
-        community_reachable=False,
-        community_reason="no answer within 3 s",
     )
 
     def changed(**facts: Any) -> Observed:

@@ -17,6 +17,8 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/apt/sources.list "$root"/etc/apt/so
 : >"$root/etc/machine-id"
 rm -f "$root/var/lib/dbus/machine-id" "$root/etc/hostname" "$root/etc/resolv.conf"
 ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
+# Of the making of the image alone.
+sed -i '/Sandbox/d' "$root/etc/apt/apt.conf.d/99mmdebstrap"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log "$root"/var/log/apt
 
 # Units that act on hardware, consoles or the host's kernel, or only cost time in a container.

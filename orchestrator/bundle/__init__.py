@@ -1,32 +1,49 @@
 """The offline bundle: packages and images of one Kubernetes version; built or imported, verified, served to nodes."""
 
-from orchestrator.bundle.builder import build, preflight
+from orchestrator.bundle.builder import KNOWN, build, locked, preflight
 from orchestrator.bundle.compilers import seconds, unreachable
+from orchestrator.bundle.download import Downloads, probe
+from orchestrator.bundle.exporter import export_bundle
 from orchestrator.bundle.importer import import_bundle
+from orchestrator.bundle.known import Known
 from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, list_bundles, load, verify
 from orchestrator.bundle.pin import Pinned, add_to_catalog, pin
 from orchestrator.bundle.recipe import Recipe, available
 from orchestrator.bundle.root import required_host_tools
 from orchestrator.bundle.server import Served, serve
+from orchestrator.bundle.signature import require as require_signature
+from orchestrator.bundle.signature import sign
+from orchestrator.bundle.upstream import Wish, community, trusted
 
 __all__ = [
+    "KNOWN",
     "BrokenBundleError",
     "BundleInfo",
+    "Downloads",
+    "Known",
     "Pinned",
     "Recipe",
     "Served",
+    "Wish",
     "add_to_catalog",
     "available",
     "build",
+    "community",
+    "export_bundle",
     "find",
     "import_bundle",
     "list_bundles",
     "load",
+    "locked",
     "pin",
     "preflight",
+    "probe",
+    "require_signature",
     "required_host_tools",
     "seconds",
     "serve",
+    "sign",
+    "trusted",
     "unreachable",
     "verify",
 ]

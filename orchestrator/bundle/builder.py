@@ -11,15 +11,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator import debian_mirror, proc
-from orchestrator.bundle import compilers, images, manifest, packages, repos
+from orchestrator import debian_mirror, host, proc
+from orchestrator.bundle import compilers, images, manifest, packages, repos, sharing
+from orchestrator.bundle.community import Fetched, Fetcher
+from orchestrator.bundle.known import Known
 from orchestrator.bundle.manifest import BundleInfo
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot, required_host_tools
 from orchestrator.bundle.rpms import build_rpms
+from orchestrator.bundle.upstream import TRUST_SETTING
 from orchestrator.errors import HostError, LockedError, Problem
 from orchestrator.events import Emit, Event, Note, Step
 
+# In the cache: what was seen when it was fetched first.
+KNOWN = "known.json"
 _TICK = 1.5
 _PATIENCE = 1800.0
 
@@ -36,6 +41,9 @@ def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
         problems.append(Problem(what, "bundle build", "LABCTL_CACHE=<directory on a larger disk> labctl bundle build"))
     if os.uname().machine != "x86_64":
         problems.append(Problem(f"bundles are built on x86_64 only, this is {os.uname().machine}", "bundle build"))
+    if inputs.origin == "community" and host.offline():
+        what = "LABCTL_OFFLINE is set, and this bundle is fetched from the community"
+        problems.append(Problem(what, "bundle build", "unset LABCTL_OFFLINE"))
     if debian_mirror.find() is None:
         fix = f"{debian_mirror.SETTING}=<URL of a Debian mirror> labctl bundle build"
         problems.append(Problem("no Debian mirror is known to build from", "bundle build", fix))
@@ -127,12 +135,14 @@ def locked(cache: Path, emit: Emit, phase_name: str, limit: float = _PATIENCE) -
         lock.release()
 
 
-def build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleInfo:
+def build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str, known: Known | None = None) -> BundleInfo:
     """The bundle of a recipe: from the cache when it is intact, else built (1 to 11 minutes on 2 cores).
 
     Raises HostError when the host lacks something or a step fails (the log is named).
-    A bundle appears in the cache only when it is complete; what was compiled before a cut is not compiled again.
+    A bundle appears in the cache only when it is complete; what was compiled or fetched before a cut is kept. `known`
+    has what was seen at earlier fetches, and what the user confirms now.
     """
+    known = known or Known(cache / KNOWN)
     with locked(cache, emit, phase_name):
         present = manifest.store(cache) / inputs.id
         if present.exists():
@@ -158,10 +168,10 @@ def build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleInf
         problems = preflight(cache, inputs)
         if problems:
             raise HostError("the bundle cannot be built on this host", fix=problems[0].fix, problems=problems)
-        return _build(cache, inputs, emit, phase_name)
+        return _build(cache, inputs, known, emit, phase_name)
 
 
-def _build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleInfo:
+def _build(cache: Path, inputs: Recipe, known: Known, emit: Emit, phase_name: str) -> BundleInfo:
     work = cache / "build"
     log = cache / "logs" / f"bundle-{inputs.id}.log"
     log.parent.mkdir(exist_ok=True)
@@ -172,10 +182,13 @@ def _build(cache: Path, inputs: Recipe, emit: Emit, phase_name: str) -> BundleIn
         _clear(root, work, progress)
     work.mkdir()
     try:
-        staged = _assemble(cache, inputs, root, progress)
+        staged = _assemble(cache, inputs, known, root, progress)
         final = manifest.store(cache) / inputs.id
         staged.rename(final)
-        return manifest.load(final)
+        info = manifest.load(final)
+        if saved := sharing.share(cache, info):
+            progress.note(f"{saved // 10**6} MB lie on the disk once for several bundles")
+        return info
     except proc.ProcessFailed as error:
         raise HostError(f"building the bundle failed: {error}", fix=f"tail -n 40 {log}", log=log) from error
     except OSError as error:
@@ -190,11 +203,13 @@ def _clear(root: BuildRoot, work: Path, progress: Progress) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) -> Path:
+def _assemble(cache: Path, inputs: Recipe, known: Known, root: BuildRoot, progress: Progress) -> Path:
     progress.plan.update(compilers.steps(cache, inputs))
     mirror = debian_mirror.find()
     assert mirror is not None  # preflight has seen to it
     progress.note(f"building bundle {inputs.id}, packages from {mirror.url}, log {root.log}")
+    if inputs.upstream and (trusted := os.environ.get(TRUST_SETTING)):
+        progress.note(f"{TRUST_SETTING}: certificates and keys are those of {trusted}")
     compiler = compilers.compiler(root, cache, inputs)
     try:
         # The compiler leaves the disk and the network idle; all that does not need its result is done meanwhile.
@@ -206,6 +221,10 @@ def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) 
             root.run(["apt-get", "install", "--yes", "--no-install-recommends", *inputs.tools])
         with progress.step("download"):
             closures = packages.closures(root, _wanted(inputs))
+        fetched = Fetched()
+        if inputs.upstream:
+            with progress.step("fetch") as detail:
+                fetched = Fetcher(root, inputs, cache, known, progress.note).fetch(detail.append)
         compiled = root.build / "compiled"
         if inputs.kubernetes:
             with progress.step("compile") as detail:
@@ -214,7 +233,7 @@ def _assemble(cache: Path, inputs: Recipe, root: BuildRoot, progress: Progress) 
     except BaseException:
         compiler.end()
         raise
-    return _pack(inputs, root, closures, compiled, progress)
+    return _pack(inputs, root, closures, compiled, fetched, progress)
 
 
 def _wanted(inputs: Recipe) -> dict[str, tuple[str, ...]]:
@@ -223,19 +242,29 @@ def _wanted(inputs: Recipe) -> dict[str, tuple[str, ...]]:
     for package in inputs.packages:
         references = {**package.files, **package.deb_files, **package.rpm_files}.values()
         from_debs |= {reference.split(":")[1] for reference in references if reference.startswith("deb:")}
-    wanted = {"nodes": ("?essential", *inputs.node_packages), "parts": tuple(sorted(from_debs))}
+    nodes = ("?essential", *inputs.node_packages) if inputs.node_packages else ()
+    wanted = {"nodes": nodes, "parts": tuple(sorted(from_debs))}
     if inputs.images:
         wanted["base"] = inputs.base_packages
     return wanted | {image.ref: image.packages for image in inputs.images if image.packages}
 
 
 def _pack(
-    inputs: Recipe, root: BuildRoot, closures: dict[str, packages.Closure], compiled: Path, progress: Progress
+    inputs: Recipe,
+    root: BuildRoot,
+    closures: dict[str, packages.Closure],
+    compiled: Path,
+    fetched: Fetched,
+    progress: Progress,
 ) -> Path:
     staged = root.path.parent / inputs.id
     staged.mkdir()
+    for name, program in fetched.programs.items():
+        shutil.copyfile(program, compiled / name)
+    if fetched.calico:
+        shutil.copyfile(fetched.calico, staged / manifest.CALICO)
     with progress.step("packages") as detail:
-        work = repos.fill_apt(root, closures["nodes"])
+        work = repos.fill_apt(root, closures["nodes"], fetched.debs)
         debs = packages.build_debs(root, inputs, compiled, closures["parts"], work)
         rpms = build_rpms(root, inputs, compiled, closures["parts"], detail.append)
     with progress.step("sign"):
@@ -244,7 +273,8 @@ def _pack(
         repos.index_rpm(root, staged / "rpm")
     if inputs.images:
         with progress.step("images") as detail:
-            images.build(root, inputs, closures, compiled, root.path.parent / "layers", staged, detail.append)
+            layers = root.path.parent / "layers"
+            images.build(root, inputs, closures, compiled, fetched.images, layers, staged, detail.append)
     with progress.step("sums"):
         if inputs.kubernetes:
             (staged / "bin").mkdir()
@@ -254,12 +284,14 @@ def _pack(
             id=inputs.id,
             path=staged,
             kubernetes=inputs.kubernetes,
-            packages={**packages.versions(closures["nodes"]), **debs},
-            rpms=rpms,
-            images=inputs.references,
+            packages={**packages.versions(closures["nodes"]), **packages.versions(fetched.debs), **debs},
+            rpms={**fetched.rpms, **rpms},
+            images=(*fetched.digests, *inputs.references),
             files=manifest.describe(staged),
             key_fingerprint=fingerprint,
-            components=inputs.versions,
+            components={**inputs.versions, **fetched.components},
+            digests=fetched.digests,
+            guest=inputs.upstream.guest if inputs.upstream else "",
         )
         manifest.write(info)
     return staged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from orchestrator.bundle import debian_compile, go, modules_compile, programs, recipe
+from orchestrator.bundle import community, debian_compile, go, modules_compile, programs, recipe
 from orchestrator.bundle.background import Background
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot
@@ -13,7 +13,7 @@ from orchestrator.bundle.root import BuildRoot
 # Seconds each step takes on 2 cores, measured; what is still to come is the sum of the rest.
 _ROOT, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, SUMS, _CLEAN_UP = 25, 15, 15, 25, 10, 20, 12, 6, 4
 _FEWEST_CORES = 0.4  # of the time on two cores is left however many there are: linking, mostly
-_BY_ORIGIN = {"debian": debian_compile, "modules": modules_compile}
+_BY_ORIGIN = {"debian": debian_compile, "modules": modules_compile, "community": community, "mirror": community}
 
 
 def compiler(root: BuildRoot, cache: Path, inputs: Recipe) -> Background:
@@ -24,8 +24,23 @@ def compiler(root: BuildRoot, cache: Path, inputs: Recipe) -> Background:
 
 def forget_old_programs(cache: Path) -> None:
     """Remove compiled programs that no recipe of today packs."""
-    compiled = [one for one in recipe.available() if one.kubernetes]
-    programs.forget_others(cache, {name for one in compiled for name in _BY_ORIGIN[one.origin].names(one)})
+    compiled = [*(one for one in recipe.available() if one.kubernetes), recipe.load("community")]
+    programs.forget_others(cache, {name for one in compiled for name in _sets(one)})
+
+
+def _sets(inputs: Recipe) -> set[str]:
+    """The sets of programs that a recipe keeps in the cache."""
+    if inputs.modules:
+        return modules_compile.names(inputs)
+    return {_BY_ORIGIN[inputs.origin].compiled_id(inputs)}
+
+
+def _compiling(cache: Path, inputs: Recipe) -> float:
+    """Seconds on 2 cores that compiling takes; what is in the cache takes none."""
+    if inputs.modules:
+        return modules_compile.remaining(cache, inputs)
+    maker = _BY_ORIGIN[inputs.origin]
+    return 0.0 if programs.present(cache, maker.compiled_id(inputs)) else float(maker.SECONDS)
 
 
 def unreachable(cache: Path, inputs: Recipe) -> str:
@@ -45,8 +60,11 @@ def steps(cache: Path, inputs: Recipe) -> dict[str, float]:
     expected: dict[str, float] = {"build root": _ROOT, "tools": _TOOLS, "download": _DOWNLOAD}
     if not inputs.kubernetes:
         return expected | {"packages": _DEB, "sign": _SIGN, "sums": SUMS, "clean up": _CLEAN_UP}
-    compiling = _BY_ORIGIN[inputs.origin].remaining(cache, inputs) * max(2 / (os.cpu_count() or 1), _FEWEST_CORES)
+    compiling = _compiling(cache, inputs) * max(2 / (os.cpu_count() or 1), _FEWEST_CORES)
     # Modules are compiled outside the root, while it is made.
     beside = _TOOLS + _DOWNLOAD + (_ROOT if inputs.modules else 0)
-    expected |= {"compile": max(compiling - beside, 0), "packages": _RPM + _DEB, "images": _IMAGES}
+    rpms = _RPM if inputs.packages or inputs.rpms else 0
+    expected |= {"compile": max(compiling - beside, 0), "packages": rpms + _DEB, "images": _IMAGES}
+    if inputs.upstream:
+        expected |= {"fetch": community.FETCH_SECONDS}
     return expected | {"sign": _SIGN, "sums": SUMS, "clean up": _CLEAN_UP}

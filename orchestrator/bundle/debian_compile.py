@@ -23,16 +23,6 @@ def compiled_id(inputs: Recipe) -> str:
     return f"compiled-{inputs.kubernetes}-{inputs.digest(inputs.files_below('debian', 'programs'), also)}"
 
 
-def names(inputs: Recipe) -> set[str]:
-    """The sets of programs that this recipe keeps in the cache."""
-    return {compiled_id(inputs)}
-
-
-def remaining(cache: Path, inputs: Recipe) -> float:
-    """Seconds on 2 cores that compiling takes, 0 when its result is in the cache."""
-    return 0.0 if programs.present(cache, compiled_id(inputs)) else SECONDS
-
-
 class Compiler(Background):
     """The compiler inside the build root; no process when the cache has its result."""
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.bundle import packages
+from orchestrator.bundle import packages, worker_images
 from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES
 from orchestrator.bundle.packages import Closure
 from orchestrator.bundle.recipe import ImageRecipe, Recipe
+from orchestrator.bundle.registry import Image, blob_path
 from orchestrator.bundle.root import BuildRoot
 
 # One fixed time for all files and images: the same input gives the same layers.
@@ -183,7 +184,17 @@ def config(image: ImageRecipe, recipe: Recipe, layers: Iterable[Layer]) -> bytes
     return json.dumps(body, sort_keys=True).encode()
 
 
-def write_archive(images: Iterable[tuple[ImageRecipe, tuple[Layer, ...]]], recipe: Recipe, target: Path) -> None:
+@dataclass(frozen=True)
+class Fetched:
+    """Images as their registries have them, and the folder of their blobs."""
+
+    images: tuple[Image, ...] = ()
+    blobs: Path = Path()
+
+
+def write_archive(
+    images: Iterable[tuple[ImageRecipe, tuple[Layer, ...]]], fetched: Fetched, recipe: Recipe, target: Path
+) -> None:
     """Write the archive that `docker load` and `ctr images import` read; a layer shared by images is stored once."""
     listing = []
     with tarfile.open(target, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -199,6 +210,14 @@ def write_archive(images: Iterable[tuple[ImageRecipe, tuple[Layer, ...]]], recip
                     _add_file(tar, f"{layer.sha256}/layer.tar", layer.path, 0o644)
             paths = [f"{layer.sha256}/layer.tar" for layer in layers]
             listing.append({"Config": name, "RepoTags": [image.ref], "Layers": paths})
+        for one in fetched.images:
+            for blob in one.blobs:
+                if blob.digest not in stored:
+                    stored.add(blob.digest)
+                    _add_file(tar, f"blobs/sha256/{blob.digest}", blob_path(fetched.blobs, blob.digest), 0o644)
+            paths = [f"blobs/sha256/{blob.digest}" for blob in one.layers]
+            body_path = f"blobs/sha256/{one.config.digest}"
+            listing.append({"Config": body_path, "RepoTags": [str(one.reference)], "Layers": paths})
         _add_bytes(tar, "manifest.json", json.dumps(listing).encode())
 
 
@@ -221,11 +240,12 @@ def build(
     recipe: Recipe,
     closures: Mapping[str, Closure],
     compiled: Path,
+    fetched: Fetched,
     work: Path,
     target: Path,
     tick: Callable[[str], None],
 ) -> None:
-    """Make all images of the recipe and write their archives into the directory `target`.
+    """Make all images of the recipe and write them, with those fetched, as archives into the directory `target`.
 
     `closures` has `base` and one entry per reference.
     """
@@ -237,6 +257,5 @@ def build(
         own = closures[image.ref].without(closures["base"], recipe.omit) if image.packages else Closure({})
         layer = package_layer(root, recipe, own, image, compiled, work / f"{number}.tar")
         finished.append((image, (layer,) if image.scratch else (base, layer)))
-    write_archive(finished, recipe, target / ALL_IMAGES)
-    # Every node unpacks its archive: what only the control plane runs is half of it.
-    write_archive([one for one in finished if not one[0].control_plane], recipe, target / WORKER_IMAGES)
+    write_archive(finished, fetched, recipe, target / ALL_IMAGES)
+    worker_images.derive(target / ALL_IMAGES, target / WORKER_IMAGES)

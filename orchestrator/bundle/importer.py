@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.bundle import manifest
+from orchestrator.bundle import manifest, sharing, signature, worker_images
 from orchestrator.bundle.builder import Progress, locked
-from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo
+from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES, BrokenBundleError, BundleInfo
 from orchestrator.errors import HostError
 from orchestrator.events import Emit
 
+# As Debian and as the kernel call it.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _FIX = "get the bundle again from where it was made (`labctl bundle verify` there), then labctl bundle import PATH"
 
 
-def import_bundle(cache: Path, source: Path, emit: Emit, phase_name: str = "bundle") -> BundleInfo:
+def import_bundle(
+    cache: Path,
+    source: Path,
+    emit: Emit,
+    phase_name: str = "bundle",
+    *,
+    key: Path | None = None,
+    needed: Sequence[str] = (),
+) -> BundleInfo:
     """Verify the bundle in `source` (directory, .tar, .tar.gz, ...) and place it in the cache.
 
-    Nothing reaches the cache unless every file is what the manifest says; a bundle of that id that is
+    Nothing reaches the cache unless every file is what the manifest says, the images that a lab needs are among them,
+    the processor is this host's, and, with a public `key`, the signature is of it; a bundle of that id that is
     there already is replaced. Raises BrokenBundleError or HostError with every problem.
     """
     progress = Progress(emit, phase_name, {"copy": 10.0, "verify": 5.0})
@@ -34,7 +47,11 @@ def import_bundle(cache: Path, source: Path, emit: Emit, phase_name: str = "bund
             with progress.step("verify"):
                 try:
                     info = manifest.load(top)
+                    _derive_worker_images(info)
                     manifest.require_intact(info)
+                    if key:
+                        signature.require(info, key)
+                    _require_usable(info, needed)
                 except BrokenBundleError as error:
                     message = error.message.replace(str(top), str(source))
                     raise BrokenBundleError(message, fix=_FIX, problems=error.problems) from error
@@ -45,14 +62,40 @@ def import_bundle(cache: Path, source: Path, emit: Emit, phase_name: str = "bund
             raise HostError(f"importing {source} failed: {error}", fix=f"df -h {store}") from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-        return manifest.load(final)
+        info = manifest.load(final)
+        sharing.share(cache, info)
+        return info
+
+
+def _derive_worker_images(info: BundleInfo) -> None:
+    """Make the archive of the workers, which an export leaves out."""
+    target = info.path / WORKER_IMAGES
+    if info.sha256_of(WORKER_IMAGES) and not target.exists() and info.image_archive.exists():
+        try:
+            worker_images.derive(info.image_archive, target)
+        except (tarfile.TarError, KeyError, ValueError) as error:
+            raise BrokenBundleError(f"{ALL_IMAGES} of {info.id} cannot be read: {error}", fix=_FIX) from error
+
+
+def _require_usable(info: BundleInfo, needed: Sequence[str]) -> None:
+    """Raise BrokenBundleError for a bundle that is whole but of no use here."""
+    if info.architecture != _ARCHITECTURES.get(os.uname().machine):
+        raise BrokenBundleError(
+            f"{info.id} is for {info.architecture}, this host is {os.uname().machine}", fix="make one on such a host"
+        )
+    missing = [name for name in needed if info.kubernetes and name not in info.images]
+    if missing:
+        raise BrokenBundleError(
+            f"{info.id} lacks the image {missing[0]}, which verify needs", fix="labctl bundle build, then bundle export"
+        )
 
 
 def _copy(source: Path, staged: Path) -> Path:
     """Copy what the manifest names, nothing else that may lie in the directory."""
     info = manifest.load(source)
     staged.mkdir()
-    for name in (manifest.MANIFEST, *(file.path for file in info.files)):
+    signed = [manifest.SIGNATURE] if (source / manifest.SIGNATURE).is_file() else []
+    for name in (manifest.MANIFEST, *signed, *(file.path for file in info.files)):
         origin, target = source / name, staged / name
         # A link would bring a file from outside of the bundle into the cache.
         if origin.is_symlink() or not origin.is_file() or not origin.resolve().is_relative_to(source.resolve()):

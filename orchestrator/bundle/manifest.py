@@ -17,6 +17,10 @@ REBUILD = "labctl bundle build"
 # Archives of images: for the control plane, which may run anything, and for the workers.
 ALL_IMAGES = "images.tar"
 WORKER_IMAGES = "worker-images.tar"
+# Made by `ssh-keygen -Y sign`, for bundles that go from hand to hand.
+SIGNATURE = f"{MANIFEST}.sig"
+# The manifest of the pod network, in a bundle that has its images.
+CALICO = "calico.yaml"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class BundleInfo:
     `kubernetes` is empty where there are the operating system's packages alone, and no images then.
     `packages` maps the names in the apt repository to their versions, `rpms` those of the rpm repository;
     `images` are references in images.tar; worker-images.tar, which a bundle may lack, holds those of them that a
-    worker needs. `components` has the versions of what was compiled beside Kubernetes, where it was.
+    worker needs. `components` has the versions of what came with Kubernetes, where they are not the guest's or
+    kubeadm's own. `digests` maps images that were fetched to the sha256 of what their tags named. `guest` is the one
+    system whose packages it has, empty where it serves all.
     """
 
     id: str
@@ -47,6 +53,9 @@ class BundleInfo:
     files: tuple[BundleFile, ...]
     key_fingerprint: str
     components: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    guest: str = ""
+    architecture: str = "amd64"
 
     @property
     def title(self) -> str:
@@ -59,7 +68,7 @@ class BundleInfo:
 
     @property
     def has_calico(self) -> bool:
-        return holds_calico(self.images)
+        return holds_calico(self.images) and bool(self.sha256_of(CALICO))
 
     @property
     def size(self) -> int:
@@ -98,6 +107,9 @@ class BundleInfo:
             "files": [asdict(file) for file in self.files],
             "key_fingerprint": self.key_fingerprint,
             "components": dict(sorted(self.components.items())),
+            "digests": dict(sorted(self.digests.items())),
+            "guest": self.guest,
+            "architecture": self.architecture,
         }
 
 
@@ -150,6 +162,9 @@ def load(directory: Path) -> BundleInfo:
             files=files,
             key_fingerprint=str(body["key_fingerprint"]),
             components={str(name): str(version) for name, version in body.get("components", {}).items()},
+            digests={str(name): str(digest) for name, digest in body.get("digests", {}).items()},
+            guest=str(body.get("guest", "")),
+            architecture=str(body.get("architecture", "amd64")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenBundleError(f"{manifest} is not a bundle's manifest: {error}", fix=REBUILD) from error
@@ -169,7 +184,7 @@ def write(bundle: BundleInfo) -> None:
 
 def describe(directory: Path) -> tuple[BundleFile, ...]:
     """All files of a directory, but for the manifest itself, with their sums."""
-    found = sorted(item for item in directory.rglob("*") if item.is_file() and item != directory / MANIFEST)
+    found = sorted(item for item in directory.rglob("*") if item.is_file() and item.name not in (MANIFEST, SIGNATURE))
     return tuple(
         BundleFile(item.relative_to(directory).as_posix(), file_sha256(item), item.stat().st_size) for item in found
     )
@@ -187,7 +202,7 @@ def verify(bundle: BundleInfo) -> list[Problem]:
             problems.append(Problem(f"is {path.stat().st_size} bytes long, not {file.size}", where, REBUILD))
         elif file_sha256(path) != file.sha256:
             problems.append(Problem("has other content than when it was built (sha256 differs)", where, REBUILD))
-    known = {file.path for file in bundle.files} | {MANIFEST}
+    known = {file.path for file in bundle.files} | {MANIFEST, SIGNATURE}
     for item in sorted(bundle.path.rglob("*")):
         name = item.relative_to(bundle.path).as_posix()
         if (item.is_symlink() or not item.is_dir()) and name not in known:

@@ -58,16 +58,33 @@ def closures(root: BuildRoot, wanted: Mapping[str, Sequence[str]]) -> dict[str, 
     downloads: dict[str, str] = {}
     for name, packages in wanted.items():
         listing = root.read([*_apt(packages), "--print-uris", "-qq"])
-        # 'URI' FILE SIZE ALGORITHM:SUM
-        rows = [line.split() for line in listing.splitlines() if line.startswith("'")]
-        found[name] = Closure({row[1].split("_")[0]: row[1] for row in rows})
-        downloads |= {row[1]: f"{row[0]} '{DEBS}/{row[1]}' {row[3]}" for row in rows}
+        rows = _rows(listing)
+        found[name] = Closure({file.split("_")[0]: file for file in rows})
+        downloads |= rows
+    _download(root, downloads)
+    return found
+
+
+def exactly(root: BuildRoot, wanted: Sequence[str]) -> Closure:
+    """Download these packages (NAME or NAME=VERSION, with * for any) and nothing of what they depend on."""
+    listing = root.read(["apt-get", "-oAcquire::ForceHash=SHA256", "download", "--print-uris", "-qq", *wanted])
+    rows = _rows(listing)
+    _download(root, rows)
+    return Closure({file.split("_")[0]: file for file in rows})
+
+
+def _rows(listing: str) -> dict[str, str]:
+    """File name -> arguments of apt's downloader, from lines of 'URI' FILE SIZE ALGORITHM:SUM."""
+    rows = [line.split() for line in listing.splitlines() if line.startswith("'")]
+    return {row[1]: f"{row[0]} '{DEBS}/{row[1]}' {row[3]}" for row in rows}
+
+
+def _download(root: BuildRoot, downloads: Mapping[str, str]) -> None:
     # A file, because all of it together is too long for one argument of a command.
     script = root.build / "download.sh"
     helper = "exec /usr/lib/apt/apt-helper -oAPT::Sandbox::User=root -oAcquire::Retries=3 download-file"
     script.write_text(" \\\n ".join([helper, *downloads.values()]) + "\n", encoding="utf-8")
-    root.run(["/bin/sh", "/build/download.sh"])
-    return found
+    root.run(["/bin/sh", "/build/download.sh"], timeout=1800)
 
 
 def place(root: BuildRoot, closure: Closure, target: Path) -> None:

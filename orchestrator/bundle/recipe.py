@@ -6,15 +6,16 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator import paths
-from orchestrator.model import BundleOrigin
+from orchestrator.catalog.facts import Repository
+from orchestrator.model import THEMSELVES, Addresses, BundleOrigin
 
 # Counts up when the code of this package packs a bundle differently from the same recipe; what is compiled stays.
-LAYOUT = 2
+LAYOUT = 3
 # The Go module of Kubernetes.
 KUBERNETES = "k8s.io/kubernetes"
 
@@ -51,14 +52,10 @@ class RpmTwin:
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """An image: unpacked Debian packages over the shared base (or nothing, when `scratch`), then files and links.
-
-    `control_plane`: only the control plane runs it, so the workers' archive leaves it out.
-    """
+    """An image: unpacked Debian packages over the shared base (or nothing, when `scratch`), then files and links."""
 
     ref: str
     scratch: bool = False
-    control_plane: bool = False
     packages: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
@@ -87,11 +84,45 @@ class ModuleRecipe:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A file on the web: `name` is that of its sum, which is None while nobody computed it."""
+
+    name: str
+    url: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """What is fetched beside the operating system's packages.
+
+    `calico` is the manifest of the pod network, None where a firewall for bridge_cni is taken: `images` has it then.
+    """
+
+    guest: str
+    family: str
+    repositories: tuple[Repository, ...]
+    images: tuple[str, ...]
+    calico: Archive | None
+    cri_dockerd: Archive | None
+    addresses: Addresses = THEMSELVES
+
+    @property
+    def identity(self) -> str:
+        """Changes with everything that decides what is fetched; where from, and who may sign, is no part of it."""
+        words = {name: value for name, value in asdict(self).items() if name != "addresses"}
+        return hashlib.sha256(
+            repr((words, self.addresses.url, sorted(self.addresses.hosts.items()))).encode()
+        ).hexdigest()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All of common.toml and of the origin's own file; `directory` is where they and the files they name lie.
 
-    `source` names Debian's source package, `modules` what is compiled from Go modules: a recipe has one or the other,
-    and that of the operating system's packages neither, no `kubernetes` and no images.
+    `source` names Debian's source package, `modules` what is compiled from Go modules, `upstream` what is fetched from
+    the community: a recipe has one of them, and that of the operating system's packages none, no `kubernetes` and no
+    images.
     `versions` maps the components to their versions. `inputs` are the files whose content makes the bundle's id.
     """
 
@@ -115,12 +146,14 @@ class Recipe:
     revision: str = "1"
     modules: tuple[ModuleRecipe, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    upstream: Upstream | None = None
 
     @property
     def id(self) -> str:
         """The bundle's id: Kubernetes version, if there is one, and the hash of every input."""
         name = f"kubernetes-{self.kubernetes}" if self.kubernetes else self.origin
-        return f"{name}-{self.digest(self.inputs, LAYOUT)}"
+        also = (LAYOUT, self.upstream.identity) if self.upstream else LAYOUT
+        return f"{name}-{self.digest(self.inputs, also)}"
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -172,7 +205,7 @@ def load(origin: BundleOrigin = "debian", minor: str = "", directory: Path | Non
     if modules:
         body = _filled(body, versions)
     # The teaching images are for a cluster.
-    images = (*body["image"], *common["image"]) if "image" in body else ()
+    images = () if origin == "system" else (*body.get("image", ()), *common["image"])
     return Recipe(
         origin=origin,
         directory=directory,
@@ -204,7 +237,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _inputs(directory: Path, origin: BundleOrigin, minor: str) -> tuple[Path, ...]:
     """All files that a recipe may read, texts and the parts of other recipes left out."""
-    parts = ("common.toml", f"{origin}.toml", *(() if origin == "system" else (origin, "programs", "files")))
+    own = {"debian": ("debian",), "modules": ("modules",)}.get(origin, ())
+    parts = ("common.toml", f"{origin}.toml", *own, *(() if origin == "system" else ("programs", "files")))
     tops = [directory / part for part in parts]
     found = {path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.is_file()}
     other = {f"kubernetes-{one}" for one in minors(directory) if one != minor}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.bundle.packages import Closure, place
 from orchestrator.bundle.root import BuildRoot
+from orchestrator.debian_mirror import BUNDLE_SUITE
 
 _HOME = "/build/gnupg"
 _NAME = "labctl offline bundle"
@@ -38,7 +39,7 @@ def index_apt(root: BuildRoot, work: Path, target: Path) -> None:
         f"cd {inside}; export GNUPGHOME={_HOME}; "
         "apt-ftparchive packages . > Packages; gzip -9nk Packages; "
         "apt-ftparchive -o APT::FTPArchive::Release::Origin=labctl -o APT::FTPArchive::Release::Label=labctl "
-        "-o APT::FTPArchive::Release::Suite=labctl release . > /build/Release; mv /build/Release Release; "
+        f"-o APT::FTPArchive::Release::Suite={BUNDLE_SUITE} release . > /build/Release; mv /build/Release Release; "
         "gpg --batch --yes --armor --detach-sign --output Release.gpg Release; "
         "gpg --batch --yes --clearsign --output InRelease Release"
     )
@@ -63,11 +64,12 @@ def index_rpm(root: BuildRoot, target: Path) -> None:
     _adopt(work, target)
 
 
-def fill_apt(root: BuildRoot, closure: Closure) -> Path:
-    """A directory below /build with the packages of a closure, to which own packages can be added."""
+def fill_apt(root: BuildRoot, *closures: Closure) -> Path:
+    """A directory below /build with the packages of closures, to which own packages can be added."""
     work = root.build / "apt"
     work.mkdir()
-    place(root, closure, work)
+    for closure in closures:
+        place(root, closure, work)
     repack(root, [path for path in sorted(work.iterdir()) if path.stat().st_size > _LARGE])
     return work
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +69,9 @@ class BuildRoot:
             sink.write(f"\n$ {shlex.join(command)[:2000]}\n")
         return proc.stream(self.argv(command, environment), lambda line: None, timeout=timeout, log=self.log)
 
-    def read(self, command: Sequence[str], *, timeout: float = 120) -> str:
+    def read(self, command: Sequence[str], *, timeout: float = 120, check: bool = True) -> str:
         """Run a command inside and return what it wrote to stdout."""
-        return proc.run(self.argv(command), timeout=timeout).stdout
+        return proc.run(self.argv(command), timeout=timeout, check=check).stdout
 
     def script(self, text: str, *, timeout: float = 600) -> proc.Result:
         """Run a shell script inside, ending at the first command that fails."""
@@ -98,6 +99,10 @@ class BuildRoot:
             str(sources),
         )
         proc.stream(argv, lambda line: None, timeout=900, log=self.log)
+        # Names are those of the host, also the ones that no server knows.
+        for name in ("/etc/hosts", "/etc/resolv.conf"):
+            if Path(name).is_file():
+                shutil.copyfile(name, self.path / name.lstrip("/"))
         self.run(["mkdir", "-p", "/build"])
 
     def remove(self) -> None:

@@ -39,7 +39,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest system; `refused` says why it cannot be set up when `converge` is False. `box` is Vagrant's name."""
+    """A guest system; `refused` says why it cannot be set up when `converge` is False. `box` is Vagrant's name.
+
+    `release` has the words by which Docker's repositories name it: distribution and codename, or major.
+    """
 
     name: str
     title: str
@@ -54,6 +57,7 @@ class Guest:
     providers: tuple[str, ...]
     converge: bool
     checked: str
+    release: Mapping[str, str]
     refused: str = ""
     nearest: str = ""
 
@@ -71,14 +75,34 @@ class Calico:
 
 
 @dataclass(frozen=True)
-class Community:
-    """The community's package repositories; URLs with {minor} and {newest} in them."""
+class Repository:
+    """A package repository for one family of systems; its URLs have {minor}, {newest} and words of a guest in them.
 
-    apt_url: str
-    apt_suite: str
-    rpm_url: str
-    apt_key_url: str
-    rpm_key_url: str
+    `fingerprint` is that of the only key that may sign it. `suite` is apt's, empty for dnf. Without `signed_index` the
+    packages alone are signed.
+    """
+
+    name: str
+    url: str
+    key_url: str
+    fingerprint: str
+    packages: tuple[str, ...]
+    docker_packages: tuple[str, ...] = ()
+    suite: str = ""
+    signed_index: bool = True
+
+
+@dataclass(frozen=True)
+class Community:
+    """What the community publishes: repositories by family of systems, and what is no package.
+
+    `containerd` is the least version there; `cri_dockerd` is the URL of its archive with {version} in it.
+    """
+
+    repositories: Mapping[str, tuple[Repository, ...]]
+    containerd: str
+    network_policy_image: str
+    cri_dockerd: str
 
 
 @dataclass(frozen=True)
@@ -133,7 +157,7 @@ def load() -> Catalog:
             Calico(manifest=cni["calico"]["manifest"].format(version=row["version"]), **row)
             for row in cni["calico"]["versions"]
         ),
-        community=Community(**{key: community[key] for key in Community.__dataclass_fields__}),
+        community=_community(community),
         image_registry=releases["image_registry"],
         cri_sockets=releases["cri_sockets"],
         cri_dockerd_version=releases["cri_dockerd"]["version"],
@@ -141,6 +165,22 @@ def load() -> Catalog:
         cgroup_driver_in_v1_containers=releases["cgroup_driver_in_v1_containers"],
         bundle_port=sources["bundle"]["port"],
     )
+
+
+def _community(data: Mapping[str, Any]) -> Community:
+    families = {
+        family: tuple(
+            Repository(
+                name=row["name"],
+                packages=tuple(row["packages"]),
+                docker_packages=tuple(row.get("docker_packages", ())),
+                **row[family],
+            )
+            for row in data["repositories"]
+        )
+        for family in ("debian", "redhat")
+    }
+    return Community(families, data["containerd"], data["network_policy_image"], data["cri_dockerd"])
 
 
 def _releases(data: Mapping[str, Any], community: str) -> list[Release]:

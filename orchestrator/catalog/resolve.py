@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.catalog.facts import Calico, Catalog, Release
@@ -16,9 +16,8 @@ Purpose = Literal["converge", "create", "render"]
 class Request:
     """A combination; `kernel` and `cgroup` are those of the nodes (of the host, for containers).
 
-    `cri_dockerd` says that the package source carries it, or that its checksum is confirmed; `containerd` is
-    the version the source has, empty for the one that the guest's own repositories have. `shared_kernel` says that the
-    nodes run on the kernel of their host.
+    `cri_dockerd` says that the package source carries it; `containerd` is the version the source has, empty for the one
+    that the guest's own repositories have. `shared_kernel` says that the nodes run on the kernel of their host.
     """
 
     version: str
@@ -30,7 +29,6 @@ class Request:
     cni: str = "bridge_cni"
     cri_dockerd: bool = False
     containerd: str = ""
-    checksums: Mapping[str, str] = field(default_factory=dict)
     purpose: Purpose = "converge"
     shared_kernel: bool = False
 
@@ -93,7 +91,7 @@ def _refusals(request: Request, catalog: Catalog) -> Iterator[Refusal]:
         yield Refusal(
             "kubernetes.runtime",
             f"Kubernetes {release.minor} has no dockershim (it ended with 1.23) and Docker would need cri-dockerd "
-            f"{catalog.cri_dockerd_version}, which the package source does not have with a known checksum",
+            f"{catalog.cri_dockerd_version}, which the package source does not have",
             f"kubernetes.runtime: containerd{_or_version(request, catalog)}",
         )
     nodes = "this host" if request.shared_kernel else request.guest
@@ -171,8 +169,7 @@ def _calico(request: Request, catalog: Catalog) -> tuple[Calico | None, str]:
     calico = next((one for one in candidates if at_least(request.kernel, one.minimum_kernel)), None)
     if calico is None:
         return None, f"Calico {newest.version} needs kernel {newest.minimum_kernel}, the nodes have {request.kernel}"
-    confirmed = request.checksums.get(f"calico-{calico.version}")
-    return (replace(calico, sha256=confirmed) if confirmed else calico), ""
+    return calico, ""
 
 
 def _nearest(request: Request, catalog: Catalog, otherwise: str) -> str:

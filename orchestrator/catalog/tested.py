@@ -131,7 +131,7 @@ def _combination_row(item: Combination, catalog: Catalog) -> tuple[str, ...]:
         network,
         release.config_api.rpartition("/")[2] + (" (list of arguments)" if release.extra_args_as_list else ""),
         ", ".join(release.cgroup_modes),
-        "yes" if release.community else "no: bundle or mirror",
+        "yes" if release.community else "no: a bundle from elsewhere",
         SHOWN[item.level] + where,
     )
 

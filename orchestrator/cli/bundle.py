@@ -1,10 +1,10 @@
-"""`labctl bundle`: the offline bundle."""
+"""`labctl bundle`: bundles, from which nodes install."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,26 +17,41 @@ if TYPE_CHECKING:
     from orchestrator.verbs.bundle import Bundles, Verified
 
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_bundle_option = click.option("--bundle", "bundle_id", metavar="ID", help="Default: the newest.")
+
+
 @click.group()
 def bundle() -> None:
-    """Build, import, show and verify the offline bundle."""
+    """Make, export, import, sign, show and verify bundles: all that nodes install."""
 
 
 @bundle.command()
 @click.option("--kubernetes", "version", default="", metavar="VERSION", help="Version or minor; default: the newest.")
+@click.option(
+    "--source", type=click.Choice(["community", "modules", "debian"]), help="Where from; default: compiled here."
+)
+@click.option("--guest", default="debian-12", show_default=True, help="The nodes' system, for --source community.")
+@click.option("--runtime", type=click.Choice(["containerd", "docker"]), default="containerd", show_default=True)
+@click.option(
+    "--cni", type=click.Choice(["calico", "bridge_cni", "none"]), help="Pod network; default: Calico if it fits."
+)
 @click.option("--system", is_flag=True, help="The operating system's packages alone, for labs without Kubernetes.")
+@options.accept_option
 @options.change_options
-def build(version: str, system: bool, yes: bool, dry_run: bool, output: str, progress: str) -> int:
-    """Build the bundle of a Kubernetes version, or of system packages, unless the cache has it.
+def build(accept: Mapping[str, str], yes: bool, dry_run: bool, output: str, progress: str, **wanted: Any) -> int:
+    """Make the bundle of a Kubernetes version, or of system packages, unless the cache has it.
 
-    Today's versions are compiled from the Go module proxy, 1.20.2 from Debian's source package.
+    Today's versions are compiled from the Go module proxy, 1.20.2 from Debian's source package; from the community
+    packages and images are fetched as they are.
     """
     from orchestrator.verbs import bundle as verb
 
+    what = verb.Wanted(**wanted)
     if dry_run:
-        return show_dry_run(verb.preview_build(version, system), output)
+        return show_dry_run(verb.preview_build(what), output)
     with show_progress(progress) as emit:
-        built = verb.build(version, agree=options.agreement(yes), emit=emit, system=system)
+        built = verb.build(what, agree=options.agreement(yes), emit=emit, sums=options.confirmation(accept))
     return show(built, output, text=fields)
 
 
@@ -56,18 +71,48 @@ def pin(version: str, dry_run: bool, output: str, progress: str) -> int:
 
 
 @bundle.command(name="import")
-@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("source")
+@click.option("--key", type=_FILE, help="Public SSH key that has to have signed it.")
 @options.preview_options
 @options.progress_option
-def import_(source: Path, dry_run: bool, output: str, progress: str) -> int:
-    """Import the bundle in SOURCE, a directory or a tar archive with a manifest, after checking every file."""
+def import_(source: str, key: Path | None, dry_run: bool, output: str, progress: str) -> int:
+    """Import the bundle in SOURCE: an exported file, its URL, or a directory; every file is checked."""
     from orchestrator.verbs import bundle as verb
 
     if dry_run:
         return show_dry_run(verb.preview_import(source), output)
     with show_progress(progress) as emit:
-        imported = verb.import_bundle(source, emit)
+        imported = verb.import_bundle(source, key, emit)
     return show(imported, output, text=fields)
+
+
+@bundle.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_bundle_option
+@options.preview_options
+@options.progress_option
+def export(file: Path, bundle_id: str | None, dry_run: bool, output: str, progress: str) -> int:
+    """Write a bundle into FILE, for hosts that reach nothing: `labctl bundle import FILE` there."""
+    from orchestrator.verbs import bundle as verb
+
+    if dry_run:
+        return show_dry_run(verb.preview_export(bundle_id, file), output)
+    with show_progress(progress) as emit:
+        exported = verb.export(bundle_id, file, emit)
+    return show(exported, output, text=fields)
+
+
+@bundle.command()
+@_bundle_option
+@click.option("--key", type=_FILE, required=True, help="Private SSH key.")
+@options.preview_options
+def sign(bundle_id: str | None, key: Path, dry_run: bool, output: str) -> int:
+    """Sign a bundle, so that `bundle import --key` and `bundle verify --key` can ask for it."""
+    from orchestrator.verbs import bundle as verb
+
+    if dry_run:
+        return show_dry_run(verb.preview_sign(bundle_id, key), output)
+    return show(verb.sign(bundle_id, key), output, text=fields)
 
 
 @bundle.command()
@@ -81,12 +126,13 @@ def info(output: str) -> int:
 
 @bundle.command()
 @click.argument("bundle_id", required=False)
+@click.option("--key", type=_FILE, help="Public SSH key that has to have signed it.")
 @options.output_option
-def verify(bundle_id: str | None, output: str) -> int:
+def verify(bundle_id: str | None, key: Path | None, output: str) -> int:
     """Compare every file of a bundle (default: of all) with its manifest."""
     from orchestrator.verbs import bundle as verb
 
-    verified = verb.verify(bundle_id)
+    verified = verb.verify(bundle_id, key)
     return show(verified, output, text=_problems, exit_code=ExitCode.HOST if verified.problems else ExitCode.OK)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,22 +21,13 @@ from orchestrator.errors import ExitCode
 @options.yes_option
 @options.output_option
 def doctor(
-    lab: Path | None,
-    profile: str | None,
-    kubernetes: str | None,
-    workers: int | None,
-    provider: str | None,
-    fix: bool,
-    reports: tuple[tuple[str, Path], ...],
-    yes: bool,
-    output: str,
+    lab: Path | None, fix: bool, reports: tuple[tuple[str, Path], ...], yes: bool, output: str, **given: Any
 ) -> int:
     """Check this host: what a lab needs, what it has, and the exact fix for each problem. Exit 0 or 3."""
     from orchestrator.lab import planning
     from orchestrator.verbs.doctor import diagnose, repair
 
-    given = options.overrides(provider=provider, workers=workers, kubernetes=kubernetes, profile=profile)
-    spec = planning.load(lab, given)
+    spec = planning.load(lab, options.overrides(**given))
     report = diagnose(spec)
     if fix and repair(report, options.agreement(yes)):
         report = diagnose(spec)

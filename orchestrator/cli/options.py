@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -16,6 +17,7 @@ from orchestrator.cli.output import print_json as print_json
 from orchestrator.cli.output import show_dry_run
 
 if TYPE_CHECKING:
+    from orchestrator.lab.package_source import Confirmation
     from orchestrator.spec import Override, Spec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,18 +51,38 @@ progress_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Answer yes to every question.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
 
+
+def _sums(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """NAME=SHA256, as often as given. Raises BadParameter for anything else."""
+    pairs = [value.rpartition("=") for value in values]
+    for name, _sign, digest in pairs:
+        if not name or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise click.BadParameter("write NAME=SHA256, as the message that asks for it does")
+    return {name: digest for name, _sign, digest in pairs}
+
+
+accept_option = click.option(
+    "--accept",
+    multiple=True,
+    metavar="NAME=SHA256",
+    callback=_sums,
+    help="Confirm a checksum that nobody has confirmed, or one that changed. --yes does not.",
+)
+
 # Option -> the lab.yml field that it overrides.
 _OVERRIDES = {
     "provider": "provider",
     "workers": "workers.count",
     "kubernetes": "kubernetes.version",
     "profile": "profile",
+    "packages": "packages.source",
 }
 _SPEC_OPTIONS = (
     click.option("--provider", metavar="NAME", help="virtualbox, libvirt, container, static or auto."),
     click.option("--workers", type=int, metavar="N", help="Number of workers; 0 is a single-node lab."),
     click.option("--kubernetes", metavar="VERSION", help="Kubernetes version, such as 1.20.2, or auto."),
     click.option("--profile", metavar="NAME", help="book, bare, modern or offline."),
+    click.option("--packages", metavar="SOURCE", help="auto, bundle, community, mirror, modules or debian."),
 )
 
 
@@ -129,6 +151,13 @@ def agreement(yes: bool) -> Callable[[str], bool]:
         return click.confirm(question, default=True, err=True)
 
     return agree
+
+
+def confirmation(accepted: Mapping[str, str]) -> Confirmation:
+    """The sums of --accept, and the user at a terminal for others; --yes answers none of these questions."""
+    from orchestrator.lab.package_source import Confirmation
+
+    return Confirmation(accepted, agreement(yes=False))
 
 
 def require_agreement(yes: bool, question: str, refusal: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -30,8 +30,11 @@ def _phase_option(option: str, name: str, default: str, text: str) -> options.De
 @options.lab_spec
 @_phase_option("--from", "first", "machines", "Begin with this phase.")
 @_phase_option("--until", "last", "verify", "Stop after this phase.")
+@options.accept_option
 @options.change_options
-def provision(spec: Spec, first: str, last: str, yes: bool, dry_run: bool, output: str, progress: str) -> int:
+def provision(
+    spec: Spec, first: str, last: str, accept: Mapping[str, str], yes: bool, dry_run: bool, output: str, progress: str
+) -> int:
     """Create the lab, or converge it to lab.yml, and verify it.
 
     The phases are machines, prepare, runtime, control_plane, workers, network, kubeconfig and verify.
@@ -43,7 +46,8 @@ def provision(spec: Spec, first: str, last: str, yes: bool, dry_run: bool, outpu
     if dry_run:
         return show_dry_run(verb.preview(spec, phases), output)
     with show_progress(progress) as emit:
-        done = verb.provision(spec, agree=options.agreement(yes), emit=emit, phases=phases)
+        agree, sums = options.agreement(yes), options.confirmation(accept)
+        done = verb.provision(spec, agree=agree, emit=emit, phases=phases, sums=sums)
     return show_verified(done, output, _text)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.checks.model import Outcome, Repair, failed, not_applicable, passed
 from orchestrator.host import HostNetwork
+from orchestrator.model import ORIGINS
 from orchestrator.observed import Observed
 
 SOCKET_PATH_BYTES = 107
@@ -146,14 +147,11 @@ def package_source(observed: Observed) -> Outcome:
     expected = "a bundle in the cache, a source that answers, or what a bundle is built from"
     if cached := [content for content in observed.bundles if content.kubernetes]:
         return passed(f"{len(cached)} bundle(s) in the cache", expected)
-    if observed.mirror:
-        return passed(f"mirror {observed.mirror.id}", expected)
-    if observed.community_reachable:
-        return passed(observed.community_reason, expected)
-    able = [one.content.kubernetes for one in observed.buildable if one.possible and one.content.kubernetes]
+    able = [one for one in observed.buildable if one.possible and one.content.kubernetes]
     if able:
-        return passed(f"none cached; a bundle of {' or '.join(able)} can be built here", expected)
-    reasons = [observed.community_reason, observed.mirror_reason, *(one.reason for one in observed.buildable)]
+        best = f"{able[0].content.kubernetes} from {ORIGINS[able[0].origin]}"
+        return passed(f"none cached; a bundle can be made here: {best}", expected)
+    reasons = [one.reason for one in observed.buildable]
     return failed("; ".join(dict.fromkeys(filter(None, reasons))) or "none", expected, "labctl bundle import FILE")
 
 

@@ -39,6 +39,11 @@ def others(directory: LabDir) -> tuple[Claim, ...]:
     return tuple(claim for claim in _claims() if claim.root != directory.root)
 
 
+def labs() -> tuple[LabDir, ...]:
+    """The state directories of all labs of this user that exist or are being built."""
+    return tuple(LabDir(one.root) for one in _claims())
+
+
 def claim(plan: Plan, directory: LabDir, *, keep: bool) -> bool:
     """Claim the plan's subnet and ports until the lab's state is removed; False when another lab was faster.
 

@@ -11,7 +11,6 @@ from typing import Any
 from orchestrator.checks.model import Report
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab import journal
-from orchestrator.lab.calico_manifest import place_manifest
 from orchestrator.lab.host_setup import (
     Agree,
     agree_to_start,
@@ -24,7 +23,7 @@ from orchestrator.lab.kubeconfigs import refresh
 from orchestrator.lab.kubectl import fetch_kubeconfig, install_kubectl
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import ObservedLab, observe_with, require_running
-from orchestrator.lab.package_source import ensure_source, serve_source
+from orchestrator.lab.package_source import UNCONFIRMED, Confirmation, ensure_source, known_sums, serve_source
 from orchestrator.lab.phases import ALL_PHASES, PhaseRange, playbook
 from orchestrator.lab.planning import decide_and_claim, refuse_fewer, refuse_orphans
 from orchestrator.lab.playbooks import run_playbook
@@ -75,11 +74,18 @@ class ConvergeResult:
 
 
 def build_lab(
-    spec: Spec, directory: LabDir, *, agree: Agree, emit: Emit, phases: PhaseRange = ALL_PHASES
+    spec: Spec,
+    directory: LabDir,
+    *,
+    agree: Agree,
+    emit: Emit,
+    phases: PhaseRange = ALL_PHASES,
+    sums: Confirmation = UNCONFIRMED,
 ) -> ConvergeResult:
     """Create or repair the lab for a caller that holds its lock and keeps its journal; `phases` is the part to do.
 
-    Raises SpecError, HostError, ProviderError, ConvergeError; a lab that fails its checks is a result that is not ok.
+    `sums` is what the user confirms of what is fetched. Raises SpecError, HostError, ProviderError, ConvergeError; a
+    lab that fails its checks is a result that is not ok.
     """
     began = time.monotonic()
     with phase(emit, "plan", "Plan"):
@@ -96,8 +102,7 @@ def build_lab(
             save_plan(directory, plan)
         journal.record_inputs(directory, "plan", _inputs(plan))
         if phases.playbooks:
-            ensure_source(plan, emit)
-            place_manifest(plan, directory, agree, emit)
+            ensure_source(plan, emit, known_sums(spec, sums))
         nodes = None
         if "machines" in phases.names:
             with phase(emit, "create", f"Create {len(plan.nodes)} machines", steps=len(plan.nodes)):
@@ -146,11 +151,13 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         "provider": plan.provider,
         "machines": [node.name for node in plan.nodes],
         "kubernetes": plan.kubernetes.version if plan.kubernetes else "",
-        "source": plan.source.bundle_id or plan.source.url or plan.source.kind,
+        "source": plan.source.bundle_id,
     }
 
 
 def _summary(plan: Plan) -> str:
     kubernetes = plan.kubernetes
     cluster = f"Kubernetes {kubernetes.version} {phrase(kubernetes)}" if kubernetes else "no Kubernetes"
-    return f"{plan.name}: {len(plan.nodes)} machines by {plan.provider}, {cluster}, packages from {plan.source.kind}"
+    return (
+        f"{plan.name}: {len(plan.nodes)} machines by {plan.provider}, {cluster}, packages from {plan.source.bundle_id}"
+    )

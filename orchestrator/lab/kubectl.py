@@ -49,7 +49,7 @@ def api_server_url(plan: Plan, control_plane: Node) -> str:
 
 def install_kubectl(plan: Plan, directory: LabDir) -> None:
     """Put the bundle's kubectl, which has the cluster's own version, beside the lab's kubeconfig."""
-    if plan.source.kind != "bundle" or not plan.source.bundle_id:
+    if not plan.source.bundle_id:
         return
     source = planned_bundle(plan).kubectl
     target = directory.bin / "kubectl"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import urllib.request
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import bundle, catalog, debian_mirror, host, paths
-from orchestrator.bundle import BundleInfo, manifest
-from orchestrator.catalog.versions import minor
-from orchestrator.errors import LabError
+from orchestrator.bundle import BundleInfo, manifest, probe
+from orchestrator.catalog.versions import minor, number
 from orchestrator.lab import claims
 from orchestrator.lab.state import lab_identity, saved_plan
-from orchestrator.model import Plan
+from orchestrator.model import Addresses, BundleOrigin, Cni, KubernetesPlan, Plan, Runtime
 from orchestrator.observed import BuildableBundle, BusyPort, Observed, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
 from orchestrator.plan.source import OPEN_VERSIONS
@@ -23,7 +20,6 @@ from orchestrator.providers import registry
 from orchestrator.spec import Spec
 
 PROBE_SECONDS = 3.0
-MIRROR_SECONDS = 20.0
 # MB of a finished bundle of Kubernetes and of the programs that are kept for the next one.
 _RESULT_DISK = 3000
 
@@ -33,8 +29,6 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
     facts = host.facts(directory.root)
     identity = lab_identity(directory, spec.lab.name)
     existing, others = existing_plan(directory), claims.others(directory)
-    reachable, reason = _community(spec)
-    mirror, mirror_reason = _mirror(spec)
     bundles = tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir()))
     return Observed(
         uuid=identity.uuid,
@@ -49,12 +43,9 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         busy_ports=(*_claimed_ports(others), *_busy_ports(existing)),
         networks=(*_claimed_networks(others), *_networks(facts, existing)),
         bundles=bundles,
-        buildable=_buildable(spec, facts, {content.id for content in bundles}),
+        buildable=_buildable(spec, facts, {content.id for content in bundles}, existing),
         resolvers=facts.resolvers,
-        community_reachable=reachable,
-        community_reason=reason,
-        mirror=mirror,
-        mirror_reason=mirror_reason,
+        addresses=addresses_of(spec),
         existing=existing,
     )
 
@@ -67,68 +58,139 @@ def existing_plan(directory: LabDir) -> Plan | None:
         return None
 
 
-def offline() -> bool:
-    """Whether the internet is off limits (LABCTL_OFFLINE or --offline)."""
-    return os.environ.get("LABCTL_OFFLINE", "") not in ("", "0")
+def addresses_of(spec: Spec) -> Addresses | None:
+    """The mirror's addresses that lab.yml names, None where it names none; files are relative to lab.yml."""
+    mirror = spec.lab.packages.mirror
+    if spec.lab.packages.source != "mirror":
+        return None
+
+    base = spec.file.parent if spec.file else Path()
+
+    def file(name: str | None) -> str:
+        return str((base / name).resolve()) if name else ""
+
+    return Addresses(
+        url=mirror.url or "",
+        hosts=mirror.hosts,
+        keys={str(name): fingerprint for name, fingerprint in mirror.keys.items()},
+        ca=file(mirror.ca),
+        netrc=file(mirror.netrc),
+    )
 
 
-def _community(spec: Spec) -> tuple[bool | None, str]:
-    """Whether the community's package repository answers: the one probe of the internet that labctl makes by itself."""
-    if spec.lab.packages.source not in ("auto", "community"):
-        return None, f"not probed: packages.source is {spec.lab.packages.source}"
-    if offline():
-        return None, "not probed: LABCTL_OFFLINE is set"
-    url = catalog.load().community.apt_url.format(minor=catalog.load().community_releases[-1].minor)
-    try:
-        with urllib.request.urlopen(url, timeout=PROBE_SECONDS):
-            return True, f"{url} answered"
-    except (OSError, ValueError) as problem:
-        return False, f"{url} did not answer within {PROBE_SECONDS:.0f} s: {problem}"
+def _published(spec: Spec, existing: Plan | None, cached: Collection[str]) -> Iterator[tuple[bundle.Recipe, str]]:
+    """What the community, or the mirror, would have for this lab, newest first, and why it cannot be had now.
+
+    Nobody is asked once a bundle is at hand, one of the ids `cached`.
+    """
+    source, known = spec.lab.packages.source, catalog.load()
+    if source not in ("auto", "community", "mirror") or not spec.lab.kubernetes.enabled:
+        return
+    if known.guest(spec.lab.guest) is None:
+        return
+    origin: BundleOrigin = "mirror" if source == "mirror" else "community"
+    addresses = addresses_of(spec) or bundle.trusted()
+    version, kubernetes = spec.lab.kubernetes.version, existing.kubernetes if existing else None
+    if kubernetes and version in OPEN_VERSIONS:
+        version = kubernetes.version
+    reason = ""
+    for release in reversed(known.community_releases):
+        if version not in OPEN_VERSIONS and minor(version) != release.minor:
+            continue
+        full = version if version.count(".") == 2 else release.newest_patch
+        if release.final and number(full) > number(release.newest_patch):
+            continue
+        wish = bundle.Wish(full, spec.lab.guest, _runtime(spec), _cni(spec, kubernetes))
+        recipe = bundle.community(wish, known, addresses, origin)
+        if recipe.id in cached:
+            yield recipe, ""
+            reason = f"nobody asked, {full} is at hand"
+        else:
+            reason = reason or _out_of_reach(recipe, origin)
+            yield recipe, reason
 
 
-def _mirror(spec: Spec) -> tuple[SourceContent | None, str]:
-    """What the mirror named in lab.yml says it has; its manifest is that of a bundle."""
-    url = spec.lab.packages.mirror.url
-    if spec.lab.packages.source != "mirror" or not url:
-        return None, ""
-    try:
-        return replace(content_of(mirror_info(url)), id=url), ""
-    except (OSError, ValueError, LabError) as problem:
-        return None, f"{url}/manifest.json: {problem}"
+def _runtime(spec: Spec) -> Runtime:
+    return spec.lab.kubernetes.runtime if spec.is_explicit("kubernetes.runtime") else "containerd"
 
 
-def mirror_info(url: str) -> BundleInfo:
-    """The content that a mirror of a bundle's layout declares. Raises OSError, or LabError for an invalid manifest."""
-    with tempfile.TemporaryDirectory(prefix="labctl-") as directory:
-        with urllib.request.urlopen(f"{url}/manifest.json", timeout=MIRROR_SECONDS) as answer:
-            (Path(directory) / "manifest.json").write_bytes(answer.read())
-        return bundle.load(Path(directory))
+def _cni(spec: Spec, existing: KubernetesPlan | None) -> Cni | None:
+    named = spec.lab.kubernetes.cni
+    return named if named != "auto" else existing.cni if existing else None
+
+
+@functools.cache
+def _answers(url: str, ca: str, netrc: str) -> str:
+    """Why a URL cannot be read, empty when it can: asked once, for at most three seconds."""
+    return probe(url, PROBE_SECONDS, ca=ca, netrc_file=netrc)
+
+
+def _out_of_reach(recipe: bundle.Recipe, origin: BundleOrigin) -> str:
+    """Why the community's repositories cannot be used: the one probe of the internet that labctl makes by itself."""
+    assert recipe.upstream is not None
+    if origin == "community" and host.offline():
+        return "not probed: LABCTL_OFFLINE is set"
+    addresses = recipe.upstream.addresses
+    return _answers(addresses.place(recipe.upstream.repositories[0].key_url), addresses.ca, addresses.netrc)
 
 
 def content_of(content: BundleInfo) -> SourceContent:
     """A bundle as the plan sees it."""
-    return _content(content.id, content.kubernetes, content.images, content.packages, content.components)
-
-
-def _content(
-    name: str, kubernetes: str, images: Sequence[str], packages: Collection[str], components: Mapping[str, str]
-) -> SourceContent:
     return SourceContent(
-        id=name,
-        kubernetes=kubernetes,
-        images=tuple(images),
-        has_calico=manifest.holds_calico(images),
-        has_coredns=manifest.holds_coredns(images),
-        has_cri_dockerd="cri-dockerd" in packages,
-        has_crictl="cri-tools" in packages,
-        containerd=components.get("containerd", ""),
-        components=components,
+        id=content.id,
+        kubernetes=content.kubernetes,
+        images=content.images,
+        has_calico=content.has_calico,
+        has_coredns=content.has_coredns,
+        has_cri_dockerd="cri-dockerd" in content.packages,
+        has_crictl="cri-tools" in content.packages or "cri-tools" in content.rpms,
+        containerd=content.components.get("containerd", ""),
+        components=content.components,
+        guest=content.guest,
+        docker_ce="docker-ce" in content.packages,
     )
 
 
-def _buildable(spec: Spec, facts: host.HostFacts, cached: Collection[str]) -> tuple[BuildableBundle, ...]:
-    """Every bundle that labctl has a recipe of, and whether this host can build it; `cached` are the ids at hand."""
-    return tuple(_buildable_by(recipe, spec, facts, cached) for recipe in bundle.available())
+def _promised(recipe: bundle.Recipe) -> SourceContent:
+    """What a bundle will hold once it is made."""
+    names, upstream = {package.name for package in recipe.packages}, recipe.upstream
+    content = SourceContent(
+        id=recipe.id,
+        kubernetes=recipe.kubernetes,
+        images=recipe.references,
+        has_coredns=manifest.holds_coredns(recipe.references),
+        has_cri_dockerd="cri-dockerd" in names,
+        has_crictl="cri-tools" in names,
+        containerd=recipe.versions.get("containerd", ""),
+        components=recipe.versions,
+    )
+    if upstream is None:
+        return content
+    return replace(
+        content,
+        images=(*upstream.images, *recipe.references),
+        has_calico=upstream.calico is not None,
+        has_coredns=True,
+        has_crictl=True,
+        containerd=catalog.load().community.containerd,
+        guest=upstream.guest,
+        docker_ce=any("docker-ce" in one.packages for one in upstream.repositories),
+    )
+
+
+def _buildable(
+    spec: Spec, facts: host.HostFacts, cached: Collection[str], existing: Plan | None
+) -> tuple[BuildableBundle, ...]:
+    """Every bundle that can be made for this lab, and whether this host can; `cached` are the ids at hand."""
+    published = [_buildable_by(recipe, reason, facts) for recipe, reason in _published(spec, existing, cached)]
+    own = [_buildable_by(recipe, _lacks(recipe, spec, cached), facts) for recipe in bundle.available()]
+    return (*published, *own)
+
+
+def _lacks(recipe: bundle.Recipe, spec: Spec, cached: Collection[str]) -> str:
+    """Why what is compiled here cannot be had; asked only where this lab may come to build it."""
+    wanted = recipe.id not in cached and _asks_for(spec, recipe, bool(cached))
+    return bundle.unreachable(paths.cache_dir(), recipe) if wanted else ""
 
 
 def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
@@ -143,19 +205,15 @@ def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
     return version in (recipe.kubernetes, minor(recipe.kubernetes))
 
 
-def _buildable_by(recipe: bundle.Recipe, spec: Spec, facts: host.HostFacts, cached: Collection[str]) -> BuildableBundle:
-    names = {package.name for package in recipe.packages}
-    content = _content(recipe.id, recipe.kubernetes, recipe.references, names, recipe.versions)
+def _buildable_by(recipe: bundle.Recipe, reason: str, facts: host.HostFacts) -> BuildableBundle:
+    """A bundle with what it takes here; `reason` says why its sources cannot be had."""
     cache = paths.cache_dir()
-    reason = ""
     if not facts.is_root:
-        reason = "building a bundle takes root (it makes a Debian root directory)"
+        reason = "making a bundle takes root (it makes a Debian root directory)"
     elif debian_mirror.find() is None:
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
-    elif recipe.id not in cached and _asks_for(spec, recipe, bool(cached)):
-        reason = bundle.unreachable(cache, recipe)
     seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + (_RESULT_DISK if recipe.kubernetes else 0)
-    return BuildableBundle(content, recipe.origin, not reason, reason, seconds, disk)
+    return BuildableBundle(_promised(recipe), recipe.origin, not reason, reason, seconds, disk)
 
 
 def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:

@@ -32,9 +32,10 @@ def kubernetes(
     cni, cni_reason = _cni(selection, resolution, diagnostics)
     dns, dns_reason = _dns(selection, diagnostics)
     calico = resolution.calico if cni == "calico" else None
-    registry = lab.kubernetes.image_registry or lab.packages.mirror.image_registry or catalog.image_registry
+    registry = lab.kubernetes.image_registry or catalog.image_registry
     alone = lab.workers.count == 0
-    cri_dockerd, cri_dockerd_sha256 = _cri_dockerd(resolution, content, lab.packages.checksums)
+    version = resolution.cri_dockerd_version
+    cri_dockerd = content.components.get("cri_dockerd", version) if version else None
     plan = KubernetesPlan(
         version=selection.version,
         config_api=release.config_api,
@@ -44,9 +45,7 @@ def kubernetes(
         image_registry=registry,
         pause_image=f"{registry}/{resolution.pause_image}",
         cni=cni,
-        cni_version=(content and content.calico_version) or calico.version if calico else None,
-        cni_manifest_sha256=calico.sha256 if calico else None,
-        cni_manifest_url=calico.manifest if calico else None,
+        cni_version=content.calico_version or calico.version if calico else None,
         dns=dns,
         api_port=api_port,
         role_labels=release.role_labels,
@@ -54,7 +53,6 @@ def kubernetes(
         untaint_control_plane=alone,
         extra_args_as_list=release.extra_args_as_list,
         cri_dockerd_version=cri_dockerd,
-        cri_dockerd_sha256=cri_dockerd_sha256,
         pod_resolvers=resolvers if dns == "coredns" else (),
         endpoint=_endpoint(diagnostics),
         kubelet_gates_off=release.cri_dockerd_gates_off if cri_dockerd else (),
@@ -66,15 +64,14 @@ def kubernetes(
     return plan
 
 
-def _from_source(content: SourceContent | None, cni: Cni) -> dict[str, Any]:
+def _from_source(content: SourceContent, cni: Cni) -> dict[str, Any]:
     """What the source brings in other versions than kubeadm and the guest would take, and who enforces policies."""
-    if content is None:
-        return {}
     coredns = content.components.get("coredns")
     return {
         "etcd_tag": content.components.get("etcd"),
         "dns_tag": f"v{coredns}" if coredns else None,
         "containerd": content.containerd,
+        "docker_ce": content.docker_ce,
         "network_policy_image": content.image("kube-router") if cni == "bridge_cni" else None,
     }
 
@@ -85,16 +82,6 @@ def _endpoint(diagnostics: Diagnostics) -> str | None:
     if existing and existing.kubernetes:
         return existing.kubernetes.endpoint
     return f"api.{diagnostics.spec.lab.name}.internal"
-
-
-def _cri_dockerd(
-    resolution: Resolution, content: SourceContent | None, checksums: Mapping[str, str]
-) -> tuple[str | None, str | None]:
-    """The version of cri-dockerd, and the sum of its archive where the source has no package of it."""
-    version = resolution.cri_dockerd_version
-    if version and content and content.has_cri_dockerd:
-        return content.components.get("cri_dockerd", version), None
-    return version, checksums.get(f"cri-dockerd-{version}")
 
 
 def _record(
@@ -122,9 +109,6 @@ def _record(
     diagnostics.decide("kubernetes.network_policy", *_network_policy(plan))
     if plan.allow_cgroup_v1:
         diagnostics.decide("kubernetes.cgroup_v1", "allowed", _CGROUP_V1)
-    if plan.cni_manifest_url and plan.cni_manifest_sha256 is None:
-        confirm = f"nobody computed it yet: confirm it as packages.checksums.calico-{plan.cni_version}"
-        diagnostics.decide("kubernetes.cni_manifest_sha256", "unknown", confirm)
     diagnostics.decide("kubernetes.dns", plan.dns, known["dns"])
     if plan.untaint_control_plane:
         diagnostics.decide("kubernetes.taints", "none", "no workers: the control plane takes the work")
@@ -169,8 +153,8 @@ def _cni(selection: SourceSelection, resolution: Resolution, diagnostics: Diagno
         return requested, ""
     if existing:
         return existing.cni, "auto: the lab has it already"
-    if selection.kind != "community" and not (selection.content and selection.content.has_calico):
-        return "bridge_cni", f"auto: the {selection.kind} has no Calico images"
+    if not selection.content.has_calico:
+        return "bridge_cni", "auto: the bundle has no Calico images"
     if resolution.calico is None:
         return "bridge_cni", f"auto: {resolution.calico_refused}"
     fits = f"{resolution.calico.version} goes with {resolution.release.minor}"
@@ -185,6 +169,6 @@ def _dns(selection: SourceSelection, diagnostics: Diagnostics) -> tuple[Dns, str
         return requested, ""
     if existing:
         return existing.dns, "auto: the lab has it already"
-    if selection.kind == "community" or (selection.content and selection.content.has_coredns):
+    if selection.content.has_coredns:
         return "coredns", "auto: its image can be had"
-    return "dnsmasq", f"auto: the {selection.kind} has no CoreDNS image; dnsmasq is fed from the API server instead"
+    return "dnsmasq", "auto: the bundle has no CoreDNS image; dnsmasq is fed from the API server instead"

@@ -15,7 +15,6 @@ from orchestrator.plan import cluster, network, source
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.provider import check_capacity, provider
 from orchestrator.plan.select_source import select
-from orchestrator.plan.source_plan import source_plan
 from orchestrator.spec import Spec
 
 
@@ -82,8 +81,6 @@ def _as_if_ready(observed: Observed) -> Observed:
         busy_ports=(),
         networks=(),
         buildable=tuple(replace(one, possible=True) for one in observed.buildable),
-        community_reachable=True,
-        community_reason="assumed for rendering",
     )
 
 
@@ -94,9 +91,9 @@ def _software(
     lab = diagnostics.spec.lab
     request = _request(state, purpose, diagnostics)
     selection = select(_requirements(request, diagnostics), diagnostics)
-    packages = SourcePlan(kind="community")
+    packages = SourcePlan()
     if selection:
-        packages = source_plan(selection, networks.gateway, diagnostics.catalog.guest(lab.guest), diagnostics)
+        packages = source.source_plan(selection, networks.gateway, diagnostics)
     if not lab.kubernetes.enabled:
         diagnostics.decide("kubernetes.enabled", False)
     if not selection or not lab.kubernetes.enabled:
@@ -121,7 +118,6 @@ def _request(state: ProviderState, purpose: Purpose, diagnostics: Diagnostics) -
     guest = catalog.guest(lab.guest)
     shared_kernel = state.traits.shares_kernel or bool(lab.listed and lab.listed.shared_kernel)
     kernel_of = guest if guest and not shared_kernel else observed
-    checksums = lab.packages.checksums
     return Request(
         version=lab.kubernetes.version,
         runtime=lab.kubernetes.runtime,
@@ -129,8 +125,6 @@ def _request(state: ProviderState, purpose: Purpose, diagnostics: Diagnostics) -
         provider=state.name,
         kernel=kernel_of.kernel,
         cgroup=kernel_of.cgroup,
-        cri_dockerd=f"cri-dockerd-{catalog.cri_dockerd_version}" in checksums,
-        checksums=checksums,
         purpose=purpose,
         shared_kernel=shared_kernel,
     )

@@ -34,6 +34,13 @@ def _explain(requirements: Requirements, diagnostics: Diagnostics) -> None:
     if missing := _missing(diagnostics):
         diagnostics.lack(*missing, "packages.source")
         return
+    if requirements.calico and version not in OPEN_VERSIONS:
+        wish = replace(requirements.request, version=version, cni="calico", cri_dockerd=True)
+        refusals = resolve(wish, catalog)
+        unknown = [one for one in refusals if one.field == "kubernetes.cni"] if isinstance(refusals, tuple) else []
+        if unknown:
+            diagnostics.refuse_all(tuple(unknown))
+            return
     contents = _contents(diagnostics)
     crictl = "crictl (cri-tools), through which kubeadm asks containerd,"
     for field, what, other, relaxed in (
@@ -65,53 +72,56 @@ def _explain(requirements: Requirements, diagnostics: Diagnostics) -> None:
 
 def _missing(diagnostics: Diagnostics) -> tuple[str, str] | None:
     """What is missing, and its fix, when the kind of source that is requested does not exist at all."""
-    requested, observed = diagnostics.spec.lab.packages.source, diagnostics.observed
+    requested = diagnostics.spec.lab.packages.source
     cached, able = _usable(diagnostics)
-    reasons = list(dict.fromkeys(one.reason for one in observed.buildable if one.reason)) or ["nobody looked"]
-    build = f"one cannot be built here ({'; '.join(reasons)})"
-    outside = observed.community_reason or "nobody looked"
-    if requested == "mirror":
-        url = observed.mirror_reason or "it could not be read"
-        fix = "check packages.mirror.url: it must have a bundle's manifest.json"
-        return None if observed.mirror else (f"the mirror cannot be used: {url}", fix)
-    if requested in ORIGINS:
-        what = f"no bundle can be built from {ORIGINS[requested]} here ({'; '.join(reasons)})"
-        return None if any(one.origin == requested for one in able) else (what, _NO_SOURCE_FIX)
     if requested == "bundle":
-        what = "no bundle in the cache has Kubernetes" if observed.bundles else "there is no bundle in the cache"
+        what = (
+            "no bundle in the cache has Kubernetes"
+            if diagnostics.observed.bundles
+            else "there is no bundle in the cache"
+        )
         return None if cached else (what, _NO_BUNDLE_FIX)
-    if observed.community_reachable or (requested == "auto" and (cached or able)):
+    if able or (requested == "auto" and cached):
         return None
-    if requested == "community":
-        return f"the community's repositories are not reachable ({outside})", "connect, or packages.source: auto"
-    return f"no package source: no bundle in the cache, {build}, nothing outside ({outside})", _NO_SOURCE_FIX
+    offers = [one for one in diagnostics.observed.buildable if requested in ("auto", one.origin)]
+    reasons = list(dict.fromkeys(one.reason for one in offers if one.reason)) or ["nobody looked"]
+    if requested == "auto":
+        return (
+            f"no package source: no bundle in the cache, none can be made here ({'; '.join(reasons)})",
+            _NO_SOURCE_FIX,
+        )
+    fix = "check packages.mirror in lab.yml" if requested == "mirror" else _NO_SOURCE_FIX
+    return f"no bundle can be made from {ORIGINS[requested]} here ({'; '.join(reasons)})", fix
 
 
 def _usable(diagnostics: Diagnostics) -> tuple[list[SourceContent], list[BuildableBundle]]:
-    """The bundles of the cache that a lab like this may take, and those that would be built for it here."""
+    """The bundles of the cache that a lab like this may take, and those that would be made for it here."""
     observed, needed = diagnostics.observed, diagnostics.spec.lab.kubernetes.enabled
+    requested = diagnostics.spec.lab.packages.source
     cached = [content for content in observed.bundles if content.kubernetes or not needed]
-    return cached, [one for one in observed.buildable if one.possible and bool(one.content.kubernetes) == needed]
+    return cached, [
+        one
+        for one in observed.buildable
+        if one.possible and bool(one.content.kubernetes) == needed and requested in ("auto", one.origin)
+    ]
 
 
 def _contents(diagnostics: Diagnostics) -> str:
     """What the sources have, in words."""
     requested, observed = diagnostics.spec.lab.packages.source, diagnostics.observed
+    cached, able = _usable(diagnostics)
     parts: list[str] = []
-    if requested not in ("community", "mirror"):
-        cached, able = _usable(diagnostics)
+    if requested in ("auto", "bundle"):
         versions = sorted({content.kubernetes for content in cached}, key=number)
         parts.append(f"bundles in the cache have {', '.join(versions)}" if versions else "no bundle is in the cache")
-        if able:
-            parts.append(f"a bundle built here would have {' or '.join(one.content.kubernetes for one in able)}")
-    if requested in ("auto", "community"):
-        releases = diagnostics.catalog.community_releases
-        state = f"are not reachable ({observed.community_reason or 'nobody looked'})"
-        if observed.community_reachable:
-            state = f"have {releases[0].minor} to {releases[-1].minor}"
-        parts.append(f"the community's repositories {state}")
-    if requested == "mirror" and observed.mirror:
-        parts.append(f"the mirror has {observed.mirror.kubernetes}")
+    for origin, name in ORIGINS.items():
+        versions = sorted({one.content.kubernetes for one in able if one.origin == origin}, key=number)
+        unable = next((one.reason for one in observed.buildable if one.origin == origin and not one.possible), "")
+        if versions:
+            span = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
+            parts.append(f"{name} would give {span}")
+        elif unable and requested in ("auto", origin):
+            parts.append(f"{name} cannot be used ({unable})")
     return "; ".join(parts)
 
 
@@ -119,7 +129,8 @@ def _version_fix(version: str, diagnostics: Diagnostics) -> str:
     """What would help to get this version."""
     release = diagnostics.catalog.release(version)
     fixes = [f"`labctl bundle import` a bundle of {version}"]
-    if release and release.community and not diagnostics.observed.community_reachable:
+    reachable = any(one.possible for one in diagnostics.observed.buildable if one.origin == "community")
+    if release and release.community and not reachable:
         fixes.append("a connection to the community's repositories")
     if release and release.final and len(number(version)) == 3 and number(version) > number(release.newest_patch):
         fixes.append(f'kubernetes.version: "{release.newest_patch}", the last of its minor')

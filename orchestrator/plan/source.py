@@ -1,34 +1,40 @@
-"""Which package source a lab takes and which Kubernetes version of it, with the reason."""
+"""Which bundle a lab takes, or has made from which source, and which Kubernetes version of it, with the reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Literal
 
 from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import runs
 from orchestrator.catalog.versions import Number, minor, number
-from orchestrator.model import ORIGINS, BundleOrigin, SourceKind
+from orchestrator.model import ORIGINS, BundleOrigin, SourcePlan
 from orchestrator.observed import BuildableBundle, SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
 
 OPEN_VERSIONS = ("auto", "oldest")
+# A bundle of the cache, or where one is made from.
+Source = Literal["bundle"] | BundleOrigin
 
 
 @dataclass(frozen=True)
 class SourceSelection:
-    """A package source with the Kubernetes version taken from it; `content` is None for the community.
+    """A bundle with the Kubernetes version taken from it.
 
-    `build_disk` is what building it takes, in MB; 0 when there is nothing to build.
+    `origin` is where it is made from, None for one that is only in the cache. `build_disk` is what making it takes, in
+    MB; 0 when there is nothing to make.
     """
 
-    kind: SourceKind
-    version: str
+    content: SourceContent
     reason: str
     version_reason: str = ""
-    content: SourceContent | None = None
+    origin: BundleOrigin | None = None
     build_disk: int = 0
+
+    @property
+    def version(self) -> str:
+        return self.content.kubernetes
 
     @property
     def build(self) -> bool:
@@ -57,20 +63,23 @@ class Requirements:
         return self.version in (*OPEN_VERSIONS, version, minor(version))
 
     def fits(self, content: SourceContent, catalog: Catalog) -> bool:
-        """Whether a bundle or mirror has all that is required, in a version that can run."""
-        return not self.kubernetes or (
-            bool(content.kubernetes)
-            and self.matches(content.kubernetes)
-            and self.can_run(content.kubernetes, catalog, content)
-            and (content.has_calico or not self.calico)
-            and (content.has_coredns or not self.coredns)
+        """Whether a bundle has all that is required, in a version that can run, for these machines."""
+        return content.guest in ("", self.request.guest) and (
+            not self.kubernetes
+            or (
+                bool(content.kubernetes)
+                and self.matches(content.kubernetes)
+                and self.can_run(content.kubernetes, catalog, content)
+                and (content.has_calico or not self.calico)
+                and (content.has_coredns or not self.coredns)
+            )
         )
 
     def can_run(self, version: str, catalog: Catalog, content: SourceContent | None = None) -> bool:
         """Whether the nodes can run this version, with containerd where the runtime may give way."""
         request = with_content(replace(self.request, version=version), content)
         release = catalog.release(version)
-        # kubeadm asks every runtime but the dockershim through crictl, which the community's kubeadm depends on.
+        # kubeadm asks every runtime but the dockershim through crictl.
         crictl = content is None or content.has_crictl or self.any_crictl
         dockershim = release is not None and release.dockershim and request.runtime == "docker"
         return ((crictl or dockershim) and runs(request, catalog)) or (
@@ -86,32 +95,32 @@ class Requirements:
 
 
 def with_content(request: Request, content: SourceContent | None) -> Request:
-    """The request with what the bundle or mirror itself brings."""
+    """The request with what the bundle itself brings."""
     if content is None:
         return request
-    has_cri_dockerd = request.cri_dockerd or content.has_cri_dockerd
-    return replace(request, cri_dockerd=has_cri_dockerd, containerd=content.containerd)
+    return replace(request, cri_dockerd=content.has_cri_dockerd, containerd=content.containerd)
 
 
 def first(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
-    """The first source, in the order of preference, that has all that is required."""
-    names = _order(requirements, diagnostics)
-    return next((found for name in names if (found := _SOURCES[name](requirements, diagnostics))), None)
+    """The first bundle, in the order of preference of sources, that has all that is required."""
+    for source in _order(requirements, diagnostics):
+        found = _cached(requirements, diagnostics) if source == "bundle" else _made(source, requirements, diagnostics)
+        if found:
+            return found
+    return None
 
 
-def _order(requirements: Requirements, diagnostics: Diagnostics) -> tuple[str, ...]:
+def _order(requirements: Requirements, diagnostics: Diagnostics) -> Sequence[Source]:
     """The sources to try, the best first."""
-    requested, plan = diagnostics.spec.lab.packages.source, diagnostics.observed.existing
+    requested = diagnostics.spec.lab.packages.source
     if requested != "auto":
         return (requested,)
-    existing = plan.source.kind if plan else ""
-    built = ("modules", "debian") if requirements.kubernetes else ("system",)
-    if existing in ("community", "mirror"):
-        return (existing, "bundle", "community", *built)
+    if not requirements.kubernetes:
+        return ("bundle", "system")
     # 1.20.2 from Debian's source is older than anything that the others still have.
-    if requirements.version == "oldest" and requirements.kubernetes:
+    if requirements.version == "oldest":
         return ("bundle", "debian", "community", "modules")
-    return ("bundle", "community", *built)
+    return ("bundle", "community", "modules", "debian")
 
 
 def _cached(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
@@ -120,13 +129,14 @@ def _cached(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelec
     if not fitting:
         return None
     used = observed.existing.source.bundle_id if observed.existing else None
-    # Of one version the bundle that this labctl would build, then the last one.
+    # Of one version the bundle that this labctl would make, then the last one.
     own = {one.content.id for one in observed.buildable}
     fitting.sort(key=lambda content: (_age(content), content.id in own))
     best = fitting[0] if requirements.version == "oldest" else fitting[-1]
     content = next((bundle for bundle in fitting if bundle.id == used), best)
+    origin = next((one.origin for one in observed.buildable if one.content.id == content.id), None)
     reason = f"bundle {content.id} is in the cache and fits"
-    return SourceSelection("bundle", content.kubernetes, reason, requirements.version_reason("the bundle"), content)
+    return SourceSelection(content, reason, requirements.version_reason("the bundle"), origin)
 
 
 def _age(content: SourceContent) -> Number:
@@ -134,24 +144,23 @@ def _age(content: SourceContent) -> Number:
     return number(content.kubernetes) if content.kubernetes else ()
 
 
-def _built(origin: BundleOrigin, requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
-    """A bundle made from this origin: taken from the cache when only this origin is wanted, else built."""
-    able = [
-        one
-        for one in diagnostics.observed.buildable
-        if one.origin == origin and one.possible and requirements.fits(one.content, diagnostics.catalog)
-    ]
+def _made(origin: BundleOrigin, requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
+    """A bundle made from this origin: taken from the cache when only this origin is wanted, else made."""
+    offers = [one for one in diagnostics.observed.buildable if one.origin == origin and one.possible]
+    able = [one for one in offers if requirements.fits(one.content, diagnostics.catalog)]
     if not able:
         return None
     best = able[-1] if requirements.version == "oldest" else able[0]
     version_reason = requirements.version_reason(ORIGINS[origin])
+    if version_reason and best != offers[0] and requirements.version == "auto":
+        version_reason += f"; {minor(offers[0].content.kubernetes)} does not run here"
     cached = next((bundle for bundle in diagnostics.observed.bundles if bundle.id == best.content.id), None)
     if cached:
         reason = f"bundle {cached.id} is in the cache and made from {ORIGINS[origin]}"
-        return SourceSelection("bundle", cached.kubernetes, reason, version_reason, cached)
-    missing = f"no bundle in the cache fits{_not_community(requirements, diagnostics)}"
-    reason = f"{missing}: one is built from {ORIGINS[origin]}, {_minutes(best)}{_next_best(best, diagnostics)}"
-    return SourceSelection("bundle", best.content.kubernetes, reason, version_reason, best.content, best.disk)
+        return SourceSelection(cached, reason, version_reason, origin)
+    missing = f"no bundle in the cache fits{_not_community(origin, requirements, diagnostics)}"
+    reason = f"{missing}: one is made from {ORIGINS[origin]}, {_minutes(best)}{_next_best(best, diagnostics)}"
+    return SourceSelection(best.content, reason, version_reason, origin, best.disk)
 
 
 def _minutes(one: BuildableBundle) -> str:
@@ -161,62 +170,31 @@ def _minutes(one: BuildableBundle) -> str:
 def _next_best(chosen: BuildableBundle, diagnostics: Diagnostics) -> str:
     """The quicker bundle that a user in a hurry may prefer."""
     versions = [one for one in diagnostics.observed.buildable if one.possible and one.content.kubernetes]
-    quicker = [one for one in versions if one.seconds < chosen.seconds]
+    quicker = [one for one in versions if one.seconds < chosen.seconds and one.origin != chosen.origin]
     if not quicker:
         return ""
     best = quicker[-1]
     return f" (`--kubernetes {best.content.kubernetes}`: {_minutes(best)})"
 
 
-def _not_community(requirements: Requirements, diagnostics: Diagnostics) -> str:
-    observed = diagnostics.observed
-    if observed.community_reachable:
-        older = requirements.version == "oldest"
-        return " and the community's repositories have nothing as old" if older else ""
-    if observed.community_reachable is None:
-        return f" and nobody looked outside ({observed.community_reason or 'not asked to'})"
-    reason = f" ({observed.community_reason})" if observed.community_reason else ""
-    return f" and the community's repositories are not reachable{reason}"
+def _not_community(origin: BundleOrigin, requirements: Requirements, diagnostics: Diagnostics) -> str:
+    """Why the community's own packages are not taken, where they would have come first."""
+    published = [one for one in diagnostics.observed.buildable if one.origin == "community"]
+    if origin in ("community", "mirror") or not published:
+        return ""
+    if any(one.possible for one in published):
+        return " and the community's repositories have nothing as old" if requirements.version == "oldest" else ""
+    return f" and the community's repositories cannot be used ({published[0].reason})"
 
 
-def _community(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
-    catalog, version = diagnostics.catalog, requirements.version
-    if not diagnostics.observed.community_reachable:
-        return None
-    reason = "the community's repositories are reachable"
-    if not requirements.kubernetes:
-        return SourceSelection("community", "", reason)
-    if version in OPEN_VERSIONS:
-        able = [item for item in catalog.community_releases if requirements.can_run(item.newest_patch, catalog)]
-        if not able:
-            return None
-        release = able[0] if version == "oldest" else able[-1]
-        newest = catalog.community_releases[-1].minor
-        skipped = "" if release.minor == newest or version == "oldest" else f"; {newest} does not run here"
-        version_reason = requirements.version_reason("the community's repositories") + skipped
-        return SourceSelection("community", release.newest_patch, reason, version_reason)
-    known = catalog.release(version)
-    if known is None or not known.community or not requirements.can_run(version, catalog):
-        return None
-    is_full = len(number(version)) == 3
-    if is_full and known.final and number(version) > number(known.newest_patch):
-        return None
-    return SourceSelection("community", version if is_full else known.newest_patch, reason)
-
-
-def _mirror(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelection | None:
-    content = diagnostics.observed.mirror
-    if content is None or not requirements.fits(content, diagnostics.catalog):
-        return None
-    version_reason = requirements.version_reason("the mirror")
-    return SourceSelection("mirror", content.kubernetes, "lab.yml names it", version_reason, content)
-
-
-_SOURCES: dict[str, Callable[[Requirements, Diagnostics], SourceSelection | None]] = {
-    "bundle": _cached,
-    "modules": partial(_built, "modules"),
-    "debian": partial(_built, "debian"),
-    "system": partial(_built, "system"),
-    "community": _community,
-    "mirror": _mirror,
-}
+def source_plan(selection: SourceSelection, gateway: str, diagnostics: Diagnostics) -> SourcePlan:
+    """The source as the nodes use it: the host serves the bundle at its address on the lab's network."""
+    to_make = f", to be made from {ORIGINS[selection.origin]}" if selection.build and selection.origin else ""
+    diagnostics.decide("packages.source", f"bundle{to_make}", selection.reason)
+    return SourcePlan(
+        bundle_id=selection.content.id,
+        build_bundle=selection.build,
+        url=f"http://{gateway}:{diagnostics.catalog.bundle_port}",
+        origin=selection.origin,
+        addresses=diagnostics.observed.addresses if selection.origin == "mirror" else None,
+    )

@@ -34,7 +34,7 @@ def violations(lab: Lab) -> Iterator[Violation]:
         yield from _cluster_networks(lab)
     yield from _ports(lab)
     yield from _names(lab)
-    if lab.packages.source == "mirror" and lab.packages.mirror.url is None:
+    if lab.packages.source == "mirror" and not (lab.packages.mirror.url or lab.packages.mirror.hosts):
         what = "the package source `mirror` needs the URL of the mirror"
         yield Violation("packages.mirror.url", what, MIRROR_EXAMPLE, ("packages.source", "packages.mirror"))
     if lab.packages.source == "system" and lab.kubernetes.enabled:

@@ -12,6 +12,8 @@ from orchestrator.spec.values import (
     Cpus,
     Domain,
     File,
+    Fingerprint,
+    Host,
     Label,
     Memory,
     Network,
@@ -55,7 +57,7 @@ class Kubernetes(Section):
     service_cidr: Network = "10.96.0.0/12"
     """addresses of Services"""
     image_registry: Registry | None = None
-    """prefix of the control plane's images; default registry.k8s.io, or the mirror's"""
+    """prefix of the control plane's images; default registry.k8s.io"""
     api_port: Port | None = None
     """port on 127.0.0.1 that leads to the API server; default 60443"""
 
@@ -129,16 +131,18 @@ class Static(Section):
 
 
 class Mirror(Section):
-    """A place with the same layout as a bundle."""
+    """A company's copy of what the community publishes, under other addresses."""
 
     url: Url | None = None
-    """base URL of the mirror"""
-    key_url: Url | None = None
-    """its signing key; default URL/key.asc"""
-    image_registry: Registry | None = None
-    """registry prefix that has the images"""
-    image_archive_url: Url | None = None
-    """image archive; default URL/images.tar without a registry"""
+    """base URL of all of it: each host lies below its own name, such as URL/pkgs.k8s.io"""
+    hosts: dict[Host, Url] = {}
+    """URLs of single hosts, such as `registry.k8s.io: https://registry.example/k8s`"""
+    keys: dict[Literal["kubernetes", "docker"], Fingerprint] = {}
+    """fingerprints of the keys that sign its repositories, where it signs them anew"""
+    ca: File | None = None
+    """file with the certificates to trust there; default: those of this host"""
+    netrc: File | None = None
+    """file with logins, as in ~/.netrc; nobody else should be able to read it"""
 
 
 class Packages(Section):

@@ -18,7 +18,7 @@ WORKER_MEMORY = 768
 # A Debian with systemd and sshd and nothing else.
 MACHINE_MEMORY = 256
 
-MIRROR_EXAMPLE = "packages: {source: mirror, mirror: {url: http://mirror.example/lab}}"
+MIRROR_EXAMPLE = "packages: {source: mirror, mirror: {url: https://mirror.example}}"
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_PART = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -127,12 +127,20 @@ _is_package = _matching(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,79}", "a package name",
 _is_sha256 = _matching(
     r"[0-9a-f]{64}", "a sha256 sum (64 lower-case hexadecimal digits)", "take it from `sha256sum FILE`"
 )
+_is_host = _matching(
+    rf"{_DNS_PART}(\.{_DNS_PART})+", "a host of the community", "for example registry.k8s.io", longest=200
+)
+_is_fingerprint = _matching(
+    r"[0-9A-F]{40}", "a key's fingerprint (40 upper-case hexadecimal digits)", "take it from `gpg --show-keys FILE`"
+)
 
 Label = Annotated[str, _is_label]
 Domain = Annotated[str, _is_domain]
 Registry = Annotated[str, _is_registry]
 Package = Annotated[str, _is_package]
 Sha256 = Annotated[str, _is_sha256]
+Host = Annotated[str, _is_host]
+Fingerprint = Annotated[str, _is_fingerprint]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
 Url = Annotated[str, AfterValidator(_url)]

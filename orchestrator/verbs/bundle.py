@@ -9,15 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from orchestrator import bundle, catalog, paths
+from orchestrator import bundle, catalog, host, paths
 from orchestrator.bundle import BundleInfo
 from orchestrator.catalog.versions import minor
-from orchestrator.errors import Problem, SpecError
-from orchestrator.events import Emit, phase
+from orchestrator.errors import HostError, Problem, SpecError
+from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.build_tools import install_build_tools
 from orchestrator.lab.host_setup import Agree
-from orchestrator.model import ORIGINS
+from orchestrator.lab.package_source import UNCONFIRMED, Confirmation
+from orchestrator.model import ORIGINS, BundleOrigin, Cni, Runtime
+from orchestrator.verify.job import SHELL_IMAGE, WEB_IMAGE
 
 
 @dataclass(frozen=True)
@@ -64,23 +67,47 @@ class Verified:
         return {"problems": [{"file": problem.where, "what": problem.what} for problem in self.problems]}
 
 
-def build(version: str, *, agree: Agree, emit: Emit, system: bool = False) -> BundleSummary:
-    """The bundle of a Kubernetes version or minor, or that of system packages, built when it is missing or damaged.
+@dataclass(frozen=True)
+class Wanted:
+    """What a bundle is asked for: version or minor (empty: the newest), where from, and for which lab.
 
-    Raises SpecError, HostError.
+    Without `source` it is compiled here; `system` is a bundle without Kubernetes. `guest`, `runtime` and `cni` matter
+    where it is fetched.
     """
-    recipe = _recipe(version, system)
+
+    version: str = ""
+    source: BundleOrigin | None = None
+    system: bool = False
+    guest: str = "debian-12"
+    runtime: Runtime = "containerd"
+    cni: Cni | None = None
+
+
+def build(wanted: Wanted, *, agree: Agree, emit: Emit, sums: Confirmation = UNCONFIRMED) -> BundleSummary:
+    """The bundle of a Kubernetes version or minor, or that of system packages, made when it is missing or damaged.
+
+    `sums` is what the user confirms of what is fetched. Raises SpecError, HostError.
+    """
+    recipe = _recipe(wanted)
     tools = bundle.required_host_tools().items()
     install_build_tools([package for program, package in tools if shutil.which(program) is None], agree)
     with phase(emit, "bundle", f"Build the bundle from {ORIGINS[recipe.origin]}"):
-        return BundleSummary(bundle.build(paths.cache_dir(), recipe, emit, "bundle"))
+        known = bundle.Known(paths.cache_dir() / bundle.KNOWN, sums.sums, sums.ask)
+        return BundleSummary(bundle.build(paths.cache_dir(), recipe, emit, "bundle", known))
 
 
-def _recipe(version: str, system: bool) -> bundle.Recipe:
+def _recipe(wanted: Wanted) -> bundle.Recipe:
     """The recipe of a version or minor, without one the newest. Raises SpecError with those that there are."""
-    if system and version:
+    version = wanted.version
+    if wanted.system and version:
         raise SpecError("a bundle of system packages has no Kubernetes", fix="--system or --kubernetes, not both")
-    recipes = tuple(one for one in bundle.available() if bool(one.kubernetes) != system)
+    if wanted.source == "community":
+        return _community(wanted)
+    recipes = tuple(
+        one
+        for one in bundle.available()
+        if bool(one.kubernetes) != wanted.system and wanted.source in (None, one.origin)
+    )
     found = [one for one in recipes if version in ("", one.kubernetes, one.kubernetes.rpartition(".")[0])]
     if not found:
         known = ", ".join(one.kubernetes for one in recipes)
@@ -89,6 +116,22 @@ def _recipe(version: str, system: bool) -> bundle.Recipe:
             fix=f"labctl bundle build --kubernetes VERSION, with one of {known}",
         )
     return found[0]
+
+
+def _community(wanted: Wanted) -> bundle.Recipe:
+    """The recipe of what the community publishes. Raises SpecError for a version or guest that it has nothing for."""
+    known, version = catalog.load(), wanted.version or catalog.load().community_releases[-1].newest_patch
+    release = known.release(version)
+    if release is None or not release.community:
+        first, last = known.community_releases[0].minor, known.community_releases[-1].minor
+        raise SpecError(
+            f"the community's repositories have no Kubernetes {version}", fix=f"a version of {first} to {last}"
+        )
+    if known.guest(wanted.guest) is None:
+        raise SpecError(f"{wanted.guest} is not in the catalog", fix="labctl catalog")
+    full = version if version.count(".") == 2 else release.newest_patch
+    wish = bundle.Wish(full, wanted.guest, wanted.runtime, wanted.cni)
+    return bundle.community(wish, known, bundle.trusted())
 
 
 @dataclass(frozen=True)
@@ -136,9 +179,9 @@ def _pinnable(version: str) -> tuple[str, Path]:
     return version.removeprefix("v"), recipes
 
 
-def preview_build(version: str, system: bool = False) -> list[str]:
+def preview_build(wanted: Wanted) -> list[str]:
     """What `build` would do. Raises SpecError for a version that no recipe makes."""
-    recipe, cache = _recipe(version, system), paths.cache_dir()
+    recipe, cache = _recipe(wanted), paths.cache_dir()
     name = f"the bundle {recipe.id} in {cache}"
     if bundle.find(cache, recipe.id):
         return [f"keep {name}"]
@@ -146,18 +189,38 @@ def preview_build(version: str, system: bool = False) -> list[str]:
     return [f"build {name} from {ORIGINS[recipe.origin]}, about {minutes} min"]
 
 
-def import_bundle(source: Path, emit: Emit) -> BundleSummary:
-    """Import a bundle from a directory or archive. Raises HostError when a file differs from its manifest."""
-    with phase(emit, "import", f"Import {source.name}"):
-        return BundleSummary(bundle.import_bundle(paths.cache_dir(), source, emit))
+def import_bundle(source: str, key: Path | None, emit: Emit) -> BundleSummary:
+    """Import a bundle from a directory, an archive or the URL of one; with a public `key` it has to be signed with it.
+
+    Raises HostError when a file differs from its manifest, and for what cannot be fetched.
+    """
+    cache, needed = paths.cache_dir(), (WEB_IMAGE, SHELL_IMAGE)
+    with phase(emit, "import", f"Import {source.rpartition('/')[2] or source}"):
+        if not _is_url(source):
+            info = bundle.import_bundle(cache, Path(source), emit, "import", key=key, needed=needed)
+            return BundleSummary(info)
+        if host.offline() and urlsplit(source).hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise HostError(f"LABCTL_OFFLINE is set: {source} is not fetched", fix="labctl bundle import FILE")
+        archive = cache / "downloads" / source.rpartition("/")[2]
+        downloads = bundle.Downloads(lambda text: emit(Note(phase="import", text=text)))
+        # Every file is compared with the manifest afterwards.
+        downloads.fetch(source, archive, source, sha256="")
+        info = bundle.import_bundle(cache, archive, emit, "import", key=key, needed=needed)
+        archive.unlink()
+        return BundleSummary(info)
 
 
-def preview_import(source: Path) -> list[str]:
+def _is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
+
+
+def preview_import(source: str) -> list[str]:
     """What `import_bundle` would do. Raises HostError for a directory that is no bundle."""
     cache = paths.cache_dir()
-    if not source.is_dir():
-        return [f"unpack {source}, check every file against its manifest, place it in {cache}"]
-    info = bundle.load(source)
+    if _is_url(source) or not Path(source).is_dir():
+        done = f"fetch {source}, unpack it" if _is_url(source) else f"unpack {source}"
+        return [f"{done}, check every file against its manifest, place it in {cache}"]
+    info = bundle.load(Path(source))
     place = "replace" if bundle.find(cache, info.id) else "place"
     return [
         f"check {len(info.files)} files against their manifest",
@@ -165,14 +228,67 @@ def preview_import(source: Path) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A bundle as a file, its size in MB."""
+
+    id: str
+    file: Path
+    size: int
+    schema = "labctl/bundle-export/v1"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The body of the document."""
+        return {"id": self.id, "file": str(self.file), "size": f"{self.size} MB"}
+
+
+def export(bundle_id: str | None, target: Path, emit: Emit) -> Exported:
+    """Write a bundle, without an id the newest, as one file. Raises SpecError when there is none, HostError."""
+    info = _one(bundle_id)
+    with phase(emit, "export", f"Export {info.id}"):
+        bundle.export_bundle(info, target, emit)
+    return Exported(info.id, target, target.stat().st_size // 10**6)
+
+
+def preview_export(bundle_id: str | None, target: Path) -> list[str]:
+    """What `export` would do. Raises SpecError when there is no such bundle."""
+    return [f"write the bundle {_one(bundle_id).id} into {target}"]
+
+
+def sign(bundle_id: str | None, key: Path) -> BundleSummary:
+    """Sign a bundle, without an id the newest, with a private SSH key. Raises SpecError, HostError."""
+    info = _one(bundle_id)
+    bundle.sign(info, key)
+    return BundleSummary(info)
+
+
+def preview_sign(bundle_id: str | None, key: Path) -> list[str]:
+    """What `sign` would do. Raises SpecError when there is no such bundle."""
+    return [f"sign the bundle {_one(bundle_id).id} with {key}"]
+
+
+def _one(bundle_id: str | None) -> BundleInfo:
+    """A bundle of the cache, without an id the newest. Raises SpecError."""
+    found = [one for one in bundle.list_bundles(paths.cache_dir()) if bundle_id in (None, one.id)]
+    if not found:
+        raise SpecError(f"the cache has no bundle {bundle_id or ''}".rstrip(), fix="labctl bundle info")
+    return found[-1]
+
+
 def list_bundles() -> Bundles:
     """All bundles of the cache."""
     return Bundles(tuple(BundleSummary(info) for info in bundle.list_bundles(paths.cache_dir())))
 
 
-def verify(bundle_id: str | None) -> Verified:
-    """Compare the files of one bundle, or of all, with their manifest. Raises SpecError for an unknown bundle."""
+def verify(bundle_id: str | None, key: Path | None = None) -> Verified:
+    """Compare the files of one bundle, or of all, with their manifest, and the signatures with a public `key`.
+
+    Raises SpecError for an unknown bundle, HostError for a bundle that is not signed with the key.
+    """
     bundles = [one.info for one in list_bundles().bundles if bundle_id in (None, one.info.id)]
     if bundle_id is not None and not bundles:
         raise SpecError(f"the cache has no bundle {bundle_id}", fix="labctl bundle info")
+    if key:
+        for info in bundles:
+            bundle.require_signature(info, key)
     return Verified(tuple(problem for info in bundles for problem in bundle.verify(info)))

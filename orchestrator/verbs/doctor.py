@@ -45,7 +45,7 @@ def checks_for(spec: Spec) -> tuple[HostCheck, ...]:
     )
     observed = Once(lambda: observe.observe(spec, directory))
     return (
-        *doctor.host_checks(requirements, directory.root.parent, observe.offline()),
+        *doctor.host_checks(requirements, directory.root.parent, host.offline()),
         HostCheck("provider.choice", "A provider for the lab", lambda: choice),
         *registry.host_checks(provider, spec, existing),
         *_lab_checks(spec, observed),

@@ -8,9 +8,11 @@ from orchestrator.events import Emit
 from orchestrator.lab.convergence import ConvergeResult, build_lab
 from orchestrator.lab.host_setup import Agree, missing_packages
 from orchestrator.lab.journal import changing
+from orchestrator.lab.package_source import UNCONFIRMED, Confirmation
 from orchestrator.lab.phases import ALL_PHASES, PHASES, PhaseRange
 from orchestrator.lab.planning import decide, directory_of, refuse_fewer
 from orchestrator.lab.pod_network import phrase
+from orchestrator.model import ORIGINS
 from orchestrator.spec import Spec
 
 
@@ -21,7 +23,8 @@ def preview(spec: Spec, phases: PhaseRange = ALL_PHASES) -> list[str]:
         return [*steps, "then plan the rest, which depends on these packages"]
     plan = decide(spec)
     refuse_fewer(plan, directory_of(spec))
-    steps = [f"build the offline bundle {plan.source.bundle_id}"] if plan.source.build_bundle else []
+    origin = f" from {ORIGINS[plan.source.origin]}" if plan.source.origin else ""
+    steps = [f"make the bundle {plan.source.bundle_id}{origin}"] if plan.source.build_bundle else []
     if "machines" in phases.names:
         steps += [f"create or keep {node.name} ({node.address}) with {plan.provider}" for node in plan.nodes]
     if phases != ALL_PHASES:
@@ -31,14 +34,21 @@ def preview(spec: Spec, phases: PhaseRange = ALL_PHASES) -> list[str]:
     return [*steps, "verify the lab"]
 
 
-def provision(spec: Spec, *, agree: Agree, emit: Emit, phases: PhaseRange = ALL_PHASES) -> ConvergeResult:
+def provision(
+    spec: Spec,
+    *,
+    agree: Agree,
+    emit: Emit,
+    phases: PhaseRange = ALL_PHASES,
+    sums: Confirmation = UNCONFIRMED,
+) -> ConvergeResult:
     """Create the lab, or bring an existing one back to lab.yml, and verify it; `phases` is the part of it to do.
 
-    Raises SpecError, HostError, ProviderError, ConvergeError, LockedError; a lab that fails its checks is a result
-    that is not ok.
+    `sums` is what the user confirms of what is fetched. Raises SpecError, HostError, ProviderError, ConvergeError,
+    LockedError; a lab that fails its checks is a result that is not ok.
     """
     directory = directory_of(spec)
     inputs = {"file": str(spec.file) if spec.file else "", "from": phases.first, "until": phases.last}
     with changing(directory, "provision", emit, inputs) as emit:
-        done = build_lab(spec, directory, agree=agree, emit=emit, phases=phases)
+        done = build_lab(spec, directory, agree=agree, emit=emit, phases=phases, sums=sums)
     return replace(done, schema="labctl/provision/v1")

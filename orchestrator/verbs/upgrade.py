@@ -12,9 +12,7 @@ from orchestrator.catalog.versions import minor, number
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit
 from orchestrator.lab import planning
-from orchestrator.lab.calico_manifest import place_manifest
 from orchestrator.lab.convergence import ConvergeResult, converge, install_kubeconfig
-from orchestrator.lab.host_setup import decline
 from orchestrator.lab.journal import changing
 from orchestrator.lab.observe import observe
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
@@ -79,8 +77,7 @@ def full_version(version: str, observed: Observed) -> str:
     """A minor with the patch that a bundle or the mirror has, else the newest known; a whole version as it is."""
     if len(number(version)) > 2:
         return version
-    contents = [*observed.bundles, *([observed.mirror] if observed.mirror else [])]
-    fitting = [content.kubernetes for content in contents if minor(content.kubernetes) == version]
+    fitting = [content.kubernetes for content in observed.bundles if minor(content.kubernetes) == version]
     release = catalog.load().release(version)
     newest = release.newest_patch if release else version
     return max(fitting, key=number) if fitting else newest
@@ -120,7 +117,6 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> ConvergeResult:
         after = replace(before, lab=Lab(directory, new))
         ensure_source(new, emit)
         begin_operation(directory, "upgrade", f"labctl upgrade --kubernetes {version}")
-        place_manifest(new, directory, decline, emit)
         upgraded = upgrade_cluster(before, new, emit)
         save_plan(directory, new)
         finish_operation(directory)

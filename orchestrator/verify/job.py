@@ -9,6 +9,9 @@ from typing import Any
 
 from orchestrator.checks.model import LAYERS
 
+# Images that a lab's own pods of the checks run.
+WEB_IMAGE, SHELL_IMAGE = "labctl/whoami:1", "labctl/shell:1"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -45,9 +48,9 @@ class ClusterTarget:
     network_policy: bool = False
     cgroup_driver: str = ""
     allow_cgroup_v1: bool = False
-    web_image: str = "labctl/whoami:1"
+    web_image: str = WEB_IMAGE
     web_port: int = 8080
-    shell_image: str = "labctl/shell:1"
+    shell_image: str = SHELL_IMAGE
     settle: float = 0.0
     timeout_factor: float = 1.0
 

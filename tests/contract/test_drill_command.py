@@ -56,7 +56,6 @@ def planned(tmp_path: Path, text: str = "name: quiet\nprovider: container\n") ->
         uuid="00000000-0000-4000-8000-00000000d111", owner=str(tmp_path), cpus=4, memory=16000, disk_free=60000,
         disk_path="/", kernel="6.1.0", cgroup="v1", providers=(ProviderState("container", ready=True),),
         buildable=(BuildableBundle(SourceContent("debian-1.20.2", "1.20.2"), "debian", possible=True, disk=9000),),
-        community_reachable=False, community_reason="not asked",
     )  # fmt: skip
     decided: Plan = plan(parse(text), catalog.load(), host)
     directory = tmp_path / ".labctl" / decided.name

@@ -1,4 +1,4 @@
-"""labctl as a wheel that a clean account installs with pipx: a single-node lab from a mirror, interrupted, removed.
+"""labctl as a wheel that a clean account installs with pipx: a lab from an imported bundle, interrupted, removed.
 
 The account installs and plans with no rights at all. Its command makes the lab as root, as `sudo labctl` does: a
 user without rights has no Docker on this host.
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import bundle, paths
+from orchestrator.events import discard
 from tests import host_state
 from tests.e2e.conftest import CHECKOUT, User
 from tests.source_tree import copy_source_tree
@@ -36,25 +36,17 @@ name: single
 provider: container
 workers: {count: 0}
 network: {subnet: auto}
-packages: {source: mirror, mirror: {url: "%s"}}
+packages: {source: bundle}
 """
 
 
-def own_address() -> str:
-    """An address of this host that its nodes reach too. Connecting a datagram socket chooses one and sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError as problem:
-            pytest.skip(f"this host has no address but loopback: {problem}")
-        return str(probe.getsockname()[0])
-
-
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[Site]:
-    """A plain web server with the files of a bundle that labctl built."""
-    built = bundle.build(paths.cache_dir(), next(iter(bundle.available())), lambda _: None, "bundle")
-    with serving(built.path, own_address()) as site:
+def offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A plain web server with the export of a bundle that labctl built."""
+    place = tmp_path_factory.mktemp("offered")
+    built = bundle.build(paths.cache_dir(), next(iter(bundle.available())), discard, "bundle")
+    bundle.export_bundle(built, place / "lab.tar.gz", discard)
+    with serving(place) as site:
         yield site
 
 
@@ -112,13 +104,15 @@ def installed(account: Account, tmp_path_factory: pytest.TempPathFactory) -> tup
 @pytest.fixture(scope="module")
 def single(
     installed: tuple[str, ...],
-    mirror: Site,
+    offered: Site,
     tmp_path_factory: pytest.TempPathFactory,
     host_before: dict[str, list[str]],
 ) -> Iterator[User]:
     """A directory with the lab.yml of a single-node lab, the lab removed afterwards whatever happened."""
     user = User(tmp_path_factory.mktemp("single"), installed)
-    (user.home / "lab.yml").write_text(LAB % mirror.url)
+    (user.home / "lab.yml").write_text(LAB)
+    taken = user.run("bundle", "import", f"{offered.url}/lab.tar.gz")
+    assert taken.returncode == 0, taken.stderr
     try:
         yield user
     finally:
@@ -174,12 +168,10 @@ def test_ctrl_c_in_the_middle_ends_cleanly_and_the_next_run_ends_verified(single
     assert done["verify"]["ok"]
 
 
-def test_packages_and_images_came_from_the_mirror(single: User, mirror: Site) -> None:
+def test_packages_and_images_came_from_the_imported_bundle(single: User, offered: Site) -> None:
     source = single.json("plan")["source"]
-    assert (source["kind"], source["url"]) == ("mirror", mirror.url)
-    for path in ("/apt/InRelease", "/key.asc", "/images.tar"):
-        assert path in mirror.asked
-    assert any(path.startswith("/apt/kubelet_") for path in mirror.asked)
+    assert source["bundle_id"] == next(iter(bundle.available())).id
+    assert offered.asked == ["/lab.tar.gz"]
 
 
 def test_a_single_node_lab_runs_pods_on_its_control_plane(single: User) -> None:

@@ -52,7 +52,7 @@ def bare_plan(owner: Path, name: str, subnet: str, port: int, workers: int = 1) 
             ),
         ),
         network=NetworkPlan(f"{subnet}/24", f"{prefix}.1", "172.16.0.0/16", "10.96.0.0/12", "", "", ()),
-        source=SourcePlan("bundle"),
+        source=SourcePlan(bundle_id="b"),
         kubernetes=None,
         base_packages=(),
     )

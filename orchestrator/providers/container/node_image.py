@@ -10,13 +10,14 @@ import shlex
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import debian_mirror, host, paths, proc
+from orchestrator.debian_mirror import MirrorConfig
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
 
@@ -86,12 +87,13 @@ def is_present(api: APIClient, flavour: Flavour = DEBIAN) -> bool:
     return bool(api.images(name=tag(flavour)))
 
 
-def problems(flavour: Flavour = DEBIAN) -> list[Problem]:
-    """Why the image could not be built here, when the cache does not have it."""
+def problems(flavour: Flavour = DEBIAN, source: MirrorConfig | None = None) -> list[Problem]:
+    """Why the image could not be built here, when the cache does not have it; `source` has its packages."""
     if cached(flavour).exists():
         return []
     found = []
-    install, where, mirror = partial(host.install_command, host.package_manager()), "node image", debian_mirror.find()
+    install, where = partial(host.install_command, host.package_manager()), "node image"
+    mirror = source or debian_mirror.find()
     if shutil.which("mmdebstrap") is None:
         text = "mmdebstrap is not installed; it makes the node image"
         found.append(Problem(text, where, install(["mmdebstrap"])))
@@ -110,8 +112,17 @@ def problems(flavour: Flavour = DEBIAN) -> list[Problem]:
     return found
 
 
-def ensure(api: APIClient, emit: Emit, phase: str, flavour: Flavour = DEBIAN) -> str:
-    """Have the image in Docker, built if the cache lacks it or holds a damaged one; return its name."""
+def source_of(bundle_id: str | None, flavour: Flavour = DEBIAN) -> MirrorConfig | None:
+    """The bundle's own repository, when it has all that an image is made of: nothing is downloaded then."""
+    if bundle_id is None:
+        return None
+    return debian_mirror.of_bundle(paths.bundle_dir(bundle_id), packages(*recipes(flavour)))
+
+
+def ensure(
+    api: APIClient, emit: Emit, phase: str, flavour: Flavour = DEBIAN, source: MirrorConfig | None = None
+) -> str:
+    """Have the image in Docker, built from `source` if the cache lacks it or holds a damaged one; return its name."""
     name = tag(flavour)
     if is_present(api, flavour):
         return name
@@ -122,7 +133,7 @@ def ensure(api: APIClient, emit: Emit, phase: str, flavour: Flavour = DEBIAN) ->
             if not _is_intact(archive):
                 if archive.exists():
                     emit(Note(phase=phase, text=f"{archive} is damaged: rebuilding the node image"))
-                build(archive, emit, phase, flavour)
+                build(archive, emit, phase, flavour, source)
             emit(Step(phase=phase, name="load the node image", status="running", remaining=5.0))
             _load(api, archive, name)
             _forget_old(api, flavour)
@@ -175,11 +186,11 @@ def rootfs_tar(*roots: Path) -> bytes:
     return buffer.getvalue()
 
 
-def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = DEBIAN) -> None:
+def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = DEBIAN, source: MirrorConfig | None = None) -> None:
     """Make the root file system with mmdebstrap. Raises HostError with its last line and log."""
-    if found := problems(flavour):
+    if found := problems(flavour, source):
         raise HostError("the node image cannot be built here", problems=found, fix=found[0].fix)
-    mirror = debian_mirror.find()
+    mirror = source or debian_mirror.find()
     assert mirror is not None  # problems() looked
     roots = recipes(flavour)
     work = archive.with_suffix(".work")
@@ -199,23 +210,9 @@ def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = DEBIAN) -> N
     try:
         (work / "rootfs.tar").write_bytes(rootfs_tar(*roots))
         (work / "sources.list").write_text(mirror.sources(SUITE), encoding="utf-8")
-        argv = proc.with_parent_death_signal(
-            "mmdebstrap",
-            "--variant=minbase",
-            "--mode=root",
-            "--skip=output/dev",
-            '--aptopt=APT::Install-Recommends "false"',
-            '--aptopt=Acquire::Languages "none"',
-            *(f"--aptopt={line.rstrip(';')}" for line in mirror.options),
-            f"--dpkgopt={roots[0] / 'rootfs/etc/dpkg/dpkg.cfg.d/labctl'}",
-            f"--include={','.join(packages(*roots))}",
-            f"--customize-hook=tar-in {shlex.quote(str(work / 'rootfs.tar'))} /",
-            *(f'--customize-hook=sh {shlex.quote(str(root / "customize.sh"))} "$1"' for root in roots),
-            SUITE,
-            str(work / "root.tar"),
-            str(work / "sources.list"),
+        result = proc.stream(
+            _argv(mirror, roots, work), progress, timeout=BUILD_SECONDS, log=log, check=False, env={"TMPDIR": str(work)}
         )
-        result = proc.stream(argv, progress, timeout=BUILD_SECONDS, log=log, check=False, env={"TMPDIR": str(work)})
         if not result.ok:
             raise HostError(f"the node image could not be built: {_cause(result)}", log=log, fix=f"less {log}")
         _sum_file(archive).write_text(_sha256(work / "root.tar") + "\n", encoding="ascii")
@@ -225,6 +222,28 @@ def build(archive: Path, emit: Emit, phase: str, flavour: Flavour = DEBIAN) -> N
     finally:
         shutil.rmtree(work, ignore_errors=True)
     emit(Step(phase=phase, name="build the node image", status="ok", detail=f"{archive.stat().st_size // 2**20} MB"))
+
+
+def _argv(mirror: MirrorConfig, roots: Sequence[Path], work: Path) -> list[str]:
+    """The command that makes the root file system of these recipes from what lies in `work`."""
+    return proc.with_parent_death_signal(
+        "mmdebstrap",
+        "--variant=minbase",
+        "--mode=root",
+        "--skip=output/dev",
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        # The cache is the user's alone.
+        '--aptopt=APT::Sandbox::User "root"',
+        *(f"--aptopt={line.rstrip(';')}" for line in mirror.options),
+        f"--dpkgopt={roots[0] / 'rootfs/etc/dpkg/dpkg.cfg.d/labctl'}",
+        f"--include={','.join(packages(*roots))}",
+        f"--customize-hook=tar-in {shlex.quote(str(work / 'rootfs.tar'))} /",
+        *(f'--customize-hook=sh {shlex.quote(str(root / "customize.sh"))} "$1"' for root in roots),
+        mirror.flat_suite or SUITE,
+        str(work / "root.tar"),
+        str(work / "sources.list"),
+    )
 
 
 def _cause(result: proc.Result) -> str:

@@ -37,7 +37,7 @@ def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
         found.append(Problem(obstacle.message, "this host", obstacle.fix))
     missing = len(plan.nodes) - existing
     if missing and (api is None or not node_image.is_present(api)):
-        found += node_image.problems()
+        found += node_image.problems(source=node_image.source_of(plan.source.bundle_id))
     found += port_problems(plan, own, host.port_is_free, holders)
     found += overlap_problems(plan, host.networks(), own=spec.bridge(plan.uuid))
     memory = host.parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))

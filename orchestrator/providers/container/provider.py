@@ -242,7 +242,10 @@ class ContainerProvider(Provider):
     def _images(self, plan: Plan, emit: Emit, phase: str) -> dict[str, str]:
         """The image of each node, all of them in the engine."""
         flavours = {node.name: self._flavours.get(node.name, node_image.DEBIAN) for node in plan.nodes}
-        names = {one: node_image.ensure(self._api, emit, phase, one) for one in dict.fromkeys(flavours.values())}
+        names = {
+            one: node_image.ensure(self._api, emit, phase, one, node_image.source_of(plan.source.bundle_id, one))
+            for one in dict.fromkeys(flavours.values())
+        }
         return {node: names[flavour] for node, flavour in flavours.items()}
 
     def _lacks_nodes(self, plan: Plan) -> bool:

@@ -138,7 +138,7 @@ def test_build_makes_a_damaged_bundle_anew(tmp_path: Path, monkeypatch: pytest.M
     (made.path / "images.tar").write_bytes(b"short")
     events: list[Event] = []
     monkeypatch.setattr(builder, "preflight", lambda cache, inputs: [])
-    monkeypatch.setattr(builder, "_build", lambda cache, inputs, emit, phase: make(made.path, inputs.id))
+    monkeypatch.setattr(builder, "_build", lambda cache, inputs, known, emit, phase: make(made.path, inputs.id))
     assert bundle.verify(bundle.build(tmp_path, recipe_of_it, events.append, "bundle")) == []
     assert any("building it anew" in str(event.as_dict().get("text")) for event in events)
 

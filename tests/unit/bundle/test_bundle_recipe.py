@@ -106,11 +106,11 @@ def test_a_bundle_of_system_packages_takes_no_step_of_kubernetes(tmp_path: Path)
 
 
 def test_programs_of_debians_source_outlive_a_change_of_packages_but_not_of_sources(copy: Path) -> None:
-    before = debian_compile.names(of("debian", copy))
+    before = debian_compile.compiled_id(of("debian", copy))
     (copy / "files" / "nginx.conf").write_text("")
-    assert debian_compile.names(of("debian", copy)) == before
+    assert debian_compile.compiled_id(of("debian", copy)) == before
     (copy / "programs" / "whoami" / "main.go").write_text("package main")
-    assert debian_compile.names(of("debian", copy)) != before
+    assert debian_compile.compiled_id(of("debian", copy)) != before
 
 
 def test_each_module_is_compiled_again_only_when_its_own_pins_change(copy: Path) -> None:
@@ -236,7 +236,8 @@ def test_archive_stores_a_shared_layer_once(tmp_path: Path) -> None:
     layer = images.write_layer(None, {"/f": (Path(__file__), 0o644)}, {}, tmp_path / "layer.tar")
     assert isinstance(layer, Layer)
     inputs = recipe.load()
-    images.write_archive([(image, (layer,)) for image in inputs.images], inputs, tmp_path / "images.tar")
+    packed = [(image, (layer,)) for image in inputs.images]
+    images.write_archive(packed, images.Fetched(), inputs, tmp_path / "images.tar")
     with tarfile.open(tmp_path / "images.tar") as tar:
         assert sum(name.endswith("/layer.tar") for name in tar.getnames()) == 1
     assert images.references(tmp_path / "images.tar") == list(inputs.references)

@@ -24,6 +24,7 @@ from orchestrator.providers.registry import host_checks as provider_checks
 from orchestrator.providers.vagrant.host_checks import evaluate_virtualization
 from orchestrator.spec.rules import offsets
 from orchestrator.verbs import doctor as workflow
+from tests.sources import published
 
 LAB = Requirements(
     nodes=4,
@@ -120,7 +121,7 @@ def _observed(**given: object) -> Observed:
         kernel="6",
         cgroup="v2",
         providers=(),
-        community_reason="not looked at: LABCTL_OFFLINE is set",
+        buildable=published("not probed: LABCTL_OFFLINE is set"),
     )
     return replace(plain, **given)  # type: ignore[arg-type]
 
@@ -130,11 +131,11 @@ def _observed(**given: object) -> Observed:
     [
         (_observed(), "failed", "LABCTL_OFFLINE"),
         (_observed(bundles=(SourceContent("b", "1.20.2"),)), "ok", "1 bundle"),
-        (_observed(community_reachable=True, community_reason="it answered"), "ok", "it answered"),
+        (_observed(buildable=published()), "ok", "1.37.2 from the community's repositories"),
         (
             _observed(buildable=(BuildableBundle(SourceContent("b", "1.20.2"), "debian", possible=True),)),
             "ok",
-            "can be built",
+            "can be made here: 1.20.2",
         ),
     ],
 )

@@ -22,21 +22,22 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     monkeypatch.setenv("LABCTL_CACHE", str(tmp_path))
     monkeypatch.setattr(bundle, "unreachable", unreachable)
+    monkeypatch.setenv("LABCTL_OFFLINE", "1")
     monkeypatch.setattr(debian_mirror, "find", lambda: MirrorConfig("http://deb.example", None, None))
     return versions
 
 
 def test_a_lab_without_kubernetes_asks_no_source_of_kubernetes(asked: list[str], tmp_path: Path) -> None:
-    observe._buildable(spec.parse("profile: bare"), host.facts(tmp_path), set())
+    observe._buildable(spec.parse("profile: bare"), host.facts(tmp_path), set(), None)
     assert asked == []
 
 
 def test_a_named_origin_is_asked_also_for_a_lab_without_kubernetes(asked: list[str], tmp_path: Path) -> None:
     lab = spec.parse("profile: bare\npackages: {source: debian}")
-    observe._buildable(lab, host.facts(tmp_path), set())
+    observe._buildable(lab, host.facts(tmp_path), set(), None)
     assert asked == ["1.20.2"]
 
 
 def test_a_cluster_asks_for_every_version_it_may_take(asked: list[str], tmp_path: Path) -> None:
-    observe._buildable(spec.parse(""), host.facts(tmp_path), set())
+    observe._buildable(spec.parse(""), host.facts(tmp_path), set(), None)
     assert asked == [one.kubernetes for one in bundle.available() if one.kubernetes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from orchestrator.checks.model import Report
 from orchestrator.cli.main import labctl
 from orchestrator.errors import ProviderError
 from orchestrator.events import Emit, discard
-from orchestrator.lab import playbooks, verification
+from orchestrator.lab import convergence, playbooks, verification
 from orchestrator.lab.convergence import converge
 from orchestrator.lab.inventory import inventory_document
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
@@ -29,7 +30,7 @@ from orchestrator.verbs import verify
 from tests.unit.providers.test_container_spec import PLAN
 
 ACCESS = SourceAccess(
-    "http://10.0.0.1/apt", "./", "", worker_archive_url="http://10.0.0.1/w", worker_archive_sha256="a"
+    "http://10.0.0.1/apt", "", "/key.asc", worker_archive_url="http://10.0.0.1/w", worker_archive_sha256="a"
 )
 
 
@@ -78,8 +79,8 @@ def test_a_lab_that_was_observed_is_converged_and_verified_without_another_quest
 ) -> None:
     monkeypatch.setattr(verification, "run_checks", lambda name, *_, **__: Report(name, 0.0, 1.0, ()))
     monkeypatch.setattr(playbooks.runner, "run_playbook", lambda *_, **__: RunSummary({}, lab.directory.runs))
-    plan = replace(lab.plan, source=replace(lab.plan.source, kind="community"))
-    observed = replace(observe_lab(lab), lab=replace(lab, plan=plan))
+    monkeypatch.setattr(convergence, "serve_source", lambda *_: nullcontext(ACCESS))
+    observed = observe_lab(lab)
     asked = list(provider.calls)
     converge(observed, discard)
     verification.wait_until_healthy(observed, discard)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from orchestrator import catalog
-from orchestrator.model import Plan
+from orchestrator.model import Addresses, Plan
 from orchestrator.observed import BuildableBundle, BusyPort, Observed, ProviderState, SourceContent, TakenNetwork
 from orchestrator.plan import plan
 from orchestrator.spec import Override, parse
+from tests.sources import published
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 Observe = Callable[..., Observed]
@@ -35,9 +36,9 @@ def reason(of: Plan, field: str) -> str:
     ("name", "text", "facts"),
     [
         ("modern-offline", "", {}),
-        ("modern-connected", "", {"community_reachable": True, "cgroup": "v2"}),
+        ("modern-connected", "", {"buildable": published(), "cgroup": "v2"}),
         ("book", "profile: book", {}),
-        ("bare", "profile: bare", {"community_reachable": True}),
+        ("bare", "profile: bare", {}),
         ("offline", "profile: offline", {"bundles": (SourceContent("imported-1.22.17", "1.22.17"),)}),
         ("workers-0", "workers: {count: 0}", {}),
         ("workers-1", "workers: {count: 1}", {}),
@@ -82,20 +83,19 @@ class TestSource:
     BUNDLE = SourceContent("b1", "1.20.2")
 
     def test_a_bundle_that_fits_comes_first(self, observe: Observe) -> None:
-        source = planned("", observe(bundles=(self.BUNDLE,), community_reachable=True)).source
-        assert (source.kind, source.bundle_id, source.build_bundle) == ("bundle", "b1", False)
+        source = planned("", observe(bundles=(self.BUNDLE,), buildable=published())).source
+        assert (source.bundle_id, source.build_bundle) == ("b1", False)
         assert source.url == "http://192.168.56.1:60080"
-        assert source.apt_url == "http://192.168.56.1:60080/apt"
 
-    def test_then_the_community_when_it_is_reachable(self, observe: Observe) -> None:
-        source = planned("", observe(community_reachable=True, cgroup="v2")).source
-        assert source.kind == "community"
-        assert source.apt_url == "https://pkgs.k8s.io/core:/stable:/v1.35/deb/"
+    def test_then_one_made_of_what_the_community_publishes(self, observe: Observe) -> None:
+        lab = planned("", observe(buildable=published(), cgroup="v2"))
+        assert (lab.source.origin, lab.source.build_bundle) == ("community", True)
+        assert reason(lab, "packages.source").endswith("made from the community's repositories, about 4 min")
 
-    def test_the_key_is_always_the_newest_minors(self, observe: Observe) -> None:
-        source = planned('kubernetes: {version: "1.24"}', observe(community_reachable=True)).source
-        assert source.apt_url == "https://pkgs.k8s.io/core:/stable:/v1.24/deb/"
-        assert source.key_url == "https://pkgs.k8s.io/core:/stable:/v1.37/deb/Release.key"
+    def test_a_bundle_for_another_guest_does_not_fit(self, observe: Observe) -> None:
+        other = replace(self.BUNDLE, guest="rocky-9")
+        assert planned("", observe(bundles=(other,))).source.build_bundle
+        assert planned("", observe(bundles=(replace(other, guest="debian-12"),))).source.bundle_id == "b1"
 
     def test_else_a_bundle_is_built_and_the_reason_says_so(self, observe: Observe) -> None:
         lab = planned("", observe())
@@ -114,18 +114,16 @@ class TestSource:
         assert planned("profile: book", host).source.bundle_id == "b1"
 
     def test_auto_passes_over_versions_that_cannot_run_here(self, observe: Observe) -> None:
-        lab = planned("", observe(community_reachable=True, cgroup="v1"))
+        lab = planned("", observe(buildable=published(containerd="1.7")))
         assert lab.kubernetes
         assert lab.kubernetes.version.startswith("1.35.")
         assert "1.37 does not run here" in reason(lab, "kubernetes.version")
 
-    def test_a_mirror_gives_registry_archive_and_key(self, observe: Observe) -> None:
-        text = "packages: {source: mirror, mirror: {url: http://m.example/lab/}}"
-        source = planned(text, observe(mirror=SourceContent("http://m.example/lab", "1.21.3"))).source
-        assert source.kind == "mirror"
-        assert source.rpm_url == "http://m.example/lab/rpm"
-        assert source.key_url == "http://m.example/lab/key.asc"
-        assert source.image_archive_url == "http://m.example/lab/images.tar"
+    def test_a_mirror_is_kept_in_the_plan_with_its_addresses(self, observe: Observe) -> None:
+        text = "packages: {source: mirror, mirror: {url: https://m.example/}}"
+        addresses = Addresses(url="https://m.example")
+        source = planned(text, observe(buildable=published(origin="mirror"), addresses=addresses)).source
+        assert (source.origin, source.addresses) == ("mirror", addresses)
 
 
 MODERN = SourceContent(
@@ -154,7 +152,7 @@ class TestBuiltBundle:
         assert (lab.kubernetes.version, lab.source.bundle_id) == ("1.37.2", "k-1.37.2")
         assert lab.source.build_bundle
         why = reason(lab, "packages.source")
-        assert "one is built from the Go module proxy, about 11 min (`--kubernetes 1.20.2`: about 6 min)" in why
+        assert "one is made from the Go module proxy, about 11 min (`--kubernetes 1.20.2`: about 6 min)" in why
 
     def test_debians_source_remains_when_no_proxy_answers(self, observe: Observe) -> None:
         lab = planned("", observe(buildable=both(possible=False, reason="no proxy")))
@@ -219,30 +217,25 @@ class TestLabWithoutKubernetes:
 
     def test_system_packages_are_built_where_nothing_else_is_at_hand(self, observe: Observe) -> None:
         source = planned("profile: bare", observe(buildable=self.BUILDABLE)).source
-        assert (source.kind, source.bundle_id, source.build_bundle) == ("bundle", "system-1", True)
+        assert (source.origin, source.bundle_id, source.build_bundle) == ("system", "system-1", True)
 
     def test_the_plan_says_why_and_how_long(self, observe: Observe) -> None:
         why = reason(planned("profile: bare", observe(buildable=self.BUILDABLE)), "packages.source")
-        assert "no answer within 3 s" in why
-        assert why.endswith("one is built from the distribution's packages, about 2 min")
+        assert why.startswith("no bundle in the cache fits: ")
+        assert why.endswith("one is made from the distribution's packages, about 2 min")
 
     def test_its_bundle_has_no_images(self, observe: Observe) -> None:
         source = planned("profile: bare", observe(buildable=self.BUILDABLE)).source
-        assert source.apt_url
-        assert source.image_archive_url is None
+        assert source.bundle_id == "system-1"
 
     @pytest.mark.parametrize("cached", [MODERN, SourceContent("b1", "1.20.2"), SYSTEM])
     def test_any_bundle_of_the_cache_comes_first(self, observe: Observe, cached: SourceContent) -> None:
-        host = observe(buildable=self.BUILDABLE, bundles=(cached,), community_reachable=True)
+        host = observe(buildable=(*published(), *self.BUILDABLE), bundles=(cached,))
         source = planned("profile: bare", host).source
         assert (source.bundle_id, source.build_bundle) == (cached.id, False)
 
     def test_of_several_bundles_the_newest_version_is_taken(self, observe: Observe) -> None:
         assert planned("profile: bare", observe(bundles=(SYSTEM, MODERN))).source.bundle_id == MODERN.id
-
-    def test_the_distributions_own_repositories_come_before_a_build(self, observe: Observe) -> None:
-        host = observe(buildable=self.BUILDABLE, community_reachable=True)
-        assert planned("profile: bare", host).source.kind == "community"
 
     def test_the_profile_offline_takes_system_packages_of_the_cache(self, observe: Observe) -> None:
         lab = planned("profile: offline\nkubernetes: {enabled: false}", observe(bundles=(SYSTEM,)))
@@ -256,7 +249,7 @@ class TestLabWithoutKubernetes:
 
     def test_to_a_cluster_it_is_no_quicker_bundle(self, observe: Observe) -> None:
         lab = planned("", observe(buildable=(self.BUILDABLE[0], self.BUILDABLE[2])))
-        assert reason(lab, "packages.source").endswith("one is built from the Go module proxy, about 11 min")
+        assert reason(lab, "packages.source").endswith("one is made from the Go module proxy, about 11 min")
 
 
 class TestEndpoint:
@@ -276,7 +269,7 @@ class TestEndpoint:
 
 class TestRuntime:
     def test_docker_by_default_gives_way_to_containerd_from_1_24_on(self, observe: Observe) -> None:
-        lab = planned('kubernetes: {version: "1.30"}', observe(community_reachable=True))
+        lab = planned('kubernetes: {version: "1.30"}', observe(buildable=published()))
         assert lab.kubernetes
         assert lab.kubernetes.runtime == "containerd"
         assert "no dockershim" in reason(lab, "kubernetes.runtime")
@@ -288,20 +281,20 @@ class TestRuntime:
         assert lab.kubernetes.runtime == "docker"
         assert lab.kubernetes.cri_socket == "unix:///var/run/cri-dockerd.sock"
 
-    def test_the_version_of_cri_dockerd_is_that_of_the_bundle_and_needs_no_checksum(self, observe: Observe) -> None:
+    def test_the_version_of_cri_dockerd_is_that_of_the_bundle(self, observe: Observe) -> None:
         bundle = replace(MODERN, has_cri_dockerd=True, components={**MODERN.components, "cri_dockerd": "0.3.17"})
         kubernetes = planned("kubernetes: {runtime: docker}", observe(bundles=(bundle,))).kubernetes
         assert kubernetes
-        assert (kubernetes.cri_dockerd_version, kubernetes.cri_dockerd_sha256) == ("0.3.17", None)
+        assert kubernetes.cri_dockerd_version == "0.3.17"
         assert kubernetes.kubelet_gates_off == ("ExtendWebSocketsToKubelet",)
 
-    def test_auto_passes_over_releases_whose_containerd_the_guest_does_not_have(self, observe: Observe) -> None:
-        lab = planned("", observe(community_reachable=True, cgroup="v2"))
+    def test_auto_passes_over_releases_whose_containerd_nobody_brings(self, observe: Observe) -> None:
+        lab = planned("", observe(buildable=published(containerd="1.7"), cgroup="v2"))
         assert lab.kubernetes
         assert lab.kubernetes.version.startswith("1.35.")
 
     def test_the_book_runs_docker_through_dockershim(self, observe: Observe) -> None:
-        kubernetes = planned("profile: book", observe(community_reachable=True)).kubernetes
+        kubernetes = planned("profile: book", observe()).kubernetes
         assert kubernetes
         assert (kubernetes.version, kubernetes.runtime) == ("1.20.2", "docker")
         assert kubernetes.cri_socket == "/var/run/dockershim.sock"
@@ -309,16 +302,9 @@ class TestRuntime:
 
 class TestNetworkOfPods:
     def test_calico_when_its_images_can_be_had(self, observe: Observe) -> None:
-        kubernetes = planned("", observe(community_reachable=True, cgroup="v2")).kubernetes
+        kubernetes = planned("", observe(buildable=published(), cgroup="v2")).kubernetes
         assert kubernetes
         assert (kubernetes.cni, kubernetes.cni_version, kubernetes.dns) == ("calico", "3.32.1", "coredns")
-        assert kubernetes.cni_manifest_sha256
-
-    def test_a_confirmed_checksum_is_taken(self, observe: Observe) -> None:
-        text = f"packages: {{checksums: {{calico-3.32.1: {'ab' * 32}}}}}"
-        kubernetes = planned(text, observe(community_reachable=True, cgroup="v2")).kubernetes
-        assert kubernetes
-        assert kubernetes.cni_manifest_sha256 == "ab" * 32
 
     def test_bridge_cni_and_dnsmasq_otherwise_with_the_reason(self, observe: Observe) -> None:
         lab = planned("", observe())
@@ -327,7 +313,7 @@ class TestNetworkOfPods:
         assert reason(lab, "kubernetes.cni") == "auto: the bundle has no Calico images"
 
     def test_an_imported_bundle_may_bring_calico_and_coredns(self, observe: Observe) -> None:
-        content = SourceContent("b", "1.20.2", has_calico=True, has_coredns=True, calico_version="3.17.1")
+        content = SourceContent("b", "1.20.2", ("quay.io/calico/node:v3.17.1",), has_calico=True, has_coredns=True)
         kubernetes = planned("", observe(bundles=(content,))).kubernetes
         assert kubernetes
         assert (kubernetes.cni, kubernetes.cni_version, kubernetes.dns) == ("calico", "3.17.1", "coredns")
@@ -387,7 +373,7 @@ class TestProvider:
 
     def test_machines_bring_the_guests_kernel_not_the_hosts(self, observe: Observe) -> None:
         ready = (ProviderState("virtualbox", ready=True),)
-        lab = planned('kubernetes: {version: "1.35"}', observe(providers=ready, community_reachable=True, cgroup="v1"))
+        lab = planned('kubernetes: {version: "1.35"}', observe(providers=ready, buildable=published(), cgroup="v1"))
         assert lab.kubernetes
         assert lab.kubernetes.cgroup_driver == "systemd"
 
@@ -395,7 +381,7 @@ class TestProvider:
 class TestExistingLab:
     def test_what_was_decided_stays_decided(self, observe: Observe) -> None:
         first = planned("", observe(busy_ports=(BusyPort(60010, "x"), BusyPort(60443, "x"))))
-        host = observe(existing=first, community_reachable=True, cgroup="v1")
+        host = observe(existing=first, buildable=(*published(), *observe().buildable), cgroup="v1")
         again = planned("", host)
         assert (again.nodes, again.kubernetes, again.network) == (first.nodes, first.kubernetes, first.network)
 

@@ -13,11 +13,12 @@ from orchestrator.model import Plan
 from orchestrator.observed import BuildableBundle, BusyPort, Observed, ProviderState, SourceContent, TakenNetwork
 from orchestrator.plan import plan
 from orchestrator.spec import Override, parse
+from tests.sources import published
 
 Observe = Callable[..., Observed]
 NOTHING = (BuildableBundle(SourceContent("b", "1.20.2"), "debian", possible=False, reason="no Debian mirror"),)
 NOTHING_OF_SYSTEM = (BuildableBundle(SourceContent("s", ""), "system", possible=False, reason="no Debian mirror"),)
-ONLINE = {"community_reachable": True}
+ONLINE = {"buildable": published()}
 
 
 def refused(text: str, observed: Observed, *overrides: Override) -> LabError:
@@ -37,7 +38,9 @@ WRONG = [
         "bundle import",
         id="unreachable",
     ),
-    pytest.param('kubernetes: {version: "1.23"}', ONLINE, "kubernetes.version", "1.24 to 1.37", "import", id="too-old"),
+    pytest.param(
+        'kubernetes: {version: "1.23"}', ONLINE, "kubernetes.version", "1.24.17 to 1.37.2", "import", id="too-old"
+    ),
     pytest.param(
         'kubernetes: {version: "1.30.99"}', ONLINE, "kubernetes.version", "1.30.99", '"1.30.14", the last', id="patch"
     ),
@@ -59,7 +62,7 @@ WRONG = [
     ),
     pytest.param(
         'kubernetes: {version: "1.36"}',
-        {**ONLINE, "cgroup": "v2"},
+        {"buildable": published(containerd="1.7"), "cgroup": "v2"},
         "kubernetes.version",
         "needs containerd 2.0, debian-12 installs 1.6.20",
         '"1.35.8"',
@@ -151,13 +154,13 @@ UNREADY = [
         id="system-packages-alone",
     ),
     pytest.param(
-        "packages: {source: community}", {}, "not reachable (no answer within 3 s)", "connect", id="community"
+        "packages: {source: community}", {}, "repositories here (no answer within 3 s)", "internet", id="community"
     ),
     pytest.param(
         "packages: {source: mirror, mirror: {url: http://m.example}}",
-        {"mirror_reason": "404"},
-        "mirror cannot be used: 404",
-        "packages.mirror.url",
+        {"buildable": published("404", "mirror")},
+        "no bundle can be made from the mirror here (404)",
+        "packages.mirror",
         id="mirror",
     ),
     pytest.param(

@@ -23,9 +23,8 @@ RENDERED = [
 @pytest.mark.parametrize("item", RENDERED, ids=lambda item: f"{item.release.minor}-{item.runtime}-{item.cni}")
 def test_what_is_called_rendered_is_planned(item: Combination, observe: Callable[..., Observed]) -> None:
     release = item.release
-    url = "http://mirror.example/lab"
-    mirror = SourceContent(
-        url,
+    content = SourceContent(
+        "b",
         release.newest_patch,
         has_calico=True,
         has_coredns=True,
@@ -33,11 +32,8 @@ def test_what_is_called_rendered_is_planned(item: Combination, observe: Callable
         has_crictl=True,
         containerd="2.1.0",
     )
-    text = (
-        f"kubernetes: {{version: '{release.newest_patch}', runtime: {item.runtime}, cni: {item.cni}}}\n"
-        f"packages: {{source: mirror, mirror: {{url: {url}}}}}"
-    )
-    lab = plan(parse(text), catalog.load(), observe(mirror=mirror, cgroup=release.cgroup_modes[0]))
+    text = f"kubernetes: {{version: '{release.newest_patch}', runtime: {item.runtime}, cni: {item.cni}}}"
+    lab = plan(parse(text), catalog.load(), observe(bundles=(content,), cgroup=release.cgroup_modes[0]))
     kubernetes = lab.kubernetes
     assert kubernetes is not None
     assert (kubernetes.version, kubernetes.runtime, kubernetes.cni) == (release.newest_patch, item.runtime, item.cni)

@@ -30,7 +30,6 @@ KUBERNETES = KubernetesPlan(
     pause_image="registry.k8s.io/pause:3.2",
     cni="bridge_cni",
     cni_version=None,
-    cni_manifest_sha256=None,
     dns="dnsmasq",
     api_port=6443,
     role_labels=(),
@@ -53,7 +52,7 @@ PLAN = Plan(
     network=NetworkPlan(
         "192.168.56.0/24", "192.168.56.1", "172.16.0.0/16", "10.96.0.0/12", "10.96.0.10", "cluster.local", ()
     ),
-    source=SourcePlan("bundle"),
+    source=SourcePlan(bundle_id="b"),
     kubernetes=KUBERNETES,
     base_packages=(),
 )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator import paths
+from orchestrator.bundle import recipe
 from orchestrator.providers.container import node_image
 
 RECIPE = paths.data("images", "node")
@@ -28,6 +29,10 @@ def grantable() -> dict[str, Any]:
 
 def test_the_image_brings_no_container_runtime_cni_or_kubernetes_package() -> None:
     assert [name for name in node_image.packages(RECIPE) if LEFT_TO_ROLES.search(name)] == []
+
+
+def test_every_bundle_has_what_the_image_is_made_of() -> None:
+    assert set(node_image.packages(RECIPE)) <= set(recipe.load("system").node_packages)
 
 
 def test_the_image_names_no_package_mirror() -> None:

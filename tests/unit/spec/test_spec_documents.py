@@ -61,12 +61,15 @@ def test_the_schema_refuses_unknown_keys() -> None:
 
 
 def test_one_example_shows_every_key() -> None:
+    known = set(keys(Lab))
+
     def leaves(value: object, prefix: str = "") -> Iterator[str]:
-        if isinstance(value, dict) and value:
+        # Some keys hold a mapping whose names are the user's.
+        if isinstance(value, dict) and value and prefix not in known:
             for key, inner in value.items():
                 yield from leaves(inner, f"{prefix}.{key}" if prefix else key)
         else:
             yield prefix
 
     shown = set(leaves(YAML(typ="safe").load(ROOT / "examples" / "every-key.yml")))
-    assert shown == set(keys(Lab))
+    assert shown == known
