@@ -18,7 +18,7 @@ from tests.selection.parts import PARTS
 
 nox.options.default_venv_backend = "none"
 nox.options.stop_on_first_error = False
-nox.options.sessions = ["lint", "unit", "bundle", "e2e", "scenarios", "fault_scenarios", "molecule", "vm"]
+nox.options.sessions = ["lint", "unit", "bundle", "e2e", "replica", "scenarios", "fault_scenarios", "molecule", "vm"]
 
 # What the cases of a session of `./test` may take, in minutes; the labs they need come on top.
 SCENARIO_MINUTES = 5
@@ -111,6 +111,13 @@ def e2e(session: nox.Session) -> None:
     """Whole labs as a user makes them."""
     with unchanged_host(session):
         session.run("pytest", "tests/e2e", "--timeout=1800", *session.posargs)
+
+
+@nox.session
+def replica(session: nox.Session) -> None:
+    """Labs from the community's repositories, replicated in a network namespace, and what goes wrong on the way."""
+    with unchanged_host(session):
+        session.run("pytest", "tests/replica", "--timeout=1800", *session.posargs)
 
 
 @nox.session
