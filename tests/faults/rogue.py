@@ -42,9 +42,20 @@ def cluster_info(server: str, ca: Path, token: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(address: str, ca: Path, certificate: Path, key: Path, token: str) -> Iterator[tuple[int, list[str]]]:
-    """Be that server on a free port of this address; yields the port and the paths it was asked for."""
+def serving(
+    address: str, ca: Path, certificate: Path, key: Path, token: str
+) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Be that server on a free port of this address; yields the port, the paths it was asked for, and who hung up."""
     asked: list[str] = []
+    refused: list[str] = []
+
+    class Server(ThreadingHTTPServer):
+        def get_request(self) -> Any:
+            try:
+                return super().get_request()
+            except ssl.SSLError as error:
+                refused.append(str(error))
+                raise
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -61,13 +72,13 @@ def serving(address: str, ca: Path, certificate: Path, key: Path, token: str) ->
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    server = ThreadingHTTPServer((address, 0), Handler)
+    server = Server((address, 0), Handler)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
     port = int(server.server_port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     try:
-        yield port, asked
+        yield port, asked, refused
     finally:
         server.shutdown()
         server.server_close()

@@ -80,7 +80,7 @@ def join_variables(api: str) -> dict[str, Any]:
         "kubeadm_join_extra_args_as_list": api == "v1beta4",
         "kubeadm_join_endpoint": "api.k8s-lab.internal:6443",
         "kubeadm_join_token": "abcdef.0123456789abcdef",
-        "kubeadm_join_ca_cert_hash": "sha256:" + "0" * 64,
+        "__kubeadm_join_discovery": "/run/labctl-discovery.conf",
         "kubeadm_join_node_name": "w1-k8s",
         "kubeadm_join_node_ip": "192.168.56.101",
         "kubeadm_join_cri_socket": SOCKETS[api],
