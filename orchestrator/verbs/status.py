@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +92,13 @@ class StatusResult(Result):
 
 def status(lab: Lab) -> StatusResult:
     """The state of the lab; a cluster that does not answer within seconds is part of it, not an error."""
-    observed = observe_lab(lab)
-    items, trouble = _cluster_nodes(lab)
-    cluster = {item["metadata"]["name"]: _state_and_version(item) for item in items}
     verified = last_verify(lab.directory)
-    nodes = node_statuses(observed, verified.at if verified else 0)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_cluster_nodes, lab)
+        observed = observe_lab(lab)
+        nodes = node_statuses(observed, verified.at if verified else 0)
+        items, trouble = answer.result()
+    cluster = {item["metadata"]["name"]: _state_and_version(item) for item in items}
     expiry = first_expiry(nodes)
     pending = pending_operation(lab.directory)
     return StatusResult(

@@ -9,8 +9,9 @@ from orchestrator.checks.declarations import declared_checks
 from orchestrator.checks.model import Check
 
 _HERE = Path(__file__).parent
-# In the order in which they run: what the probe pods need first is known before they are waited for.
-_CLUSTER_FILES = ("control_plane", "kubelets", "workload", "network", "dns")
+# In the order in which they run: what the probe pods need first is known before they are waited for, and what may take
+# longest to settle comes last.
+_CLUSTER_FILES = ("control_plane", "kubelets", "dns", "workload", "network", "pods")
 
 REACHABLE = Check("machine.reachable", "SSH opens a root shell", "machine", remedy="labctl start")
 """The check that has no file: connecting to a node evaluates it."""

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -29,6 +29,7 @@ from orchestrator.checks.model import Outcome, Result
 
 from .check_files import REACHABLE
 from .job import Job, Target
+from .news import News
 from .plugin import ChecksPlugin, check_of, in_dependency_order, node_of
 from .worker import CLEANUP_SECONDS, Worker
 
@@ -37,6 +38,21 @@ SendMessage = Callable[[dict[str, Any]], None]
 # The pseudo-node of the checks that run once on the host: its process opens no session.
 HOST = Target("", ())
 
+
+@dataclass(frozen=True)
+class Work:
+    """The checks of one process: those of a node, of the host, or `of_cluster`, asked on the control plane."""
+
+    target: Target
+    items: list[pytest.Item]
+    of_cluster: bool = False
+
+    @property
+    def node(self) -> str:
+        """The node whose checks these are; empty where they run once."""
+        return "" if self.of_cluster else self.target.name
+
+
 _ISOLATION = (
     "--noconftest --import-mode importlib --capture no --tb native --continue-on-collection-errors -qq --no-summary "
     "-p no:cacheprovider -p no:logging -p no:warnings -p no:junitxml"
@@ -44,7 +60,11 @@ _ISOLATION = (
 
 
 class Engine:
-    """Runs the collected checks of one job and sends a message for everything that happens."""
+    """Runs the collected checks of one job and sends a message for everything that happens.
+
+    The checks of the cluster have a process and a session of their own: they wait for pods while the nodes are looked
+    at. What they need to know of the control plane's own checks comes to them by a pipe.
+    """
 
     def __init__(self, job: Job, send: SendMessage) -> None:
         self.job = job
@@ -54,7 +74,7 @@ class Engine:
         self._reported: set[tuple[str, str]] = set()
 
     def run(self, items: list[pytest.Item], broken: list[Result]) -> None:
-        """Fork one process per node, pass its results on, and report for those that end without one."""
+        """Fork the processes, pass their results on, and report for those that end without one."""
         selection, nodes = self.job.selection, [target.name for target in self.job.targets]
         unknown = selection.unknown(nodes, [REACHABLE.id, *(check_of(item).id for item in items)])
         if unknown:
@@ -62,50 +82,60 @@ class Engine:
             return
         for result in broken:
             self._report(result)
-        targets = (*self.job.targets, HOST) if self.job.host else self.job.targets
-        work = [(target, in_dependency_order(self._items_of(target, items))) for target in targets]
-        self.send({"kind": "plan", "nodes": {target.name: len(mine) for target, mine in work}})
-        work = [(target, mine) for target, mine in work if mine or not (target is HOST or selection.entries)]
-        workers = [self._start_worker(target, mine) for target, mine in work]
+        work = self._divide([item for item in items if self._is_selected(item)])
+        self.send({"kind": "plan", "nodes": {one.node: len(one.items) for one in work if one.node}})
+        work = [one for one in work if one.items or (one.node and not selection.entries)]
+        leading = next((one.items for one in work if one.node and one.node == self._leader), [])
+        news = News(frozenset(check_of(item).id for item in leading))
+        workers = [self._start_worker(one, news) for one in work]
+        news.close()
         try:
-            self._listen({end: target.name for (target, _), (end, _) in zip(work, workers, strict=True)})
+            self._listen({end: one.node for one, (end, _) in zip(work, workers, strict=True)})
         finally:
             _stop([process for _, process in workers])
-        for _, mine in work:
-            self._report_unfinished(mine)
+        for one in work:
+            self._report_unfinished(one.items)
 
-    def _items_of(self, target: Target, items: list[pytest.Item]) -> list[pytest.Item]:
-        """The node's own checks, then, on the control plane, those of the cluster: they share its session."""
-        leads = self.job.cluster is not None and self.job.cluster.control_plane == target.name
-        own: list[pytest.Item] = []
-        of_cluster: list[pytest.Item] = []
-        for item in items:
-            check, node = check_of(item), node_of(item)
-            if not self.job.selection.takes(check.id, check.layer, node):
-                continue
-            if node:
-                if node == target.name and declared_checks(item.path).applies_to(target.variables):
-                    own.append(item)
-            elif check.layer == "host":
-                own += [item] if target is HOST else []
-            elif leads:
-                of_cluster.append(item)
-        return own + of_cluster
+    @property
+    def _leader(self) -> str:
+        return self.job.cluster.control_plane if self.job.cluster else ""
 
-    def _start_worker(self, target: Target, items: list[pytest.Item]) -> tuple[Connection, ForkProcess]:
+    def _is_selected(self, item: pytest.Item) -> bool:
+        check = check_of(item)
+        return self.job.selection.takes(check.id, check.layer, node_of(item))
+
+    def _divide(self, items: list[pytest.Item]) -> list[Work]:
+        """What each process has to do; the cluster's first, because it waits most."""
+        once = [item for item in items if not node_of(item)]
+        of_host = [item for item in once if check_of(item).layer == "host"] if self.job.host else []
+        of_cluster = [item for item in once if check_of(item).layer != "host"]
+        work = [Work(one, of_cluster, of_cluster=True) for one in self.job.targets if one.name == self._leader]
+        for target in self.job.targets:
+            own = [item for item in items if node_of(item) == target.name]
+            work.append(Work(target, [one for one in own if declared_checks(one.path).applies_to(target.variables)]))
+        work.append(Work(HOST, of_host))
+        return [replace(one, items=in_dependency_order(one.items)) for one in work]
+
+    def _start_worker(self, work: Work, news: News) -> tuple[Connection, ForkProcess]:
         context = multiprocessing.get_context("fork")
         receiving, sending = context.Pipe(duplex=False)
-        process = context.Process(target=self._work, args=(target, items, sending), daemon=True)
+        process = context.Process(target=self._work, args=(work, news, sending), daemon=True)
         process.start()
         sending.close()
         return receiving, process
 
-    def _work(self, target: Target, items: list[pytest.Item], sending: Connection) -> None:
+    def _work(self, work: Work, news: News, sending: Connection) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
-        worker = Worker(self.job, target, self.plugin, self.ends, sending.send)
+        worker = Worker(self.job, work.target, self.plugin, self.ends, sending.send)
+        if work.of_cluster:
+            worker.elsewhere = news.listener()
+        elif work.node and work.node == self._leader:
+            worker.tell = news.teller()
+        else:
+            news.close()
         with contextlib.suppress(KeyboardInterrupt):
             try:
-                worker.run(items, connects=target is not HOST)
+                worker.run(work.items, connects=work.target is not HOST, reports=bool(work.node))
             finally:
                 worker.close()
         sending.close()

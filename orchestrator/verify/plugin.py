@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +21,8 @@ from .workload import Workload
 
 ROLLOUT = "workload.rollout"
 _OWN_NETWORK = "repair the pod network that you installed, then: labctl verify"
+# Seconds between two looks at what is still starting.
+_POLL = 0.4
 _CHECK = pytest.StashKey[Check]()
 
 
@@ -94,6 +98,7 @@ class ChecksPlugin:
         self.on_result: Callable[[Result], None] = lambda result: None
         self.blocked_by: Callable[[Check], str] = lambda check: ""
         self._run = run
+        self._began = time.monotonic()
         self._broken: list[Result] = []
         self._errors: dict[str, BaseException] = {}
         self._seconds: dict[str, float] = {}
@@ -130,6 +135,23 @@ class ChecksPlugin:
             pytest.skip(WAITS_FOR + reason)
         if check.pod_network and self._is_network_own() and self._cluster().lacks_pod_network():
             pytest.skip(f"{NOT_APPLICABLE}: {NOT_INSTALLED}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Repeat a node's check of pods while the lab has time to settle; those of the cluster do so themselves."""
+        settle = self.job.cluster.settle if self.job.cluster else 0.0
+        if not settle or not node_of(pyfuncitem) or not check_of(pyfuncitem).pod_network:
+            return None
+        arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+        while True:
+            try:
+                pyfuncitem.obj(**arguments)
+            except AssertionError:
+                if time.monotonic() >= self._began + settle:
+                    raise
+                time.sleep(_POLL)
+            else:
+                return True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -108,6 +108,9 @@ class _Listener:
             self._show(self.results[-1])
         elif kind == "start":
             self._step("", message["title"], "running")
+        elif kind == "plan":
+            for node in message["nodes"]:
+                self._step(node, "checks", "running")
         elif kind == "done":
             self._show_done(message["node"])
         elif kind == "unknown":

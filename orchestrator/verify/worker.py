@@ -40,13 +40,19 @@ class Worker:
         argv = session_argv(target.ssh_argv)
         self._session = ReconnectingSession(argv, deadline=ends, timeout_factor=job.timeout_factor)
         self._is_reachable = True
+        self.elsewhere: Callable[[str], bool] = lambda identity: False
+        """Whether a check that another process runs has failed."""
+        self.tell: Callable[[str, bool], None] = lambda identity, passed: None
+        """Takes the id of every check that ended, and whether it passed."""
 
-    def run(self, items: list[pytest.Item], *, connects: bool) -> None:
-        """Run the checks; when the node cannot be reached, say so once and let every other check wait for it."""
+    def run(self, items: list[pytest.Item], *, connects: bool, reports: bool) -> None:
+        """Run the checks; when the node cannot be reached, let every other check wait for that, which one `reports`."""
         self._plugin.on_result = self._on_result
         self._plugin.blocked_by = self._blocked_by
         if connects:
-            self._connect()
+            reachable = self._connect()
+            if reports:
+                self._send(reachable)
         if self._is_reachable and any("workload" in getattr(item, "fixturenames", ()) for item in items):
             self._start_workload()
         for item, following in itertools.zip_longest(items, items[1:]):
@@ -57,7 +63,7 @@ class Worker:
                 self._send({"kind": "start", "id": check.id, "title": check.title})
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
 
-    def _connect(self) -> None:
+    def _connect(self) -> Result:
         target, started = self._target, time.monotonic()
         direct = self._job.direct and not target.unreachable
         host = direct_host(target.ssh_argv) if direct else session_host(target.name, self._session)
@@ -74,7 +80,7 @@ class Worker:
             why = str(getattr(problem.args[0], "stderr", problem)).strip() if problem.args else "no answer"
         self._is_reachable = not why
         outcome = failed(why) if why else passed()
-        self._send(REACHABLE.result(outcome, target.name, time.monotonic() - started))
+        return REACHABLE.result(outcome, target.name, time.monotonic() - started)
 
     def _start_workload(self) -> None:
         """The cluster's probe pods take seconds to come up: they do so while the node's own checks run."""
@@ -89,11 +95,13 @@ class Worker:
     def _blocked_by(self, check: Check) -> str:
         if not self._is_reachable:
             return f"{REACHABLE.id} on {self._target.name}"
-        return next((identity for identity in check.after if identity in self._blocking), "")
+        return next((one for one in check.after if one in self._blocking or self.elsewhere(one)), "")
 
     def _on_result(self, result: Result) -> None:
-        if result.status not in ("ok", "not_applicable"):
+        is_passed = result.status in ("ok", "not_applicable")
+        if not is_passed:
             self._blocking.add(result.id)
+        self.tell(result.id, is_passed)
         self._send(result)
 
     def close(self) -> None:

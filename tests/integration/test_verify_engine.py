@@ -312,3 +312,43 @@ def test_a_missing_pod_network_of_labctls_fails(tmp_path: Path) -> None:
     results = verify_own_network(tmp_path, "bridge_cni", "False", LACKS)
     assert results["a.pods", ""].status == "failed"
     assert results["a.pods", ""].remedy == "labctl provision"
+
+
+ACROSS = """
+import time
+
+import pytest
+
+
+def test_disk(host, lab_vars):
+    time.sleep(0.5)
+    assert lab_vars["disk"] == "whole"
+
+
+def test_database(cluster):
+    pass
+
+
+def test_rest(cluster):
+    pass
+"""
+ACROSS_DECLARED = """checks:
+  - {id: a.disk, title: A, layer: system, remedy: labctl provision, test: test_disk}
+  - {id: a.database, title: B, layer: control_plane, remedy: labctl provision, after: [a.disk], test: test_database}
+  - {id: a.rest, title: C, layer: control_plane, remedy: labctl provision, after: [a.database], test: test_rest}
+"""
+
+
+@pytest.mark.parametrize(
+    ("disk", "status", "waits"),
+    [("whole", "ok", ("", "")), ("broken", "not_run", ("waits for a.disk", "waits for a.database"))],
+)
+def test_a_check_of_the_cluster_waits_for_those_of_the_control_planes_machine(
+    tmp_path: Path, disk: str, status: str, waits: tuple[str, str]
+) -> None:
+    path = write(tmp_path, ACROSS)
+    path.with_suffix(".yml").write_text(ACROSS_DECLARED)
+    targets = [Target("m-k8s", SHELL, {"disk": disk}), Target("w1-k8s", SHELL, {"disk": "broken"})]
+    results = found(run_checks("lab", targets, ClusterTarget("m-k8s", "1.37.2", {}, "bridge_cni"), files=[path]))
+    assert [results[name, ""].status for name in ("a.database", "a.rest")] == [status, status]
+    assert tuple(results[name, ""].evidence for name in ("a.database", "a.rest")) == waits

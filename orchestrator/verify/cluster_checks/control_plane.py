@@ -177,18 +177,6 @@ def _missing_on_a_node(cluster: Cluster, app: str) -> str:
     return "; ".join(f"{app} on {node} is {state_of(pod)}" for node, pod in pods.items() if not ready(pod))
 
 
-@settles
-def test_system_pods(cluster: Cluster) -> str:
-    can_start = cluster.pods()
-    if cluster.lacks_pod_network():
-        can_start = [pod for pod in can_start if pod["spec"].get("hostNetwork")]
-    return "; ".join(
-        f"{name_of(pod)} is {state_of(pod)}"
-        for pod in can_start
-        if pod.get("status", {}).get("phase") != "Succeeded" and not ready(pod)
-    )
-
-
 def test_pod_cidrs(cluster: Cluster) -> None:
     cidrs = {name: node["spec"].get("podCIDR", "") for name, node in cluster.nodes().items()}
     without = [name for name, cidr in cidrs.items() if not cidr]

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.checks.declarations import declared_checks
 from orchestrator.verify.check_files import check_files
 from orchestrator.verify.cluster import Cluster
-from orchestrator.verify.cluster_checks import control_plane
+from orchestrator.verify.cluster_checks import control_plane, pods
 from orchestrator.verify.conditions import NOT_INSTALLED, awaits_network, none_installed
 from orchestrator.verify.job import ClusterTarget
 
@@ -132,17 +132,17 @@ def test_a_missing_network_of_labctls_own_fails() -> None:
 
 
 def test_system_pods_that_wait_for_a_network_are_not_failing() -> None:
-    control_plane.test_system_pods(cluster(WAITING, system_pod("coredns", own_network=True)))
+    pods.test_system_pods(cluster(WAITING, system_pod("coredns", own_network=True)))
 
 
 def test_system_pods_on_the_network_of_their_node_are_checked_without_a_pod_network() -> None:
     with pytest.raises(AssertionError, match="kube-proxy is Failed"):
-        control_plane.test_system_pods(cluster(WAITING, system_pod("kube-proxy", own_network=False, phase="Failed")))
+        pods.test_system_pods(cluster(WAITING, system_pod("kube-proxy", own_network=False, phase="Failed")))
 
 
 def test_system_pods_that_wait_although_there_is_a_network_are_failing() -> None:
     with pytest.raises(AssertionError, match="coredns is Pending"):
-        control_plane.test_system_pods(cluster(READY, system_pod("coredns", own_network=True)))
+        pods.test_system_pods(cluster(READY, system_pod("coredns", own_network=True)))
 
 
 def runs_on_the_control_plane(file: Path) -> bool:
