@@ -82,6 +82,8 @@ class LabDir:
     plan_copy = _Part("plan.copy.json")
     identity = _Part("identity.json")
     source_access = _Part("source.json")
+    # What the roles read when they last brought the lab to its plan, as a digest.
+    converged = _Part("converged")
     journal = _Part("journal.jsonl")
     lock = _Part("lock")
     ssh = _Part("ssh")

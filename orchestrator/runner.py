@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,12 +126,13 @@ def run_playbook(
     emit: Emit,
     deadline: float,
     extra_vars: Mapping[str, Any] | None = None,
+    skipped: Sequence[str] = (),
 ) -> RunSummary:
     """Run `playbooks/<playbook>`, or the playbook at a Path, over an inventory; return what changed.
 
-    `deadline` in seconds bounds the whole run. Every run has a directory of its own under runs/, mode 0700:
-    an old one would lend its extravars to the next run. Raises ConvergeError naming node, role, task and
-    cause; KeyboardInterrupt ends Ansible first and is then passed on.
+    Tags in `skipped` are left out; `deadline` in seconds bounds the whole run. Every run has a directory of its own
+    under runs/, mode 0700: an old one would lend its extravars to the next run. Raises ConvergeError naming node, role,
+    task and cause; KeyboardInterrupt ends Ansible first and is then passed on.
     """
     import ansible_runner
 
@@ -144,13 +145,13 @@ def run_playbook(
         playbook=str(playbook if isinstance(playbook, Path) else paths.data("playbooks", playbook)),
         inventory=dict(inventory),
         extravars=dict(extra_vars or {}),
+        skip_tags=",".join(skipped) or None,
         envvars=_environment(directory),
         event_handler=listener.handle,
         status_handler=lambda status, runner_config: _remove_files(directory, ENVIRONMENT),
         cancel_callback=lambda: cancelled.is_set() or time.monotonic() > ends_at,
         quiet=True,
-        # The environment names paths only, but whoever adds to it later must not end up in a file.
-        suppress_env_files=True,
+        suppress_env_files=True,  # it names paths only, but whoever adds to it must not end up in a file
         settings={"pexpect_timeout": 0.2},
     )
     try:

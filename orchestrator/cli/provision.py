@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,24 +31,42 @@ def _phase_option(option: str, name: str, default: str, text: str) -> options.De
 @options.lab_spec
 @_phase_option("--from", "first", "machines", "Begin with this phase.")
 @_phase_option("--until", "last", "verify", "Stop after this phase.")
+@click.option("--no-bake", is_flag=True, help="Set up every machine from nothing instead of cloning a prepared one.")
+@click.option("--full", is_flag=True, help="Run every role, also where nothing differs.")
+@click.option(
+    "--timeline", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw the run into an SVG file."
+)
 @options.accept_option
 @options.change_options
 def provision(
-    spec: Spec, first: str, last: str, accept: Mapping[str, str], yes: bool, dry_run: bool, output: str, progress: str
+    spec: Spec,
+    first: str,
+    last: str,
+    no_bake: bool,
+    full: bool,
+    timeline: Path | None,
+    accept: Mapping[str, str],
+    yes: bool,
+    dry_run: bool,
+    output: str,
+    progress: str,
 ) -> int:
     """Create the lab, or converge it to lab.yml, and verify it.
 
     The phases are machines, prepare, runtime, control_plane, workers, network, kubeconfig and verify.
     """
+    from orchestrator.lab.convergence import Shortcuts
     from orchestrator.lab.phases import PhaseRange
+    from orchestrator.timeline import drawn
     from orchestrator.verbs import provision as verb
 
     phases = PhaseRange(first, last)
     if dry_run:
         return show_dry_run(verb.preview(spec, phases), output)
-    with show_progress(progress) as emit:
+    with show_progress(progress) as shown, drawn(shown, timeline) as emit:
         agree, sums = options.agreement(yes), options.confirmation(accept)
-        done = verb.provision(spec, agree=agree, emit=emit, phases=phases, sums=sums)
+        shortcuts = Shortcuts(bake=not no_bake, unchanged=not full)
+        done = verb.provision(spec, agree=agree, emit=emit, phases=phases, sums=sums, shortcuts=shortcuts)
     return show_verified(done, output, _text)
 
 

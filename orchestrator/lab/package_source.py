@@ -82,19 +82,25 @@ def _recipe(plan: Plan) -> bundle.Recipe | None:
 @contextmanager
 def serve_source(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAccess]:
     """How the nodes reach packages and images for the length of the block, in which the bundle is served over HTTP."""
-    planned, url = planned_bundle(plan), plan.source.url or ""
-    key = write_private_copy(planned.key_file, _bundle_key(directory))
-    calico = planned.sha256_of(manifest.CALICO)
+    planned = planned_bundle(plan)
+    write_private_copy(planned.key_file, _bundle_key(directory))
     with serve_bundle(planned, plan):
-        emit(Note(phase="converge", text=f"serving packages to the nodes at {url}"))
-        yield SourceAccess(
-            apt_url=f"{url}/apt",
-            rpm_url=f"{url}/rpm",
-            key_file=str(key),
-            calico_manifest=str(planned.path / manifest.CALICO) if calico else "",
-            calico_manifest_sha256=calico,
-            **_archives(url, planned),
-        )
+        emit(Note(phase="converge", text=f"serving packages to the nodes at {plan.source.url}"))
+        yield source_access(plan, directory)
+
+
+def source_access(plan: Plan, directory: LabDir) -> SourceAccess:
+    """How the nodes reach packages and images while they are served; raises as `planned_bundle` does."""
+    planned, url = planned_bundle(plan), plan.source.url or ""
+    calico = planned.sha256_of(manifest.CALICO)
+    return SourceAccess(
+        apt_url=f"{url}/apt",
+        rpm_url=f"{url}/rpm",
+        key_file=str(_bundle_key(directory)),
+        calico_manifest=str(planned.path / manifest.CALICO) if calico else "",
+        calico_manifest_sha256=calico,
+        **_archives(url, planned),
+    )
 
 
 def known_bundle(lab: Lab) -> BundleInfo:

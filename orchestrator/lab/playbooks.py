@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,12 @@ def run_playbook(
     emit: Emit,
     deadline: float,
     extra_vars: Mapping[str, Any] | None = None,
+    skipped: Sequence[str] = (),
 ) -> RunSummary:
-    """Run `playbooks/<playbook>`, or the playbook at a Path, over the running nodes. Raises ConvergeError."""
+    """Run `playbooks/<playbook>`, or the playbook at a Path, over the running nodes, without the tags in `skipped`.
+
+    Raises ConvergeError.
+    """
     return runner.run_playbook(
         playbook,
         lab=observed.lab.directory,
@@ -29,4 +33,5 @@ def run_playbook(
         emit=emit,
         deadline=deadline,
         extra_vars=extra_vars,
+        skipped=skipped,
     )

@@ -74,6 +74,14 @@ def wait_until_healthy(observed: ObservedLab, emit: Emit) -> Report:
     return report
 
 
+def left_to_roles(report: Report) -> str:
+    """The first thing that a run of the roles may mend, in one line: a failed check, or a warning that names them."""
+    for result in report.results:
+        if result.bad or (result.status == "warning" and result.remedy == "labctl provision"):
+            return f"{result.id} on {result.node or 'the cluster'}: {result.headline}"
+    return ""
+
+
 def targets(observed: ObservedLab) -> list[Target]:
     """The nodes of the plan as the checks address them, those that do not run as unreachable."""
     document = inventory_document(observed)

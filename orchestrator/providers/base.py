@@ -103,6 +103,23 @@ def changing(name: str, node: str, emit: Emit, phase: str) -> Iterator[None]:
     emit(Step(phase=phase, node=node, name=name, status="changed"))
 
 
+class Bakery(Protocol):
+    """Baked nodes: machines that the roles prepared and that a backend keeps, each under a key, to be cloned."""
+
+    @property
+    def base_image(self) -> str:
+        """What new machines are made of, by a name that changes with it."""
+
+    def keep(self, plan: Plan, node: NodePlan, key: str) -> int:
+        """Keep a machine whose services are stopped; it ends with that. Returns the bytes that it takes."""
+
+    def seal(self, plan: Plan, key: str) -> str:
+        """A line that changes with every byte of a baked node; empty when it is not complete."""
+
+    def remove(self, keys: Collection[str]) -> None:
+        """Remove baked nodes; the machines that were cloned from them stay."""
+
+
 class Provider(Protocol):
     """Machines of one kind. `phase` is the phase that the caller has opened and under which events are emitted.
 
@@ -151,10 +168,11 @@ class Provider(Protocol):
         """Make ready what all labs share and what takes time (engine, node image). `create` does it if nobody has."""
         return
 
-    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str, baked: str = "") -> list[Node]:
         """Make what is missing, repair what is broken, change limits in place; return when SSH works on every node.
 
-        Raises ProviderError naming the node. Never touches an object of another lab.
+        New machines are clones of the baked node with the key `baked`, unless that is empty. Raises ProviderError
+        naming the node. Never touches an object of another lab.
         """
 
     def nodes(self, plan: Plan) -> list[Node]:
@@ -168,6 +186,10 @@ class Provider(Protocol):
 
     def remove_nodes(self, plan: Plan, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Remove some machines of the lab with all that is theirs."""
+
+    def bakery(self, emit: Emit, phase: str) -> Bakery | None:
+        """Where machines are kept to be cloned; None where they are never."""
+        return None
 
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
         """Keep all nodes as one point in time under this tag; bytes taken, 0 when unknown. Leaves all or nothing.

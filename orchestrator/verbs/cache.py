@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,12 @@ from typing import Any
 from orchestrator import bundle, paths
 from orchestrator.bundle import BundleInfo
 from orchestrator.events import Emit, Note, phase
-from orchestrator.lab import claims
+from orchestrator.lab import baking, claims
+from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.state import saved_plan
 
+# Notes of the prepared machines, which lie in the engine.
+_BAKED = "baked"
 # Folders of the cache, what they are for, and whether all of it can be had again without loss.
 _SHARED = {
     "blobs": ("layers of images that were fetched, for the next bundle", True),
@@ -72,7 +75,7 @@ class Cache:
 def contents() -> Cache:
     """What the cache holds, the largest first."""
     directory = paths.cache_dir()
-    entries = [*_bundles(directory), *_others(directory)]
+    entries = [*_bundles(directory), *_baked(directory), *_others(directory)]
     return Cache(directory, tuple(sorted(entries, key=lambda entry: -entry.size)))
 
 
@@ -90,6 +93,7 @@ def prune(emit: Emit, *, everything: bool = False) -> Cache:
     """Remove what `prunable` names and return it. Raises LockedError while a bundle is being made."""
     with phase(emit, "prune", "Prune the cache"), bundle.locked(paths.cache_dir(), emit, "prune"):
         found = prunable(everything=everything)
+        _discard_baked({entry.path.stem for entry in found.entries if entry.path.parent.name == _BAKED}, emit)
         for entry in found.entries:
             emit(Note(phase="prune", text=f"remove {entry.path}"))
             shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink(missing_ok=True)
@@ -106,6 +110,22 @@ def _bundles(directory: Path) -> Iterator[Entry]:
         kept = "the last of its version" if last[info.kubernetes] == info.id else ""
         kept = "what this labctl makes" if info.id in current else kept
         yield Entry(info.path, _title(info), _size(info.path), tuple(users.get(info.id, ())), kept)
+
+
+def _baked(directory: Path) -> Iterator[Entry]:
+    """Baked nodes: the last of each kind stays, which the next lab starts from."""
+    titles: set[str] = set()
+    for node in baking.kept():
+        why = "" if node.title in titles else "saves the time to make it again"
+        titles.add(node.title)
+        yield Entry(directory / _BAKED / f"{node.key}.json", f"prepared node: {node.title}", node.size, (), why)
+
+
+def _discard_baked(keys: Collection[str], emit: Emit) -> None:
+    for name in {node.provider for node in baking.kept() if node.key in keys}:
+        with open_provider(name, emit) as provider:
+            if bakery := provider.bakery(emit, "prune"):
+                baking.discard([node.key for node in baking.kept() if node.key in keys], bakery)
 
 
 def _title(info: BundleInfo) -> str:
@@ -125,7 +145,10 @@ def _users() -> dict[str, list[str]]:
 def _others(directory: Path) -> Iterator[Entry]:
     for name, (what, removable) in _SHARED.items():
         place = directory / name
-        if place.exists() and (size := _size(place)):
+        size = _size(place) if place.exists() else 0
+        if name == "engine":
+            size -= sum(node.size for node in baking.kept())
+        if size > 0:
             yield Entry(place, what, size, (), "" if removable else "saves the time to make it again")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab import kubeconfigs
+from orchestrator.lab.baking import sweep
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.result import Result
@@ -87,6 +88,7 @@ def destroy(targets: Sequence[Target], emit: Emit) -> DestroyResult:
                 stop_tmux(target.identity.uuid)
                 _end_connections(target)
                 provider.destroy(target.identity, emit, "destroy")
+                sweep(provider, emit)
                 kubeconfigs.remove_context(target.identity.uuid, target.directory, emit, "destroy")
             if had_state:
                 shutil.rmtree(root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.events import Emit
-from orchestrator.lab.convergence import ConvergeResult, build_lab
+from orchestrator.lab.convergence import ALL_SHORTCUTS, ConvergeResult, Shortcuts, build_lab
 from orchestrator.lab.host_setup import Agree, missing_packages
 from orchestrator.lab.journal import changing
 from orchestrator.lab.package_source import UNCONFIRMED, Confirmation
@@ -41,14 +41,15 @@ def provision(
     emit: Emit,
     phases: PhaseRange = ALL_PHASES,
     sums: Confirmation = UNCONFIRMED,
+    shortcuts: Shortcuts = ALL_SHORTCUTS,
 ) -> ConvergeResult:
     """Create the lab, or bring an existing one back to lab.yml, and verify it; `phases` is the part of it to do.
 
-    `sums` is what the user confirms of what is fetched. Raises SpecError, HostError, ProviderError, ConvergeError,
-    LockedError; a lab that fails its checks is a result that is not ok.
+    `sums` is what the user confirms of what is fetched, `shortcuts` what may be saved. Raises SpecError, HostError,
+    ProviderError, ConvergeError, LockedError; a lab that fails its checks is a result that is not ok.
     """
     directory = directory_of(spec)
     inputs = {"file": str(spec.file) if spec.file else "", "from": phases.first, "until": phases.last}
     with changing(directory, "provision", emit, inputs) as emit:
-        done = build_lab(spec, directory, agree=agree, emit=emit, phases=phases, sums=sums)
+        done = build_lab(spec, directory, agree=agree, emit=emit, phases=phases, sums=sums, shortcuts=shortcuts)
     return replace(done, schema="labctl/provision/v1")

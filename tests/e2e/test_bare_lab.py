@@ -55,7 +55,7 @@ def test_its_bundle_has_nothing_of_kubernetes(lab: User) -> None:
 
 
 def test_a_second_provision_changes_nothing(lab: User) -> None:
-    assert set(lab.json("provision", "--yes")["changed"].values()) == {0}
+    assert set(lab.json("provision", "--yes", "--full")["changed"].values()) == {0}
 
 
 def test_a_package_is_installed_later_on_the_named_node_alone(lab: User) -> None:

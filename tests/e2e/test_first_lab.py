@@ -45,9 +45,18 @@ def test_kubectl_on_the_host_shows_all_nodes_ready_with_their_lab_addresses(firs
     assert addresses == {"192.168.56.10", "192.168.56.101", "192.168.56.102", "192.168.56.103"}
 
 
-def test_a_second_provision_changes_nothing_on_any_node(first_lab: User) -> None:
+def test_a_second_provision_runs_no_role_and_checks_everything(first_lab: User) -> None:
+    before = set((first_lab.state / "runs").iterdir())
     done = first_lab.json("provision", "--yes")
-    assert set(done["changed"]) == set(NODES)
+    assert done["changed"] == dict.fromkeys(NODES, 0)
+    assert done["verify"]["ok"]
+    built = json.loads((first_lab.home / "first.json").read_text())["verify"]["checks"]
+    assert sorted(check["id"] for check in done["verify"]["checks"]) == sorted(check["id"] for check in built)
+    assert set((first_lab.state / "runs").iterdir()) == before
+
+
+def test_every_role_finds_nothing_to_do_on_any_node(first_lab: User) -> None:
+    done = first_lab.json("provision", "--yes", "--full")
     assert done["changed"] == dict.fromkeys(NODES, 0)
     assert done["verify"]["ok"]
 

@@ -142,7 +142,7 @@ def test_a_user_without_rights_learns_what_a_lab_takes(account: Account, install
 
 def test_ctrl_c_in_the_middle_ends_cleanly_and_the_next_run_ends_verified(single: User) -> None:
     process = subprocess.Popen(
-        [*single.labctl, "provision", "--yes", "--progress", "jsonl"],
+        [*single.labctl, "provision", "--yes", "--no-bake", "--progress", "jsonl"],
         cwd=single.home,
         env=single.environment,
         stdout=subprocess.DEVNULL,

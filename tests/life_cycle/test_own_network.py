@@ -177,7 +177,7 @@ def test_a_drill_without_pods_is_solved(lab: Owner) -> None:
 
 
 def test_a_second_provision_changes_nothing(lab: Owner) -> None:
-    again = lab.json("provision", "--yes")
+    again = lab.json("provision", "--yes", "--full")
     assert again["changed"] == {"m-k8s": 0, "w1-k8s": 0}
     assert again["verify"]["ok"]
     lab.good("snapshot", "save", "bare")
@@ -209,7 +209,7 @@ def test_with_a_network_of_its_users_every_check_runs(lab: Owner) -> None:
 def test_provision_leaves_the_users_network_alone_also_when_it_heals(lab: Owner) -> None:
     before = lab.on_nodes(UNTOUCHED)
     assert "10-own.conflist" in before["w1-k8s"]
-    assert lab.json("provision", "--yes")["changed"] == {"m-k8s": 0, "w1-k8s": 0}
+    assert lab.json("provision", "--yes", "--full")["changed"] == {"m-k8s": 0, "w1-k8s": 0}
     lab.on_nodes("rm /etc/kubernetes/manifests/kube-scheduler.yaml", on="m-k8s")
     lab.on_nodes("systemctl disable --now kubelet", on="w1-k8s")
     assert lab.json("provision", "--yes")["verify"]["ok"]

@@ -87,7 +87,7 @@ def test_the_nodes_are_the_listed_machines_at_their_addresses(lab: StaticLab) ->
 
 
 def test_a_second_provision_changes_nothing(lab: StaticLab) -> None:
-    again = lab.user.json("provision", "--yes", "--progress", "plain")
+    again = lab.user.json("provision", "--yes", "--full", "--progress", "plain")
     assert again["verify"]["ok"]
     assert again["changed"] == {"m-k8s": 0, "w1-k8s": 0}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ STOP_SECONDS = 30
 
 @dataclass(frozen=True)
 class Machines:
-    """The containers of a plan; `api` is the client of the engine."""
+    """The containers of a plan; `api` is the client of the engine, `fill` puts something into new volumes."""
 
     api: Any
     plan: Plan
+    fill: Callable[[NodePlan], None] = lambda node: None
 
     def inspect(self, node: str) -> dict[str, Any] | None:
         """Docker's record of a node, found by label; None when there is none."""
@@ -101,6 +102,7 @@ class Machines:
         for volume in spec.VOLUMES:
             labels = spec.labels(identity(self.plan), node=node.name, part=volume)
             self.api.create_volume(spec.volume_name(self.plan, node.name, volume), labels=labels)
+        self.fill(node)
         private, public = ssh_access.new_host_key()
         self.start_new(node, image, public, (spec.authorized_keys(public_key), spec.host_key_files(private, public)))
 

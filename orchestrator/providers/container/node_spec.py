@@ -33,7 +33,7 @@ def labels(lab: LabIdentity, *, node: str = "", part: str = "") -> dict[str, str
 
 def lab_of(found: Mapping[str, str] | None) -> LabIdentity | None:
     """Whose lab an object with these labels belongs to; None when it is not labctl's."""
-    if not found or UUID not in found:
+    if not found or not found.get(UUID):
         return None
     return LabIdentity(found.get(NAME, ""), found[UUID], found.get(OWNER, ""))
 

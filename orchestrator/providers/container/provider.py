@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from orchestrator import host
@@ -18,8 +19,9 @@ from orchestrator.observed import ProviderTraits, Sizing
 from orchestrator.paths import LabDir
 from orchestrator.providers import base, ssh_access
 from orchestrator.providers.base import LabIdentity, Provider
-from orchestrator.providers.container import engine, node_image, preflight, reach, snapshots
+from orchestrator.providers.container import engine, node_image, preflight, reach, snapshots, volumes
 from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.container.baked import BakedNodes, image_name
 from orchestrator.providers.container.docker_calls import docker_failures, remove
 from orchestrator.providers.container.host_checks import host_checks
 from orchestrator.providers.container.machines import STOP_SECONDS, Machines
@@ -94,7 +96,7 @@ class ContainerProvider(Provider):
         """Start the engine if nothing answers, and have the node image in it."""
         node_image.ensure(self._open(emit, phase).api, emit, phase)
 
-    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str, baked: str = "") -> list[Node]:
         """Make or repair the nodes, all at once; return when each lets the lab's key in."""
         api = self._open(emit, phase).api
         if missing := preflight.kernel_problems(plan):
@@ -103,8 +105,10 @@ class ContainerProvider(Provider):
             raise ProviderError(foreign[0].what, problems=foreign, fix=foreign[0].fix)
         public_key = ssh_access.ensure_key(lab)
         # A lab that is complete needs no image, which may be another one by now and take a minute to make.
-        images = self._images(plan, emit, phase) if self._lacks_nodes(plan) else {}
+        images = self._images(plan, baked, emit, phase) if self._lacks_nodes(plan) else {}
         machines = Machines(api, plan)
+        if baked:
+            machines = replace(machines, fill=partial(self.bakery(emit, phase).fill, plan, key=baked))
         with docker_failures("the lab's network"):
             machines.ensure_network()
 
@@ -117,6 +121,11 @@ class ContainerProvider(Provider):
 
         self._run_parallel(ensure, plan.nodes)
         return self._wait_for_login(plan, lab, emit, phase)
+
+    def bakery(self, emit: Emit, phase: str) -> BakedNodes:
+        """The engine's images and volumes; nodes of another image than the usual one are not baked."""
+        client = self._open(emit, phase).client(volumes.COPY_SECONDS)
+        return BakedNodes(client, "" if self._flavours else node_image.tag())
 
     def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
         """Start the machines that are not running; return when SSH works."""
@@ -239,8 +248,10 @@ class ContainerProvider(Provider):
             self._open(emit, phase)
         return self._engine is not None
 
-    def _images(self, plan: Plan, emit: Emit, phase: str) -> dict[str, str]:
+    def _images(self, plan: Plan, baked: str, emit: Emit, phase: str) -> dict[str, str]:
         """The image of each node, all of them in the engine."""
+        if baked:
+            return {node.name: image_name(baked) for node in plan.nodes}
         flavours = {node.name: self._flavours.get(node.name, node_image.DEBIAN) for node in plan.nodes}
         names = {
             one: node_image.ensure(self._api, emit, phase, one, node_image.source_of(plan.source.bundle_id, one))
@@ -256,7 +267,7 @@ class ContainerProvider(Provider):
         return not machines.has_network() or any(machines.must_be_created(node, record) for node, record in pairs)
 
     def _snapshots(self, plan: Plan, emit: Emit, phase: str) -> snapshots.Snapshots:
-        api = self._open(emit, phase).client(snapshots.COPY_SECONDS)
+        api = self._open(emit, phase).client(volumes.COPY_SECONDS)
         return snapshots.Snapshots(api, plan, self._run_parallel, emit, phase)
 
     def _wait_for_login(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:

@@ -16,6 +16,7 @@ from orchestrator.events import Emit, Step
 from orchestrator.model import Node, NodePlan, Plan
 from orchestrator.providers.base import changing, identity, unusable
 from orchestrator.providers.container import node_spec as spec
+from orchestrator.providers.container import volumes
 from orchestrator.providers.container.docker_calls import RunParallel, docker_failures, execute
 
 if TYPE_CHECKING:
@@ -23,13 +24,9 @@ if TYPE_CHECKING:
 
 SNAPSHOT, PIECE = "labctl.snapshot", "labctl.snapshot-of"
 REPOSITORY = "labctl/snapshot"
-# The part of a lab that a container is which only copies.
-COPY = "copy"
 # The engine covers these in every new container, whatever the image says; a copy elsewhere comes through.
 COVERED = "etc/hosts etc/resolv.conf etc/hostname"
 UNCOVERED = "/etc/.labctl-mounted"
-# Committing a layer and copying volumes, one node, on a slow disk.
-COPY_SECONDS = 1200
 # Left free on the engine's disk besides the copies.
 RESERVE_MB = 500
 SIZE = "du -sb /volumes | cut -f1"
@@ -93,12 +90,12 @@ class Snapshots:
 
     def refuse_incomplete(self, snapshot: str) -> None:
         """Raise ProviderError when the engine no longer has every part, naming the nodes."""
-        volumes = {item["Name"] for item in self._volumes()}
+        existing = {item["Name"] for item in self._volumes()}
         gone = [
             node.name
             for node in self.plan.nodes
             if not self.api.images(name=image_name(self.plan, snapshot, node.name))
-            or not {volume_name(self.plan, snapshot, node.name, volume) for volume in spec.VOLUMES} <= volumes
+            or not {volume_name(self.plan, snapshot, node.name, volume) for volume in spec.VOLUMES} <= existing
         ]
         if gone:
             text = f"the engine no longer has the snapshot of {', '.join(gone)}"
@@ -139,7 +136,8 @@ class Snapshots:
 
         selector = spec.selector(self.plan.uuid)
         # What copied for a command that was killed still holds the volumes.
-        for item in self.api.containers(all=True, filters={"label": [*selector["label"], f"{spec.PART}={COPY}"]}):
+        copies = [*selector["label"], f"{spec.PART}={volumes.COPY}"]
+        for item in self.api.containers(all=True, filters={"label": copies}):
             self.api.remove_container(item["Id"], force=True)
         images = sorted(self.api.images(filters=selector), key=lambda image: -int(image["Created"]))
         for item in filter(is_unwanted, images):
@@ -204,8 +202,9 @@ class Snapshots:
             changes = [f'LABEL {key}="{value}"' for key, value in labels(self.plan, snapshot, node.name).items()]
             made = self.api.commit(container["Id"], repository=repository, tag=tag, pause=False, changes=changes)["Id"]
             size = int(self._image(made)["Size"]) - int(self._image(container["ImageID"])["Size"])
-            volumes = {one: volume_name(self.plan, snapshot, node.name, one) for one in spec.VOLUMES}
-            mounts = {f"/volumes/{volume}": name for volume, name in volumes.items()}
+            mounts = {
+                f"/volumes/{volume}": volume_name(self.plan, snapshot, node.name, volume) for volume in spec.VOLUMES
+            }
             return size + int(self._run(made, SIZE, mounts, read_only=True).split()[-1])
 
     def _copy(self, node: NodePlan, image: str, snapshot: str, *, back: bool) -> None:
@@ -220,42 +219,12 @@ class Snapshots:
             self.api.create_volume(live, labels={**own, spec.PART: volume})
             source, target = (kept, live) if back else (live, kept)
             mounts |= {f"/from/{volume}": source, f"/to/{volume}": target}
-            script.append(f"find /to/{volume} -mindepth 1 -delete; cp -a --reflink=auto /from/{volume}/. /to/{volume}/")
+            script.append(f"find /to/{volume} -mindepth 1 -delete; {volumes.copy(volume)}")
         self._run(image, "; ".join(script), mounts)
 
     def _run(self, image: str, script: str, mounts: Mapping[str, str], *, read_only: bool = False) -> str:
-        """The output of a shell script that runs as root over volumes, in a container that is removed afterwards."""
-        config = {
-            "Image": image,
-            "Entrypoint": ["/bin/sh", "-ec", script],
-            "Cmd": [],
-            "Labels": {**spec.labels(identity(self.plan), part=COPY), spec.NODE: "", SNAPSHOT: ""},
-            "HostConfig": {
-                "NetworkMode": "none",
-                # The layers of the containers in a node carry attributes that only this capability sees.
-                "CapAdd": ["SYS_ADMIN"],
-                "SecurityOpt": ["apparmor=unconfined", "label=disable"],
-                "Mounts": [
-                    {"Type": "volume", "Source": name, "Target": target, "ReadOnly": read_only}
-                    for target, name in mounts.items()
-                ],
-            },
-        }
-        api: Any = self.api
-        made = api.create_container_from_config(config)["Id"]
-        try:
-            api.start(made)
-            code = api.wait(made, timeout=COPY_SECONDS)["StatusCode"]
-            output = str(api.logs(made).decode(errors="replace"))
-        finally:
-            api.remove_container(made, force=True, v=False)
-        if code != 0:
-            last = output.strip().rpartition("\n")[2] or "no output"
-            if "No space left" in last:
-                fix = "free space where Docker keeps its data (docker info); then again"
-                raise HostError(f"copying volumes failed: {last}", fix=fix)
-            raise ProviderError(f"copying volumes failed: {last}", fix="labctl doctor")
-        return output
+        own = {**spec.labels(identity(self.plan), part=volumes.COPY), spec.NODE: "", SNAPSHOT: ""}
+        return volumes.run_over(self.api, image, script, mounts, own, read_only=read_only)
 
     def _image(self, name: str) -> dict[str, Any]:
         api: Any = self.api

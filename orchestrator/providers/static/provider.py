@@ -71,7 +71,7 @@ class StaticProvider(Provider):
                 problems.append(Problem(node.detail, where, fix))
         return problems
 
-    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str, baked: str = "") -> list[Node]:
         """Let the lab's key into every machine, each checked against its fingerprint first."""
         public_key = ssh_access.ensure_key(lab)
         nodes = self.nodes(plan)

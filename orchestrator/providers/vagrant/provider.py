@@ -75,7 +75,7 @@ class VagrantProvider(Provider):
         """Make sure that the hypervisor answers."""
         self._hypervisor.open(emit, phase)
 
-    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
+    def create(self, plan: Plan, lab: LabDir, emit: Emit, phase: str, baked: str = "") -> list[Node]:
         """Make what is missing, recreate what is incomplete, change sizes; return when SSH works everywhere."""
         self._hypervisor.open(emit, phase)
         ssh_access.ensure_key(lab)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,3 +61,25 @@ def test_the_bundle_of_a_lab_stays_and_so_does_what_its_machines_are_made_of(dir
     [used] = [entry for entry in cache.contents().entries if entry.labs]
     assert (used.path.name, used.labs) == ("a", (f"{plan.name} ({tmp_path})",))
     assert names(cache.prunable(everything=True)) == ["b", "blobs", "c", "compiled"]
+
+
+def note_baked(directory: Path, key: str, title: str, used: float) -> None:
+    record = {"seal": "0", "title": title, "bytes": 5000, "provider": "container", "used": used}
+    (directory / "baked").mkdir(exist_ok=True)
+    (directory / "baked" / f"{key}.json").write_text(json.dumps(record), encoding="ascii")
+
+
+def test_of_each_kind_of_prepared_node_a_prune_leaves_the_last(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_baked(directory, "old", "Kubernetes 1.37.2, containerd", 1.0)
+    note_baked(directory, "new", "Kubernetes 1.37.2, containerd", 2.0)
+    note_baked(directory, "other", "no Kubernetes", 0.5)
+    listed = {entry.path.name: (entry.what, entry.size) for entry in cache.contents().entries}
+    assert listed["new.json"] == ("prepared node: Kubernetes 1.37.2, containerd", 5000)
+    removed: list[str] = []
+    provider = SimpleNamespace(bakery=lambda *_: SimpleNamespace(remove=removed.extend))
+    monkeypatch.setattr(cache, "open_provider", lambda *_: nullcontext(provider))
+    assert {"old.json"} == {name for name in names(cache.prune(discard)) if name.endswith(".json")}
+    assert removed == ["old"]
+    assert {path.name for path in (directory / "baked").iterdir()} == {"new.json", "other.json"}

@@ -20,6 +20,9 @@ class HeldEngine:
         self.log = log
         log.append("open")
 
+    def prepare(self, *_: Any) -> None:
+        pass
+
     def destroy(self, *_: Any) -> None:
         self.log.append("destroy")
 
@@ -33,17 +36,18 @@ def test_by_hand_closes_the_only_provider_it_opened(monkeypatch: pytest.MonkeyPa
     by_hand = import_module("by_hand")
     log: list[str] = []
 
-    def build(*_: Any, **__: Any) -> None:
+    def build(*_: Any, **__: Any) -> dict[str, float]:
         log.append("build")
         if fails:
             raise SystemExit("no cluster")
+        return {}
 
     monkeypatch.setattr(sys, "argv", ["by_hand.py"])
     monkeypatch.setattr(by_hand.registry, "provider", lambda _: HeldEngine(log))
     monkeypatch.setattr(by_hand.planning, "decide", lambda _: PLAN)
     monkeypatch.setattr(by_hand, "save_plan", lambda *_: None)
     monkeypatch.setattr(by_hand.bundle, "find", lambda *_: SimpleNamespace())
-    monkeypatch.setattr(by_hand, "build", build)
+    monkeypatch.setattr(by_hand, "Bench", lambda *_: SimpleNamespace(build=build))
     if fails:
         with pytest.raises(SystemExit):
             by_hand.main()
