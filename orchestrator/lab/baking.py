@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import inventory, paths
-from orchestrator.errors import HostError, ProviderError
+from orchestrator.errors import HostError, LockedError, ProviderError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.converged import files_of, sum_of
 from orchestrator.lab.observed_lab import observe_with
@@ -88,9 +88,10 @@ def ensure_baked(plan: Plan, provider: Provider, emit: Emit, *, fresh: bool) -> 
     key = key_of(plan, capabilities, bakery.base_image)
     with _locked(key, emit):
         record = read_json(_record(key))
-        if not record and not fresh:
+        is_whole = bool(record) and bakery.seal(plan, key) == record["seal"]
+        if not is_whole and not fresh:
             return BARE
-        if not record or bakery.seal(plan, key) != record["seal"]:
+        if not is_whole:
             if record:
                 emit(Note(phase="bake", text=f"the baked node {key} is damaged or gone: making it again"))
             bakery.remove([key])
@@ -182,6 +183,7 @@ def _bake(plan: Plan, key: str, provider: Provider, bakery: Bakery, emit: Emit) 
     home = _home(key)
     baking = _baking_plan(plan, home)
     directory = LabDir.beside(home / "lab.yml", _NAME)
+    shutil.rmtree(home, ignore_errors=True)  # of a command that was killed before it had a plan
     home.mkdir(mode=0o700, parents=True)
     save_plan(directory, baking)
     try:
@@ -229,7 +231,11 @@ def _locked(key: str, emit: Emit) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         emit(Note(phase="bake", text="another labctl is setting up the same machine: waiting for it"))
-        lock.acquire(timeout=WAIT_SECONDS)
+        try:
+            lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
+            text = f"another labctl has been setting up the same machine for {WAIT_SECONDS / 60:.0f} minutes"
+            raise LockedError(text, fix="end it, then run this again; or labctl provision --no-bake") from None
     try:
         yield
     finally:
