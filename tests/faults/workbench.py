@@ -154,9 +154,11 @@ class Workbench:
         assert case.moment is not None
         began = time.time()
         log = (self.user.home / "struck.err").open("w+")
+        # A moment in the middle of the roles comes only where they run on every node.
+        all_roles = () if case.moment.random else ("--full", "--no-bake")
         run = subprocess.Popen(
             # A suite in the background of a shell ignores Ctrl-C, and what it starts would inherit that.
-            ["env", "--default-signal=INT", *self.user.labctl, "provision", "--yes", "--progress", "plain"],
+            ["env", "--default-signal=INT", *self.user.labctl, "provision", "--yes", *all_roles, "--progress", "plain"],
             cwd=self.user.home, env=self.user.environment, stdout=subprocess.DEVNULL, stderr=log,
             # A fault that kills what is left of it must not reach this test.
             start_new_session=True,
