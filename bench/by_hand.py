@@ -111,7 +111,14 @@ export KUBECONFIG=/etc/kubernetes/admin.conf
 kubectl create deployment app --image={image} --replicas=3 >/dev/null
 kubectl rollout status deployment/app --timeout=180s >/dev/null
 """
-KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf "
+# A node gets its part of the pod network a moment after it registered.
+CIDRS = """set -e
+until [ "$(kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes \\
+    -o 'jsonpath={{range .items[*]}}{{.metadata.name}} {{.spec.podCIDR}}{{"\\n"}}{{end}}' |
+    tee /tmp/cidrs | grep -c /)" = {nodes} ]
+do sleep 0.2; done
+cat /tmp/cidrs
+"""
 
 
 class Hands:
@@ -215,8 +222,9 @@ class Bench:
             ),
         ).strip()
         hands.on_all({node.name: self.names + JOIN.format(address=node.address, join=join) for node in plan.workers})
-        listed = json.loads(hands.on(head, KUBECTL + "get nodes -o json"))["items"]
-        hands.on_all(networks(plan, {item["metadata"]["name"]: item["spec"]["podCIDR"] for item in listed}))
+        hands.on_all(
+            networks(plan, dict(line.split() for line in hands.on(head, CIDRS.format(nodes=len(nodes))).splitlines()))
+        )
         hands.on(head, WAIT)
         ready = time.monotonic() - began
         hands.on(head, APP.format(image=next(one for one in self.bundle.images if "nginx" in one)))
