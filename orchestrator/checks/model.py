@@ -53,7 +53,8 @@ class Check:
     """The declaration of a check: `after` names the checks without which it would only repeat their failure.
 
     `remedy` is a command, in which `{node}` is the node's name; `test` is the function that evaluates the check;
-    `pod_network` says that there is nothing to check before the cluster has one.
+    `pod_network` says that there is nothing to check before the cluster has one, `settles` that what it looks at may
+    come some seconds after the roles have ended.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Check:
     after: tuple[str, ...] = ()
     test: str = ""
     pod_network: bool = False
+    settles: bool = False
 
     def result(self, outcome: Outcome, node: str = "", seconds: float = 0.0) -> Result:
         """The result of the check on a node; a failure of a check of severity warning is a warning."""

@@ -13,7 +13,8 @@ from .conditions import none_installed, ready
 from .job import ClusterTarget
 
 _REQUEST_LIMIT = 15.0
-_POLL = 0.4
+# Between two looks at what is still starting.
+POLL = 0.4
 # What a container runtime reads as the configuration of a pod network.
 _CONFIGURATIONS = r"ls /etc/cni/net.d 2>/dev/null | grep -E '\.(conf|conflist|json)$' || true"
 
@@ -59,7 +60,7 @@ class Cluster:
         while problem := find_problem():
             if time.monotonic() >= self._settle_until:
                 raise AssertionError(problem)
-            time.sleep(_POLL)
+            time.sleep(POLL)
             self._cached.clear()
 
     def objects(self, kind: str) -> Objects:

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.checks.declarations import declared_checks
 from orchestrator.checks.model import Check, Outcome, Result
 
-from .cluster import Cluster
+from .cluster import POLL, Cluster
 from .conditions import LEFT_OUT, NOT_INSTALLED
 from .job import HostTarget, Job
 from .outcomes import NOT_APPLICABLE, WAITS_FOR, outcome_of
@@ -21,8 +21,6 @@ from .workload import Workload
 
 ROLLOUT = "workload.rollout"
 _OWN_NETWORK = "repair the pod network that you installed, then: labctl verify"
-# Seconds between two looks at what is still starting.
-_POLL = 0.4
 _CHECK = pytest.StashKey[Check]()
 
 
@@ -138,9 +136,9 @@ class ChecksPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """Repeat a node's check of pods while the lab has time to settle; those of the cluster do so themselves."""
+        """Repeat a check that `settles` while the lab has time for that; those of the cluster look again themselves."""
         settle = self.job.cluster.settle if self.job.cluster else 0.0
-        if not settle or not node_of(pyfuncitem) or not check_of(pyfuncitem).pod_network:
+        if not settle or not check_of(pyfuncitem).settles:
             return None
         arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
         while True:
@@ -149,7 +147,7 @@ class ChecksPlugin:
             except AssertionError:
                 if time.monotonic() >= self._began + settle:
                     raise
-                time.sleep(_POLL)
+                time.sleep(POLL)
             else:
                 return True
 

@@ -352,3 +352,31 @@ def test_a_check_of_the_cluster_waits_for_those_of_the_control_planes_machine(
     results = found(run_checks("lab", targets, ClusterTarget("m-k8s", "1.37.2", {}, "bridge_cni"), files=[path]))
     assert [results[name, ""].status for name in ("a.database", "a.rest")] == [status, status]
     assert tuple(results[name, ""].evidence for name in ("a.database", "a.rest")) == waits
+
+
+SETTLING = """
+def test_rules(host, lab_vars):
+    path = f"{lab_vars['place']}/{lab_vars['word']}"
+    looks = host.check_output(f"echo look >>{path}; wc -l <{path}")
+    assert int(looks) >= 3, "not yet"
+"""
+SETTLING_DECLARED = """checks:
+  - {{id: a.rules, title: A, layer: network, remedy: labctl provision, settles: {settles}, test: test_rules}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("settles", "seconds", "status", "looks"),
+    [("true", 60.0, "ok", 3), ("true", 0.0, "failed", 1), ("false", 60.0, "failed", 1)],
+    ids=["a lab that was just built", "a lab that stands", "a check of what does not settle"],
+)
+def test_what_may_come_later_is_looked_at_again_on_a_lab_that_was_just_built(
+    tmp_path: Path, settles: str, seconds: float, status: str, looks: int
+) -> None:
+    path = write(tmp_path, SETTLING)
+    path.with_suffix(".yml").write_text(SETTLING_DECLARED.format(settles=settles))
+    target = Target("m-k8s", SHELL, {"place": str(tmp_path), "word": "looks"})
+    cluster = ClusterTarget("m-k8s", "1.37.2", {}, "bridge_cni", settle=seconds)
+    results = found(run_checks("lab", [target], cluster, files=[path]))
+    assert results["a.rules", "m-k8s"].status == status
+    assert len((tmp_path / "looks").read_text().splitlines()) == looks

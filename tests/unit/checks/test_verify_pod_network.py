@@ -156,6 +156,12 @@ def test_checks_that_need_a_pod_network_run_where_the_cluster_can_be_asked() -> 
     assert all(map(runs_on_the_control_plane, needing))
 
 
+def test_what_the_clusters_pods_do_on_a_node_is_looked_at_again_on_a_new_lab() -> None:
+    checks = [check for file in check_files(with_cluster=True) for check in declared_checks(file).checks.values()]
+    dns = {"cluster_dns.service", "cluster_dns.answers", "cluster_dns.replicas"}
+    assert {check.id for check in checks if check.settles} == {*dns, "network_policy.running", "network.policy_chains"}
+
+
 def test_every_check_that_uses_the_probe_workload_needs_a_pod_network() -> None:
     for file in (one for one in check_files(with_cluster=True) if one.parent.name == "cluster_checks"):
         text = file.read_text(encoding="utf-8")

@@ -120,7 +120,7 @@ def test_every_check_is_declared_in_full(role: Path) -> None:
     checks = checks_of(role)
     assert checks, f"roles/{role.name}/meta/checks.yml has no check"
     for check in checks:
-        wrong = FIELDS ^ (set(check) - {"after", "pod_network"})
+        wrong = FIELDS ^ (set(check) - {"after", "pod_network", "settles"})
         assert not wrong, f"{check}: {sorted(wrong)} missing or unknown"
         assert check["id"].startswith(f"{role.name}."), check
         assert check["severity"] in {"error", "warning"}, check
