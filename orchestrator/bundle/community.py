@@ -20,7 +20,6 @@ from orchestrator.bundle.recipe import Archive, Recipe, Upstream
 from orchestrator.bundle.registry import Blob, Image, Reference, Registries
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.bundle.upstream_packages import PackageFetcher
-from orchestrator.errors import HostError
 
 # Seconds on 2 cores for the one program; what is fetched is reckoned with 10 MB a second.
 SECONDS = 20.0
@@ -170,15 +169,9 @@ class Fetcher:
         """A file whose sum the catalog or the user has. Raises HostError for one that nobody has confirmed."""
         what, url = archive.name, self.upstream.addresses.place(archive.url)
         expected = archive.sha256 or self.upstream.addresses.sums.get(archive.name) or self.known.get(archive.name)
-        target.write_bytes(self.downloads.read(url, what).body)
-        actual = file_sha256(target)
-        if expected and actual != expected:
-            raise HostError(
-                f"{url} has the sha256 {actual}, not {expected}: {what} is not used",
-                fix="repeat the command; if it happens again, somebody on the way changes what is downloaded",
-            )
+        self.downloads.fetch(url, target, what, expected)
         if not expected:
-            self.known.confirm(what, actual, url)
+            self.known.confirm(what, file_sha256(target), url)
         return target
 
 
