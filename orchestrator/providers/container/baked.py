@@ -56,14 +56,11 @@ class BakedNodes:
         container = api.containers(all=True, filters=spec.of_node(plan.uuid, node.name))[0]
         # Its services are stopped and its files are as they are to be: a shutdown would write into them.
         api.kill(container["Id"])
-        script: list[str] = []
-        mounts: dict[str, str] = {}
-        for volume in KEPT:
-            kept = volume_name(key, volume)
+        pairs = {volume: (spec.volume_name(plan, node.name, volume), volume_name(key, volume)) for volume in KEPT}
+        for _, kept in pairs.values():
             api.create_volume(kept, labels={LABEL: key})
-            mounts |= {f"/from/{volume}": spec.volume_name(plan, node.name, volume), f"/to/{volume}": kept}
-            script.append(volumes.copy(volume))
-        taken = self._run(plan, container["ImageID"], f"{'; '.join(script)}; du -sbc /to/* | tail -1 | cut -f1", mounts)
+        script, mounts = volumes.copying(pairs)
+        taken = self._run(plan, container["ImageID"], f"{script}; du -sbc /to/* | tail -1 | cut -f1", mounts)
         # Nothing of the lab that it was made in, which would take it along when it goes.
         own = (*spec.labels(identity(plan), node=node.name), spec.SPEC, spec.HOST_KEY)
         changes = [*(f'LABEL {name}=""' for name in own), f"LABEL {LABEL}={key}"]
@@ -81,11 +78,8 @@ class BakedNodes:
 
     def fill(self, plan: Plan, node: NodePlan, key: str) -> None:
         """Fill the new, empty volumes of a node with what the baked node has."""
-        mounts: dict[str, str] = {}
-        for volume in KEPT:
-            own = spec.volume_name(plan, node.name, volume)
-            mounts |= {f"/from/{volume}": volume_name(key, volume), f"/to/{volume}": own}
-        self._run(plan, image_name(key), "; ".join(map(volumes.copy, KEPT)), mounts)
+        pairs = {volume: (volume_name(key, volume), spec.volume_name(plan, node.name, volume)) for volume in KEPT}
+        self._run(plan, image_name(key), *volumes.copying(pairs))
 
     def remove(self, keys: Collection[str]) -> None:
         """Remove the baked nodes of these keys; an image that nodes stand on goes with the last of them."""

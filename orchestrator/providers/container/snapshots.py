@@ -210,17 +210,14 @@ class Snapshots:
     def _copy(self, node: NodePlan, image: str, snapshot: str, *, back: bool) -> None:
         """Copy the volumes of a node into those of the snapshot, or back; what was in the target goes."""
         own = spec.labels(identity(self.plan), node=node.name)
-        script: list[str] = []
-        mounts: dict[str, str] = {}
+        pairs: dict[str, tuple[str, str]] = {}
         for volume in spec.VOLUMES:
             live = spec.volume_name(self.plan, node.name, volume)
             kept = volume_name(self.plan, snapshot, node.name, volume)
             self.api.create_volume(kept, labels=labels(self.plan, snapshot, node.name))
             self.api.create_volume(live, labels={**own, spec.PART: volume})
-            source, target = (kept, live) if back else (live, kept)
-            mounts |= {f"/from/{volume}": source, f"/to/{volume}": target}
-            script.append(f"find /to/{volume} -mindepth 1 -delete; {volumes.copy(volume)}")
-        self._run(image, "; ".join(script), mounts)
+            pairs[volume] = (kept, live) if back else (live, kept)
+        self._run(image, *volumes.copying(pairs))
 
     def _run(self, image: str, script: str, mounts: Mapping[str, str], *, read_only: bool = False) -> str:
         own = {**spec.labels(identity(self.plan), part=volumes.COPY), spec.NODE: "", SNAPSHOT: ""}

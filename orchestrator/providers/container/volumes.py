@@ -16,9 +16,16 @@ COPY = "copy"
 COPY_SECONDS = 1200
 
 
-def copy(volume: str) -> str:
-    """The command that copies what is mounted at /from/<volume> to /to/<volume>, shared where the disk can."""
-    return f"cp -a --reflink=auto /from/{volume}/. /to/{volume}/"
+def copying(pairs: Mapping[str, tuple[str, str]]) -> tuple[str, dict[str, str]]:
+    """The script that copies volumes, shared where the disk can, and where they are mounted for it.
+
+    `pairs` maps a name to the volumes that it is copied from and to; what was in the target goes.
+    """
+    script = "; ".join(
+        f"find /to/{name} -mindepth 1 -delete; cp -a --reflink=auto /from/{name}/. /to/{name}/" for name in pairs
+    )
+    mounts = {f"/from/{name}": source for name, (source, _) in pairs.items()}
+    return script, mounts | {f"/to/{name}": target for name, (_, target) in pairs.items()}
 
 
 def run_over(
