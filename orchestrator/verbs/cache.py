@@ -122,10 +122,12 @@ def _baked(directory: Path) -> Iterator[Entry]:
 
 
 def _discard_baked(keys: Collection[str], emit: Emit) -> None:
-    for name in {node.provider for node in baking.kept() if node.key in keys}:
+    """Remove baked nodes, each from the backend that holds it."""
+    chosen = [node for node in baking.kept() if node.key in keys]
+    for name in {node.provider for node in chosen}:
         with open_provider(name, emit) as provider:
             if bakery := provider.bakery(emit, "prune"):
-                baking.discard([node.key for node in baking.kept() if node.key in keys], bakery)
+                baking.discard([node.key for node in chosen if node.provider == name], bakery)
 
 
 def _title(info: BundleInfo) -> str:
