@@ -67,8 +67,7 @@ def bars(events: Sequence[Event]) -> list[Bar]:
         if isinstance(event, PhaseStarted):
             begun[PHASES, event.phase, ""] = at
         elif isinstance(event, PhaseEnded):
-            title = event.phase
-            found.append(Bar(PHASES, title, begun.pop((PHASES, event.phase, ""), at), at))
+            found.append(Bar(PHASES, event.phase, begun.pop((PHASES, event.phase, ""), at), at))
         elif isinstance(event, Step):
             key = (event.node or ONCE, event.name, event.phase)
             if event.status == "running":

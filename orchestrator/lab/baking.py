@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,6 @@ _NAME = "baked"
 # Another labctl that bakes the same: one machine, installed from a bundle.
 WAIT_SECONDS = 1200.0
 DEADLINE = 1200.0
-
-
 # Beside the one that a lab was just made from; each takes about as much as one node.
 KEPT = 3
 
@@ -124,7 +122,7 @@ def skippable(plan: Plan, capabilities: Capabilities) -> tuple[str, ...]:
 
 def variables(plan: Plan, capabilities: Capabilities) -> dict[str, Any]:
     """The variables that the shared roles read, with node_base's packages, as the first node of a plan has them."""
-    node = replace(Node(plan.nodes[0].name, "running"), host_keys=())
+    node = Node(plan.nodes[0].name, "running")
     nowhere = SourceAccess(apt_url="", rpm_url="", key_file="")
     document = inventory.build(
         plan, [node], capabilities, nowhere, private_key=Path(), known_hosts=Path(), control_dir=Path()
@@ -191,7 +189,11 @@ def _bake(plan: Plan, key: str, provider: Provider, bakery: Bakery, emit: Emit) 
         observed = observe_with(provider, Lab(directory, baking), nodes)
         with serve_source(baking, directory, emit) as access:
             save_source_access(directory, access)
-            run_playbook(observed, "bake.yml", emit=emit, deadline=DEADLINE, extra_vars=_worker_archive(access))
+            archive = {
+                "worker_archive_url": access.worker_archive_url,
+                "worker_archive_sha256": access.worker_archive_sha256,
+            }
+            run_playbook(observed, "bake.yml", emit=emit, deadline=DEADLINE, extra_vars=archive)
         try:
             taken = bakery.keep(baking, baking.nodes[0], key)
             seal = bakery.seal(baking, key)
@@ -202,11 +204,6 @@ def _bake(plan: Plan, key: str, provider: Provider, bakery: Bakery, emit: Emit) 
             return {}
     finally:
         _remove(directory, provider, emit)
-
-
-def _worker_archive(access: SourceAccess) -> dict[str, str]:
-    given = asdict(access)
-    return {name: given[name] for name in ("worker_archive_url", "worker_archive_sha256")}
 
 
 def sweep(provider: Provider, emit: Emit) -> None:

@@ -336,24 +336,27 @@ def page(handler: Handler) -> None:
 def cut(handler: Handler) -> None:
     """The connection ends in the middle of a file."""
 
-    def send(body: Any, code: int, headers: Mapping[str, str], size: int | None = None) -> None:
-        if size is None:
-            Handler.send(handler, body, code, headers)
-            return
-        handler.send_response(HTTPStatus(code))
-        handler.send_header("Content-Length", str(size))
-        handler.end_headers()
-        handler.wfile.write(body.read(size // 2))
-        handler.wfile.flush()
+    def hang_up() -> None:
         handler.close_connection = True
         handler.connection.close()
 
-    _answer_with(handler, send)
+    _send_half(handler, hang_up)
 
 
 def stalled(handler: Handler) -> None:
     """Half of a file, then nothing for as long as anybody waits, a minute at most."""
 
+    def wait() -> None:
+        handler.connection.settimeout(60)
+        with contextlib.suppress(OSError):
+            handler.connection.recv(1)
+
+    _send_half(handler, wait)
+
+
+def _send_half(handler: Handler, then: Callable[[], None]) -> None:
+    """The true answer, of a file only its first half, after which something happens."""
+
     def send(body: Any, code: int, headers: Mapping[str, str], size: int | None = None) -> None:
         if size is None:
             Handler.send(handler, body, code, headers)
@@ -363,9 +366,7 @@ def stalled(handler: Handler) -> None:
         handler.end_headers()
         handler.wfile.write(body.read(size // 2))
         handler.wfile.flush()
-        handler.connection.settimeout(60)
-        with contextlib.suppress(OSError):
-            handler.connection.recv(1)
+        then()
 
     _answer_with(handler, send)
 
