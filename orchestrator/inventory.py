@@ -250,15 +250,15 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
     }
     if not capabilities.own_conntrack_limits:
         variables["kubeadm_init_conntrack_max_per_core"] = 0
-    if kubernetes.cni == "calico" and not capabilities.own_modules:
-        # The kernel brings VXLAN itself when asked for it; IPIP wants its module loaded before.
-        variables["calico_encapsulation"] = "vxlan"
+    if kubernetes.grace_periods == "short":
+        variables["kubeadm_init_node_grace_period"] = kubernetes.node_grace_period
+        variables["kubeadm_init_eviction_period"] = kubernetes.eviction_period
     tags = {"kubeadm_init_etcd_tag": kubernetes.etcd_tag, "kubeadm_init_dns_tag": kubernetes.dns_tag}
     variables |= {name: tag for name, tag in tags.items() if tag}
-    return variables | _addon_variables(kubernetes, network)
+    return variables | _addon_variables(kubernetes, network, capabilities)
 
 
-def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan) -> dict[str, Any]:
+def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan, capabilities: Capabilities) -> dict[str, Any]:
     """What the roles for runtime, DNS and pod network are told."""
     variables: dict[str, Any] = {
         "cluster_dns_provider": kubernetes.dns,
@@ -281,6 +281,9 @@ def _addon_variables(kubernetes: KubernetesPlan, network: NetworkPlan) -> dict[s
         "calico": {"calico_version": kubernetes.cni_version, "calico_pod_cidr": network.pod_cidr},
         "none": {"cluster_dns_wait": False},
     }
+    if not capabilities.own_modules:
+        # The kernel brings VXLAN itself when asked for it; IPIP wants its module loaded before.
+        of_cni["calico"]["calico_encapsulation"] = "vxlan"
     return variables | of_cni[kubernetes.cni]
 
 

@@ -85,6 +85,8 @@ class KubernetesPlan:
     `allow_cgroup_v1`: the kubelet has to be told that version 1 is meant. `pod_resolvers` are the DNS servers that pods
     inherit where the nodes' own would be of no use to them. `endpoint` is the API server's name on the nodes, None in a
     lab that was made when the address was used. `docker_ce`: Docker is Docker's own, not the distribution's.
+    A silent node is NotReady after `node_grace_period` seconds, and its pods go elsewhere `eviction_period` later;
+    `grace_periods` says whether these are Kubernetes' own or set.
     """
 
     version: str
@@ -112,6 +114,9 @@ class KubernetesPlan:
     pod_resolvers: tuple[str, ...] = ()
     endpoint: str | None = None
     docker_ce: bool = False
+    grace_periods: Literal["kubernetes", "short"] = "kubernetes"
+    node_grace_period: int = 40
+    eviction_period: int = 300
 
 
 @dataclass(frozen=True)

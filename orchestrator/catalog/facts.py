@@ -15,7 +15,8 @@ from orchestrator.catalog.versions import number, within
 class Release:
     """One Kubernetes minor: what it needs and how it is configured.
 
-    `newest_patch` is the newest patch release seen; `final` says that no later one will come.
+    `newest_patch` is the newest patch release seen; `final` says that no later one will come. `node_grace_period` is
+    after how many seconds without a sign of life a node is called NotReady.
     """
 
     minor: str
@@ -25,6 +26,7 @@ class Release:
     extra_args_as_list: bool
     role_labels: tuple[str, ...]
     taints: tuple[str, ...]
+    node_grace_period: int
     dockershim: bool
     cgroup_modes: tuple[str, ...]
     allow_cgroup_v1: bool

@@ -85,6 +85,15 @@ def reason_impossible(drill: Drill, plan: Plan) -> str:
     return ""
 
 
+def untested_on(drill: Drill, plan: Plan) -> str:
+    """Why nobody knows yet whether the drill works on such a lab; empty when its test has passed there."""
+    profile = "modern" if plan.profile == "offline" else plan.profile
+    if profile in drill.tested:
+        return ""
+    others = f": only on {' and '.join(drill.tested)}" if drill.tested else ""
+    return f"not tested on a {profile} lab yet{others}"
+
+
 def lab_names(plan: Plan) -> dict[str, str]:
     """The lab's names under the placeholders of texts and steps; the drills' worker is the last one."""
     workers = plan.workers or (plan.control_plane,)
@@ -94,6 +103,7 @@ def lab_names(plan: Plan) -> dict[str, str]:
         "worker": workers[-1].name,
         "worker_address": workers[-1].address,
         "first_worker": workers[0].name,
+        "grace_period": str(plan.kubernetes.node_grace_period if plan.kubernetes else ""),
     }
 
 

@@ -14,7 +14,9 @@ from .steps import Place, Section, Step, Steps, refuse, resolved, undo
 
 LANGUAGES = ("en", "ko")
 # What a text, a step or a kubectl line may name; labctl puts the lab's own names there.
-PLACEHOLDERS = ("control_plane", "control_plane_address", "worker", "worker_address", "first_worker")
+PLACEHOLDERS = ("control_plane", "control_plane_address", "worker", "worker_address", "first_worker", "grace_period")
+
+Tested = Literal["book", "modern", "teaching"]
 
 _HANGUL = re.compile("[가-힣]")
 _NAMED = re.compile(r"\{([a-z_]+)\}")
@@ -148,7 +150,7 @@ class Drill(Section):
     model_config = ConfigDict(title="DrillFile")
 
     version: int = Field(ge=2, le=2, description="version of this format")
-    tested: bool = Field(False, description="whether its test has passed on a real lab; others are not listed")
+    tested: tuple[Tested, ...] = Field((), description="profiles on whose labs its test passed; without any not listed")
     title: Text
     section: str = Field("", max_length=40, description="section of the course, such as 3.1.6")
     level: int = Field(ge=1, le=3, description="1 first steps, 2 needs some knowledge, 3 hard")

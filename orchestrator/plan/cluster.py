@@ -12,6 +12,12 @@ from orchestrator.observed import SourceContent
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.source import SourceSelection, with_content
 
+# Seconds after which a silent node is NotReady, and its pods go elsewhere. Kubernetes' own eviction period is the
+# default of kube-apiserver's --default-unreachable-toleration-seconds. The short grace period spans four renewals of
+# a kubelet's lease, as Kubernetes' own does.
+_EVICTION = 300
+_SHORT_NODE, _SHORT_EVICTION = 16, 30
+
 # Source: the release notes of 1.35 and containerd's deprecations.
 _CGROUP_V1 = "version 1, which Kubernetes accepts only when it is told to; containerd drops it by May 2029"
 
@@ -36,6 +42,7 @@ def kubernetes(
     alone = lab.workers.count == 0
     version = resolution.cri_dockerd_version
     cri_dockerd = content.components.get("cri_dockerd", version) if version else None
+    short = lab.kubernetes.grace_periods == "short"
     plan = KubernetesPlan(
         version=selection.version,
         config_api=release.config_api,
@@ -57,6 +64,9 @@ def kubernetes(
         endpoint=_endpoint(diagnostics),
         kubelet_gates_off=release.cri_dockerd_gates_off if cri_dockerd else (),
         allow_cgroup_v1=release.allow_cgroup_v1 and request.cgroup == "v1",
+        grace_periods=lab.kubernetes.grace_periods,
+        node_grace_period=_SHORT_NODE if short else release.node_grace_period,
+        eviction_period=_SHORT_EVICTION if short else _EVICTION,
         **_from_source(content, cni),
     )
     reasons = {"version": selection.version_reason, "runtime": runtime_reason, "cni": cni_reason, "dns": dns_reason}
@@ -110,6 +120,7 @@ def _record(
     if plan.allow_cgroup_v1:
         diagnostics.decide("kubernetes.cgroup_v1", "allowed", _CGROUP_V1)
     diagnostics.decide("kubernetes.dns", plan.dns, known["dns"])
+    diagnostics.decide("kubernetes.grace_periods", plan.grace_periods, _grace_periods(plan, diagnostics))
     if plan.untaint_control_plane:
         diagnostics.decide("kubernetes.taints", "none", "no workers: the control plane takes the work")
     else:
@@ -125,6 +136,16 @@ def _network_policy(plan: KubernetesPlan) -> tuple[str, str]:
     if plan.network_policy_image:
         return "kube-router", "bridge_cni has none of its own; kube-router runs as a firewall only"
     return "not enforced", "bridge_cni has none of its own and the package source has no kube-router image"
+
+
+def _grace_periods(plan: KubernetesPlan, diagnostics: Diagnostics) -> str:
+    """Where they come from, and in seconds what they are instead of."""
+    why, release = diagnostics.spec.why("kubernetes.grace_periods"), diagnostics.catalog.release(plan.version)
+    reason = f"{why}: a silent node is NotReady after {plan.node_grace_period} s, its pods leave "
+    reason += f"{plan.eviction_period} s later"
+    if plan.grace_periods == "kubernetes" or not release:
+        return reason
+    return f"{reason}; real clusters wait {release.node_grace_period} and {_EVICTION} s"
 
 
 def _runtime(request: Request, selection: SourceSelection, diagnostics: Diagnostics) -> tuple[Runtime, str, Request]:

@@ -186,7 +186,7 @@ def _refuse_changes(old: Plan, new: Plan, diagnostics: Diagnostics) -> None:
         ("network.control_plane_offset", old.control_plane.address, new.control_plane.address),
     ]
     if old.kubernetes and new.kubernetes:
-        fields = ("version", "runtime", "cni", "dns")
+        fields = ("version", "runtime", "cni", "dns", "grace_periods")
         pairs += [(f"kubernetes.{f}", getattr(old.kubernetes, f), getattr(new.kubernetes, f)) for f in fields]
     for name, before, after in pairs:
         if before == after:

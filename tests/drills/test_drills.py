@@ -28,10 +28,12 @@ from tests.e2e.conftest import User
 pytestmark = [pytest.mark.real, pytest.mark.takes(40)]
 
 VERSION = os.environ.get("LABCTL_TEST_KUBERNETES", "auto")
+PROFILE = os.environ.get("LABCTL_TEST_PROFILE", "modern")
 RUNTIME = os.environ.get("LABCTL_TEST_RUNTIME", "containerd")
 LAB = """\
 version: 1
 name: drills
+profile: %s
 provider: container
 workers: {count: %d}
 network: {subnet: auto}
@@ -56,7 +58,7 @@ def user(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         value for item in request.session.items if hasattr(item, "callspec") for value in item.callspec.params.values()
     ]
     workers = max(one.needs.workers for one in given if isinstance(one, Drill))
-    (user.home / "lab.yml").write_text(LAB % (workers, VERSION, RUNTIME))
+    (user.home / "lab.yml").write_text(LAB % (PROFILE, workers, VERSION, RUNTIME))
     try:
         done = user.run("provision", "--yes", "--progress", "plain", timeout=3000)
         assert done.returncode == 0, done.stderr[-4000:]

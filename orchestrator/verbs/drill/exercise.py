@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.checks.model import Report
-from orchestrator.drills.catalog import filled, lab_names
+from orchestrator.drills.catalog import filled, lab_names, untested_on
 from orchestrator.drills.messages import Wording
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import Problem, VerifyError
@@ -58,8 +58,8 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, wording: Wordi
         progress = before.begin(slug, str(drill.directory), time.time())
         is_continued = before.current is not None
         observed = observe_running(lab, drill if is_continued else None)
-        if not drill.tested:
-            emit(Note(phase="drill", text=f"{slug} is not tested on a real lab yet; `labctl drill reset` undoes it"))
+        if untested := untested_on(drill, lab.plan):
+            emit(Note(phase="drill", text=f"{slug} is {untested}; `labctl drill reset` undoes it"))
         if not is_continued:
             _refuse_unhealthy(observed, emit)
         save_progress(lab, progress)

@@ -28,6 +28,7 @@ class DrillFacts:
     section: str
     level: int
     minutes: int
+    tested: tuple[str, ...]
     teaches: str
     directory: str
 
@@ -62,7 +63,7 @@ class DrillStatus(Result):
 
 def drill_facts(drill: Drill, wording: Wording) -> dict[str, Any]:
     """The fields of a drill's facts."""
-    same = {name: getattr(drill, name) for name in ("section", "level", "minutes")}
+    same = {name: getattr(drill, name) for name in ("section", "level", "minutes", "tested")}
     texts = {name: wording.text(getattr(drill, name)) for name in ("title", "teaches")}
     return {"name": drill.slug, "directory": str(drill.directory), **same, **texts}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator import catalog, proc
-from orchestrator.drills.catalog import filled, reason_impossible
+from orchestrator.drills.catalog import filled, reason_impossible, untested_on
 from orchestrator.drills.grading import contains, evaluate, goal_results, goal_script, same_answer
 from orchestrator.drills.load import load
 from orchestrator.drills.progress import RESULTS_SCHEMA, Progress
@@ -171,6 +171,19 @@ def test_a_drill_says_why_a_lab_does_not_allow_it(plan: Callable[[str], Plan]) -
     assert reason_impossible(drain, plan("workers: {count: 2}\n")) == ""
     assert "needs 2 workers, the lab has 1" in reason_impossible(drain, plan("workers: {count: 1}\n"))
     assert "no Kubernetes" in reason_impossible(drain, plan("profile: bare\n"))
+
+
+def test_a_drill_says_on_which_labs_it_was_not_tested(plan: Callable[[str], Plan]) -> None:
+    drain, stopped = load(DRILLS / "drain"), load(DRILLS / "cgroup-driver")
+    assert (untested_on(drain, plan("")), untested_on(drain, plan("profile: book\n"))) == ("", "")
+    assert untested_on(stopped, plan("")) == "not tested on a modern lab yet: only on book"
+    nobody = drain.model_copy(update={"tested": ()})
+    assert untested_on(nobody, plan("profile: teaching\n")) == "not tested on a teaching lab yet"
+
+
+def test_texts_say_how_long_the_lab_waits_for_a_silent_node(plan: Callable[[str], Plan]) -> None:
+    assert filled("after {grace_period} s", plan("profile: teaching\n")) == "after 16 s"
+    assert filled("after {grace_period} s", plan("")) == "after 40 s"
 
 
 def test_texts_carry_the_names_of_the_lab_and_keep_other_braces(plan: Callable[[str], Plan]) -> None:

@@ -300,6 +300,24 @@ class TestRuntime:
         assert kubernetes.cri_socket == "/var/run/dockershim.sock"
 
 
+class TestGracePeriods:
+    @pytest.mark.parametrize(("version", "seconds"), [("1.31.9", 40), ("1.37.2", 50)])
+    def test_they_are_kubernetes_own(self, version: str, seconds: int, observe: Observe) -> None:
+        bundle = replace(MODERN, kubernetes=version)
+        kubernetes = planned("", observe(bundles=(bundle,))).kubernetes
+        assert kubernetes
+        assert (kubernetes.grace_periods, kubernetes.node_grace_period) == ("kubernetes", seconds)
+
+    def test_the_profile_teaching_has_short_ones_and_the_plan_names_real_ones(self, observe: Observe) -> None:
+        lab = planned("profile: teaching", observe(bundles=(MODERN,)))
+        assert lab.kubernetes
+        assert (lab.kubernetes.node_grace_period, lab.kubernetes.eviction_period) == (16, 30)
+        assert reason(lab, "kubernetes.grace_periods") == (
+            "profile teaching: a silent node is NotReady after 16 s, its pods leave 30 s later; "
+            "real clusters wait 50 and 300 s"
+        )
+
+
 class TestNetworkOfPods:
     def test_calico_when_its_images_can_be_had(self, observe: Observe) -> None:
         kubernetes = planned("", observe(buildable=published(), cgroup="v2")).kubernetes

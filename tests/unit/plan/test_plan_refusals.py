@@ -226,6 +226,7 @@ class TestExistingLab:
             ("kubernetes: {runtime: containerd}", "kubernetes.runtime"),
             ('kubernetes: {version: "1.21.0"}', "kubernetes.version"),
             ("kubernetes: {cni: none}", "kubernetes.cni"),
+            ("kubernetes: {grace_periods: short}", "kubernetes.grace_periods"),
         ],
     )
     def test_what_its_machines_were_made_with_cannot_be_changed(

@@ -63,6 +63,8 @@ def init_variables(api: str, **changes: Any) -> dict[str, Any]:
         "kubeadm_init_kubelet_gates_off": [],
         "kubeadm_init_pod_resolvers": False,
         "kubeadm_init_node_status_update_frequency": "4s",
+        "kubeadm_init_node_grace_period": None,
+        "kubeadm_init_eviction_period": None,
         "kubeadm_init_sync_frequency": "10s" if api == "v1beta2" else "1m0s",
         "kubeadm_init_taints": TAINTS[api],
         "kubeadm_init_untaint": False,
@@ -113,6 +115,20 @@ def test_a_node_that_shares_the_hosts_kernel_gets_its_own_golden_configuration(g
 def test_a_slow_processor_gets_its_own_golden_configuration(api: str, golden: Golden) -> None:
     slow = init_variables(api, kubeadm_init_ecdsa_keys=True, kubeadm_init_leader_election=False)
     golden(render("kubeadm_init", "kubeadm-init.yml.j2", slow), GOLDEN / f"init-{api}-slow-processor.yml")
+
+
+@pytest.mark.parametrize("api", VERSIONS)
+def test_short_grace_periods_get_their_own_golden_configuration(api: str, golden: Golden) -> None:
+    short = init_variables(api, kubeadm_init_node_grace_period=16, kubeadm_init_eviction_period=30)
+    golden(render("kubeadm_init", "kubeadm-init.yml.j2", short), GOLDEN / f"init-{api}-short-grace.yml")
+
+
+def test_short_grace_periods_and_a_slow_processor_share_the_controller_managers_arguments() -> None:
+    both = init_variables("v1beta4", kubeadm_init_node_grace_period=16, kubeadm_init_leader_election=False)
+    documents = yaml.safe_load_all(render("kubeadm_init", "kubeadm-init.yml.j2", both))
+    cluster = next(one for one in documents if one["kind"] == "ClusterConfiguration")
+    names = [argument["name"] for argument in cluster["controllerManager"]["extraArgs"]]
+    assert names == ["leader-elect", "node-monitor-grace-period", "node-monitor-period"]
 
 
 def test_what_the_runtime_does_not_stand_is_off_in_the_kubelets() -> None:
