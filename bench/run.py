@@ -6,6 +6,8 @@ provision  against bench/by_hand.py on the same machine: nodes cloned from a bak
         the second provision, verify and status of that lab
 help    `labctl --help` against `ansible --version`
 snapshot  `snapshot restore` until verified against the warm `provision` of the same lab
+sizes   provision to verified, and memory, of labs with 1, 2, 4 and 8 workers cloned from a baked node
+cpu     CPU seconds a machine of labctl and all that it runs itself, 4 and 16 workers without Kubernetes
 
 Times are wall-clock seconds of the command as a user types it; memory is what the nodes' control groups hold
 without reclaimable file cache, in MiB. Every command runs with LABCTL_OFFLINE=1.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,6 +33,7 @@ from result import ROOT, origin, save
 LABCTL = str(ROOT / "labctl")
 # Seconds in which the script from an image has to roll out an application, or the run is void.
 SCRIPT_LIMIT = 45
+WORKERS = (1, 2, 4, 8)
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 
 
@@ -167,12 +171,42 @@ def snapshot(home: Path, env: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def sizes(home: Path, env: dict[str, str]) -> dict[str, Any]:
+    """The default lab with more and more workers; a node was baked before."""
+    found = {}
+    for workers in WORKERS:
+        seconds, done = timed(
+            LABCTL, "provision", "--yes", "--workers", str(workers), "--output", "json", cwd=home, env=env
+        )
+        found[f"workers_{workers}_s"] = round(seconds, 1)
+        found[f"workers_{workers}_mib"] = round(memory(json.loads(done.stdout)["uuid"]))
+        timed(LABCTL, "destroy", "--yes", cwd=home, env=env)
+    return found
+
+
+def cpu(home: Path, env: dict[str, str]) -> dict[str, Any]:
+    """What a machine more costs the programs of this host that are children of labctl, and labctl itself."""
+    found = {}
+    for workers in (4, 16):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        timed(LABCTL, "provision", "--yes", "--profile", "bare", "--workers", str(workers), cwd=home, env=env)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found[f"workers_{workers}_cpu_s"] = round(used, 1)
+        found[f"workers_{workers}_cpu_s_a_machine"] = round(used / (workers + 1), 2)
+        timed(LABCTL, "destroy", "--yes", cwd=home, env=env)
+    few, many = found["workers_4_cpu_s_a_machine"], found["workers_16_cpu_s_a_machine"]
+    return {**found, "workers_16_to_4": round(many / few, 2)}
+
+
 BENCHMARKS: dict[str, tuple[Callable[[Path, dict[str, str]], dict[str, Any]], int]] = {
     "warm": (warm, 3),
     "fresh": (fresh, 1),
     "provision": (provision, 3),
     "help": (help_, 5),
     "snapshot": (snapshot, 3),
+    "sizes": (sizes, 3),
+    "cpu": (cpu, 3),
 }
 
 
