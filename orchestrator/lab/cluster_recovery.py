@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.lab.kubectl import run_kubectl
+from orchestrator.lab.kubectl import read_objects, run_kubectl
 from orchestrator.lab.state import Lab
 
 REPORT_SECONDS = 90.0
@@ -28,7 +27,7 @@ def wait_until_recovered(lab: Lab, saved: float) -> None:
     nodes = {node.name for node in lab.plan.nodes}
     deadline = time.monotonic() + REPORT_SECONDS
     while time.monotonic() < deadline:
-        leases = {item["metadata"]["name"]: item["spec"]["renewTime"] for item in _items(lab, NODE_LEASES)}
+        leases = {item["metadata"]["name"]: item["spec"]["renewTime"] for item in read_objects(lab, *NODE_LEASES)[0]}
         if leases and first is None:
             first = leases
             # The leases of the saved controller manager and scheduler would have to run out first.
@@ -36,8 +35,8 @@ def wait_until_recovered(lab: Lab, saved: float) -> None:
         # A lease that changed was renewed by a kubelet that lives; its time would depend on two clocks.
         reporting = {name for name, at in leases.items() if at != (first or {}).get(name)}
         if nodes <= reporting:
-            pods = _items(lab, SYSTEM_PODS)
-            if pods_restarted(pods, saved) and endpoints_current(_items(lab, SYSTEM_ENDPOINTS), pods):
+            pods, _ = read_objects(lab, *SYSTEM_PODS)
+            if pods_restarted(pods, saved) and endpoints_current(read_objects(lab, *SYSTEM_ENDPOINTS)[0], pods):
                 return
         time.sleep(0.5)
 
@@ -67,9 +66,3 @@ def endpoints_current(endpoints: Sequence[Mapping[str, Any]], pods: Sequence[Map
 def _is_on_pod_network(pod: Mapping[str, Any]) -> bool:
     """Whether a pod was started with an address of its own, not of its node."""
     return bool(pod["status"].get("containerStatuses")) and not pod.get("spec", {}).get("hostNetwork")
-
-
-def _items(lab: Lab, kind: Sequence[str]) -> list[dict[str, Any]]:
-    """Objects of the cluster; none while the API server does not answer."""
-    answer = run_kubectl(lab, "get", *kind, "-o", "json", check=False)
-    return list(json.loads(answer.stdout)["items"]) if answer.ok else []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from orchestrator import proc
 from orchestrator.errors import HostError, ProviderError, SpecError
@@ -53,7 +56,7 @@ def install_kubectl(plan: Plan, directory: LabDir) -> None:
         return
     source = planned_bundle(plan).kubectl
     target = directory.bin / "kubectl"
-    if source.exists() and not (target.exists() and target.stat().st_size == source.stat().st_size):
+    if source.exists() and not (target.exists() and filecmp.cmp(source, target, shallow=False)):
         with source.open("rb") as program, replacing(target, 0o755) as stream:
             shutil.copyfileobj(program, stream)
 
@@ -75,6 +78,32 @@ def run_kubectl(lab: Lab, *arguments: str, timeout: float = 20.0, check: bool = 
     """
     argv = [*kubectl_argv(lab), "--request-timeout=5s", *arguments]
     return proc.run(argv, check=check, timeout=timeout, env=kubectl_environment(lab))
+
+
+def read_objects(lab: Lab, *kind: str) -> tuple[list[dict[str, Any]], str]:
+    """The cluster's objects of a kind, with kubectl's options for `get`; or none, and why they cannot be told.
+
+    Raises SpecError for a lab without a cluster, HostError for a host without kubectl.
+    """
+    try:
+        answer = run_kubectl(lab, "get", *kind, "-o", "json")
+    except proc.ProcessFailed as problem:
+        return [], f"the API server does not answer: {problem.result.tail}"
+    try:
+        return items_of(answer.stdout), ""
+    except ValueError as problem:
+        return [], f"the API server's answer makes no sense: {problem}"
+
+
+def items_of(text: str) -> list[dict[str, Any]]:
+    """The objects of a list as kubectl prints it in JSON, each with a name; raises ValueError for anything else."""
+    try:
+        items = [dict(item) for item in json.loads(text)["items"]]
+        if all(isinstance(item["metadata"]["name"], str) for item in items):
+            return items
+    except (KeyError, TypeError, RecursionError):
+        pass
+    raise ValueError(f"no list of objects: {text[:60]!r}")
 
 
 def kubectl_argv(lab: Lab) -> tuple[str, ...]:

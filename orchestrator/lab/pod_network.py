@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from orchestrator.checks.model import Report
 from orchestrator.errors import SpecError
-from orchestrator.lab.kubectl import run_kubectl
+from orchestrator.lab.kubectl import read_objects
 from orchestrator.lab.state import Lab
 from orchestrator.model import KubernetesPlan, Plan
 from orchestrator.verify.conditions import NOT_INSTALLED, none_installed
@@ -43,6 +41,6 @@ def require_pod_network(lab: Lab, purpose: str) -> None:
     """
     if not is_left_to_user(lab.plan):
         return
-    answer = run_kubectl(lab, "get", "nodes", "-o", "json", check=False)
-    if answer.ok and none_installed(json.loads(answer.stdout)["items"]):
+    nodes, _ = read_objects(lab, "nodes")
+    if none_installed(nodes):
         raise SpecError(f"{purpose}: {NOT_INSTALLED}", fix=INSTALL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any
 
 from orchestrator.errors import LabError
 from orchestrator.lab.journal import Run, last_run
-from orchestrator.lab.kubectl import run_kubectl
+from orchestrator.lab.kubectl import read_objects
 from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.pending import pending_operation
@@ -20,7 +19,6 @@ from orchestrator.lab.result import Result
 from orchestrator.lab.snapshots import list_snapshots
 from orchestrator.lab.state import Lab
 from orchestrator.model import NodePlan
-from orchestrator.proc import ProcessFailed
 from orchestrator.verify.conditions import none_installed, ready
 
 # Changes that are shown one by one.
@@ -131,12 +129,9 @@ def _cluster_nodes(lab: Lab) -> tuple[list[dict[str, Any]], str]:
     if lab.plan.kubernetes is None:
         return [], ""
     try:
-        answer = run_kubectl(lab, "get", "nodes", "-o", "json", timeout=15)
-    except ProcessFailed as problem:
-        return [], f"the API server does not answer: {problem.result.tail}"
+        return read_objects(lab, "nodes")
     except LabError as problem:
         return [], problem.message
-    return list(json.loads(answer.stdout)["items"]), ""
 
 
 def _state_and_version(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator import proc
 from orchestrator.checks.model import Report, Result
 from orchestrator.errors import SpecError
 from orchestrator.events import discard
@@ -35,10 +33,9 @@ def lab(tmp_path: Path, cni: Cni = "none") -> Lab:
     return Lab(directory, planned(cni))
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, *nodes: dict[str, Any], code: int = 0) -> None:
-    """Let kubectl list these nodes."""
-    result = proc.Result(("kubectl",), code, json.dumps({"items": nodes}), "")
-    monkeypatch.setattr(pod_network, "run_kubectl", lambda *_, **__: result)
+def answer(monkeypatch: pytest.MonkeyPatch, *nodes: dict[str, Any], problem: str = "") -> None:
+    """Let the cluster list these nodes, or not answer."""
+    monkeypatch.setattr(pod_network, "read_objects", lambda *_: (list(nodes), problem))
 
 
 def test_what_needs_pods_is_refused_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +53,7 @@ def test_what_needs_pods_is_possible_with_the_users_network(tmp_path: Path, monk
 def test_a_cluster_that_does_not_answer_is_not_called_one_without_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer(monkeypatch, code=1)
+    answer(monkeypatch, problem="the API server does not answer: no route")
     pod_network.require_pod_network(lab(tmp_path), "drain needs pods that run")
 
 
