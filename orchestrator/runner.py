@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -104,6 +105,10 @@ class _Listener:
         self.emit(Step(phase=self.play, node=node, name=title, status=status, detail=cause))
 
 
+# Programs that end with advice name the error in the lines before it.
+_NAMES_ERROR = re.compile(r"(\[ERROR|error:|E:) ", re.IGNORECASE)
+
+
 def cause_of(outcome: Mapping[str, Any]) -> str:
     """The most telling words of a module's result: its message and the last lines of its error output."""
     if outcome.get("censored"):
@@ -114,7 +119,9 @@ def cause_of(outcome: Mapping[str, Any]) -> str:
         return cause_of(items[0])
     error = str(outcome.get("stderr") or outcome.get("module_stderr") or "").strip()
     if message in ("", "non-zero return code", "MODULE FAILURE") or message.startswith("MODULE FAILURE"):
-        return " / ".join(line.strip() for line in error.splitlines()[-3:]) or message or "no message"
+        lines = [line.strip() for line in error.splitlines()]
+        named = [line for line in lines if _NAMES_ERROR.match(line)]
+        return " / ".join((named or lines)[-3:]) or message or "no message"
     return message
 
 
@@ -127,12 +134,12 @@ def run_playbook(
     deadline: float,
     extra_vars: Mapping[str, Any] | None = None,
     skipped: Sequence[str] = (),
+    again: str = "labctl provision",
 ) -> RunSummary:
     """Run `playbooks/<playbook>`, or the playbook at a Path, over an inventory; return what changed.
 
-    Tags in `skipped` are left out; `deadline` in seconds bounds the whole run. Every run has a directory of its own
-    under runs/, mode 0700: an old one would lend its extravars to the next run. Raises ConvergeError naming node, role,
-    task and cause; KeyboardInterrupt ends Ansible first and is then passed on.
+    Tags in `skipped` are left out; `deadline` is in seconds; `again` continues a run that failed. Each has a directory
+    of its own (0700): an old one would lend its extravars. Raises ConvergeError naming node, role, task and cause.
     """
     import ansible_runner
 
@@ -166,7 +173,7 @@ def run_playbook(
         _remove_files(directory, INVENTORY)
     listener.end_play("ok" if result.rc == 0 else "failed")
     if result.rc != 0:
-        raise _failure(listener, directory, timed_out=time.monotonic() > ends_at, deadline=deadline)
+        raise _failure(listener, directory, time.monotonic() > ends_at, deadline, again)
     return RunSummary(listener.changed, directory)
 
 
@@ -207,13 +214,13 @@ def _environment(directory: Path) -> dict[str, str]:
     }
 
 
-def _failure(listener: _Listener, directory: Path, *, timed_out: bool, deadline: float) -> ConvergeError:
+def _failure(listener: _Listener, directory: Path, timed_out: bool, deadline: float, again: str) -> ConvergeError:
     log = directory / "artifacts"
     stdout = next(iter(sorted(log.glob("*/stdout"))), log)
     if timed_out:
         return ConvergeError(
             f"the roles did not finish within {deadline:.0f} s",
-            fix="run `labctl provision` again: it continues where this run stopped",
+            fix=f"run `{again}` again: it continues where this run stopped",
             log=stdout,
         )
     if not listener.failures:
@@ -226,7 +233,7 @@ def _failure(listener: _Listener, directory: Path, *, timed_out: bool, deadline:
     message = f"{first.node}: {first.task}\n{first.cause}"
     if others:
         message += f"\nalso failed on: {', '.join(others)}"
-    fix = "repair the cause and run `labctl provision` again: it continues where this run stopped"
+    fix = f"repair the cause and run `{again}` again: it continues where this run stopped"
     if first.unreachable:
         fix = f"labctl status; labctl provision starts what is stopped (no SSH to {first.node})"
     return ConvergeError(message, fix=fix, log=stdout)

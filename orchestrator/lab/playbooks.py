@@ -21,10 +21,11 @@ def run_playbook(
     deadline: float,
     extra_vars: Mapping[str, Any] | None = None,
     skipped: Sequence[str] = (),
+    again: str = "labctl provision",
 ) -> RunSummary:
     """Run `playbooks/<playbook>`, or the playbook at a Path, over the running nodes, without the tags in `skipped`.
 
-    Raises ConvergeError.
+    Raises ConvergeError, which names `again` as the command that continues.
     """
     return runner.run_playbook(
         playbook,
@@ -34,4 +35,5 @@ def run_playbook(
         deadline=deadline,
         extra_vars=extra_vars,
         skipped=skipped,
+        again=again,
     )

@@ -9,15 +9,18 @@ from dataclasses import replace
 
 from orchestrator import catalog
 from orchestrator.catalog.versions import minor, number
-from orchestrator.errors import SpecError
+from orchestrator.errors import HostError, SpecError, VerifyError
 from orchestrator.events import Emit
 from orchestrator.lab import planning
 from orchestrator.lab.convergence import ConvergeResult, converge, install_kubeconfig
+from orchestrator.lab.drill_progress import read_progress
 from orchestrator.lab.journal import changing
+from orchestrator.lab.kubectl import read_objects
+from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.observe import observe
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
 from orchestrator.lab.package_source import ensure_source, serve_source
-from orchestrator.lab.pending import begin_operation, finish_operation
+from orchestrator.lab.pending import begin_operation, finish_operation, pending_operation
 from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.pod_network import require_pod_network
 from orchestrator.lab.state import Lab, save_plan, save_source_access
@@ -25,13 +28,17 @@ from orchestrator.lab.verification import wait_until_healthy
 from orchestrator.model import KubernetesPlan, Plan
 from orchestrator.observed import Observed
 from orchestrator.spec import Spec
+from orchestrator.verify.conditions import ready
 
 VERSION = re.compile(r"v?(\d+\.\d+(\.\d+)?)")
 DEADLINE = 3600.0
+# Measured for 1.37.2 on a control plane, both rounded up: archive and packages 0.6 GB, unpacked images 1.2 GB.
+NEEDED_MB, IMAGES = 2000, "/var/lib"
+_DISK = f"df -m --output=avail {IMAGES} | tail -n 1"
 # The images came with the packages; a job that kubeadm starts as a trial needs one from a registry.
 IGNORED = ("ImagePull", "CreateJob")
-# kubeadm looks for the CoreDNS it would replace; these labs have a DNS of their own.
-WITHOUT_COREDNS = ("CoreDNSMigration", "CoreDNSUnsupportedPlugins")
+# kubeadm looks for the CoreDNS it would replace: a lab may have another DNS, or a CoreDNS that is newer than it knows.
+OWN_DNS = ("CoreDNSMigration", "CoreDNSUnsupportedPlugins")
 
 
 def target_version(lab: Lab, requested: str) -> str:
@@ -113,11 +120,12 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> ConvergeResult:
     with changing(directory, "upgrade", emit, inputs) as emit:
         before = observe_lab(lab)
         require_running(before.nodes, "an upgrade needs every machine")
-        require_pod_network(lab, "kubeadm upgrades nodes that are Ready")
+        if pending_operation(directory) is None:
+            require_upgradable(before, version)
         after = replace(before, lab=Lab(directory, new))
         ensure_source(new, emit)
         begin_operation(directory, "upgrade", f"labctl upgrade --kubernetes {version}")
-        upgraded = upgrade_cluster(before, new, emit)
+        upgraded = upgrade_cluster(after, emit)
         save_plan(directory, new)
         finish_operation(directory)
         converged = converge(after, emit)
@@ -127,21 +135,50 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> ConvergeResult:
     return ConvergeResult("labctl/upgrade/v1", after.lab, changed, report, time.monotonic() - began)
 
 
-def upgrade_cluster(observed: ObservedLab, new: Plan, emit: Emit) -> Mapping[str, int]:
-    """Run the upgrade's playbook with the version of `new` over the nodes; the changed tasks per node."""
-    kubernetes = _kubernetes(new)
-    with serve_source(new, observed.lab.directory, emit) as access:
+def require_upgradable(observed: ObservedLab, version: str) -> None:
+    """Raise, nothing being changed, for a lab in which an upgrade would fail half-way or hide what is wrong.
+
+    SpecError while a drill is open or a pod network is missing, VerifyError when a node is not Ready, HostError when
+    the disk of a node is too full.
+    """
+    lab = observed.lab
+    again = f"labctl upgrade --kubernetes {version}"
+    if attempt := read_progress(lab).current:
+        raise SpecError(
+            f"the drill {attempt.slug} is open, and an upgrade would move its pods and may repair what it broke",
+            fix=f"labctl drill solve, or labctl drill reset; then: {again}",
+        )
+    require_pod_network(lab, "kubeadm upgrades nodes that are Ready")
+    nodes, problem = read_objects(lab, "nodes")
+    if problem:
+        raise VerifyError(f"{problem}; nothing was changed", fix=f"labctl provision; then: {again}")
+    if silent := [node["metadata"]["name"] for node in nodes if not ready(node)]:
+        raise VerifyError(
+            f"NotReady: {', '.join(silent)}; nothing was changed",
+            fix=f"labctl verify shows why, labctl provision repairs; then: {again}",
+        )
+    for one in run_on_nodes(lab, "all", _DISK, timeout=30, nodes=observed.nodes).nodes:
+        free = one.stdout.strip()
+        if free.isdigit() and int(free) < NEEDED_MB:
+            raise HostError(
+                f"{one.node}: {int(free):,} MB free in {IMAGES}, packages and images of {version} need {NEEDED_MB:,}",
+                fix=f"free disk there (container nodes have this host's: labctl cache prune); then: {again}",
+            )
+
+
+def upgrade_cluster(observed: ObservedLab, emit: Emit) -> Mapping[str, int]:
+    """Run the upgrade's playbook over the nodes, to the version of the lab's plan; the changed tasks per node."""
+    kubernetes = _kubernetes(observed.lab.plan)
+    own_dns = kubernetes.dns == "dnsmasq" or kubernetes.dns_tag
+    with serve_source(observed.lab.plan, observed.lab.directory, emit) as access:
         save_source_access(observed.lab.directory, access)
         return run_playbook(
             observed,
             "upgrade.yml",
             emit=emit,
             deadline=DEADLINE,
-            extra_vars={
-                "kubeadm_init_version": kubernetes.version,
-                "kubernetes_packages_version": kubernetes.version,
-                "upgrade_ignored": [*IGNORED, *(WITHOUT_COREDNS if kubernetes.dns == "dnsmasq" else ())],
-            },
+            again=f"labctl upgrade --kubernetes {kubernetes.version}",
+            extra_vars={"upgrade_ignored": [*IGNORED, *(OWN_DNS if own_dns else ())]},
         ).changed
 
 

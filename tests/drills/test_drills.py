@@ -15,13 +15,13 @@ from orchestrator.drills.messages import Wording
 from orchestrator.drills.schema import Drill
 from orchestrator.drills.steps import ADMIN_KUBECONFIG, KEPT
 from orchestrator.events import Event, Note, PhaseEnded, Step, discard
+from orchestrator.lab.drill_progress import read_progress
 from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.state import Lab, open_lab
 from orchestrator.verbs.drill import grade
 from orchestrator.verbs.drill.apply import NAMESPACE, WORK_DIRECTORY
 from orchestrator.verbs.drill.exercise import reset as reset_drill
 from orchestrator.verbs.drill.exercise import start as start_drill
-from orchestrator.verbs.drill.progress import read_progress
 from tests.drills.table import Row, write
 from tests.e2e.conftest import User
 

@@ -197,7 +197,7 @@ from orchestrator.lab.observed_lab import observe_lab
 from orchestrator.lab.state import open_lab
 from orchestrator.verbs import upgrade
 lab = open_lab(None)
-print(upgrade.upgrade_cluster(observe_lab(lab), lab.plan, discard))
+print(upgrade.upgrade_cluster(observe_lab(lab), discard))
 """
 
 

@@ -13,6 +13,7 @@ from orchestrator.drills.messages import Wording
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import Problem, VerifyError
 from orchestrator.events import Emit, Note, Step, phase
+from orchestrator.lab.drill_progress import progress_file, read_progress, save_progress
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_status import last_verify
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
@@ -23,7 +24,7 @@ from orchestrator.lab.verification import verify_lab, wait_until_healthy
 from orchestrator.verbs.drill.apply import apply_drill_steps, prepare, put_back
 from orchestrator.verbs.drill.listing import allowed_drill
 from orchestrator.verbs.drill.observe import kubectl_answer
-from orchestrator.verbs.drill.progress import Task, open_drill, progress_file, read_progress, save_progress, task_of
+from orchestrator.verbs.drill.progress import Task, open_drill, task_of
 
 POLL_SECONDS = 1.0
 SHOWN_PROBLEMS = 4

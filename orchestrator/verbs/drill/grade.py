@@ -16,6 +16,7 @@ from orchestrator.drills.progress import Progress
 from orchestrator.drills.schema import Drill, Goal
 from orchestrator.errors import ExitCode
 from orchestrator.events import Emit, Step, phase
+from orchestrator.lab.drill_progress import save_progress
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
@@ -25,7 +26,7 @@ from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import run_selected_checks
 from orchestrator.verbs.drill.apply import apply_drill_steps
 from orchestrator.verbs.drill.exercise import POLL_SECONDS, observe_running
-from orchestrator.verbs.drill.progress import open_drill, save_progress
+from orchestrator.verbs.drill.progress import open_drill
 
 
 @dataclass(frozen=True)

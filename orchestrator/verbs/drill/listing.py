@@ -12,10 +12,11 @@ from orchestrator.drills.messages import Wording
 from orchestrator.drills.progress import Progress, Record
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import Problem, SpecError
+from orchestrator.lab.drill_progress import read_progress
 from orchestrator.lab.pod_network import require_pod_network
 from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
-from orchestrator.verbs.drill.progress import DrillFacts, drill_facts, read_progress
+from orchestrator.verbs.drill.progress import DrillFacts, drill_facts
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from orchestrator.drills.grading import contains, same_answer
 from orchestrator.drills.messages import Wording
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import SpecError
+from orchestrator.lab.drill_progress import save_progress
 from orchestrator.lab.kubectl import kubeconfig_path, kubectl_argv
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
-from orchestrator.verbs.drill.progress import open_drill, save_progress
+from orchestrator.verbs.drill.progress import open_drill
 
 
 @dataclass(frozen=True)

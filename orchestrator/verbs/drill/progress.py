@@ -1,4 +1,4 @@
-"""A student's progress in a lab: its file, the drill that is open, `labctl drill status` and `hint`."""
+"""A student's progress in a lab: the drill that is open, `labctl drill status` and `hint`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from orchestrator.drills.messages import Wording
 from orchestrator.drills.progress import RESULTS_SCHEMA, Attempt, Progress, Record
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import SpecError
+from orchestrator.lab.drill_progress import read_progress, save_progress
 from orchestrator.lab.lock import exclusive_lock
 from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
-from orchestrator.paths import write_private
 
 
 @dataclass(frozen=True)
@@ -71,28 +71,6 @@ def drill_facts(drill: Drill, wording: Wording) -> dict[str, Any]:
 def task_of(drill: Drill, wording: Wording) -> Task:
     """The task of a drill in the student's language."""
     return Task(**drill_facts(drill, wording), task=wording.text(drill.task))
-
-
-def progress_file(lab: Lab) -> Path:
-    """Where the lab's progress is kept."""
-    return lab.directory.root / "drills.json"
-
-
-def read_progress(lab: Lab) -> Progress:
-    """The lab's progress. Raises SpecError when its file is damaged."""
-    file = progress_file(lab)
-    try:
-        return Progress.from_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Progress()
-    except ValueError as problem:
-        raise SpecError(f"{file} is damaged: {str(problem).splitlines()[0]}", fix=f"rm {file}") from None
-
-
-def save_progress(lab: Lab, progress: Progress) -> Progress:
-    """Write the progress, and return it."""
-    write_private(progress_file(lab), progress.as_json())
-    return progress
 
 
 def open_drill(lab: Lab, given: Path | None = None) -> tuple[Drill, Progress]:

@@ -35,7 +35,12 @@ def test_each_play_is_a_phase_and_each_task_a_step() -> None:
 
 
 def test_the_cause_of_a_failed_command_is_its_error_output() -> None:
-    assert cause_of({"msg": "non-zero return code", "stderr": "a\nE: no space left"}) == "a / E: no space left"
+    assert cause_of({"msg": "non-zero return code", "stderr": "a\nno space left"}) == "a / no space left"
+
+
+def test_the_cause_of_a_command_that_ends_with_advice_is_what_it_calls_an_error() -> None:
+    said = "[preflight] fatal errors:\n\t[ERROR Port-6443]: in use\n[preflight] advice\nTo see the trace of this error"
+    assert cause_of({"msg": "non-zero return code", "stderr": said}) == "[ERROR Port-6443]: in use"
 
 
 def test_the_cause_of_a_task_with_secrets_is_withheld() -> None:
