@@ -62,6 +62,7 @@ PARTS = (
     Part("false_alarms", ("tests/soak/test_false_alarms.py",)),
     Part("resets", ("tests/soak/test_resets.py",)),
     Part("snapshots", ("tests/life_cycle/test_life_cycle.py",)),
+    Part("upgrades", ("tests/upgrades/",)),
     Part("static", ("tests/life_cycle/test_static_lab.py",)),
     Part("calico", ("tests/life_cycle/test_calico.py",)),
     Part("own_network", ("tests/life_cycle/test_own_network.py",)),
