@@ -14,7 +14,7 @@ from orchestrator.plan.source import SourceSelection, with_content
 
 # Seconds after which a silent node is NotReady, and its pods go elsewhere. Kubernetes' own eviction period is the
 # default of kube-apiserver's --default-unreachable-toleration-seconds. The short grace period spans four renewals of
-# a kubelet's lease, as Kubernetes' own does.
+# a kubelet's lease, as Kubernetes' own did before 1.32.
 _EVICTION = 300
 _SHORT_NODE, _SHORT_EVICTION = 16, 30
 

@@ -29,6 +29,12 @@ class User:
             [*self.labctl, *args], cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=timeout
         )
 
+    def good(self, *args: str) -> str:
+        """Run labctl, which must succeed; what it printed."""
+        done = self.run(*args)
+        assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+        return done.stdout
+
     def json(self, *args: str) -> dict[str, Any]:
         """Run labctl with --output json and return the document; the command must succeed."""
         done = self.run(*args, "--output", "json")

@@ -39,12 +39,6 @@ class Reader(User):
     def state(self) -> Path:
         return self.home / ".labctl" / "everyday"
 
-    def good(self, *args: str) -> str:
-        """Run labctl, which must succeed; what it printed."""
-        done = self.run(*args)
-        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-2000:]
-        return done.stdout
-
     def everywhere(self, command: str, on: str = "all") -> dict[str, str]:
         """What a command prints on each node."""
         answers = self.json_of("exec", "--on", on, "--output", "json", "--", command)

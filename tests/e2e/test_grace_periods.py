@@ -23,8 +23,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         "version: 1\nprofile: teaching\nprovider: container\nworkers: {count: 1}\nnetwork: {subnet: auto}\n"
     )
     try:
-        done = user.run("provision", "--yes", "--progress", "plain")
-        assert done.returncode == 0, done.stderr[-4000:]
+        user.good("provision", "--yes", "--progress", "plain")
         yield user
     finally:
         user.run("destroy", "--yes", timeout=300)
@@ -38,15 +37,13 @@ def ready(user: User) -> Any:
 
 def test_a_silent_node_is_not_ready_before_kubernetes_own_grace_period_ends(lab: User) -> None:
     assert ready(lab)["status"] == "True"
-    done = lab.run("exec", "--on", NODE, "--", "sudo", "systemctl", "stop", "kubelet")
-    assert done.returncode == 0, done.stderr
+    lab.good("exec", "--on", NODE, "--", "sudo", "systemctl", "stop", "kubelet")
     poll("the node is NotReady", lambda: ready(lab)["status"] == "Unknown", seconds=120)
     lease = json.loads(lab.kubectl("-n", "kube-node-lease", "get", "lease", NODE, "-o", "json"))["spec"]
     assert lease["leaseDurationSeconds"] == 16
     silent = datetime.fromisoformat(ready(lab)["lastTransitionTime"]) - datetime.fromisoformat(lease["renewTime"])
     assert 16 <= silent.total_seconds() + 1 < 40, silent
-    done = lab.run("exec", "--on", NODE, "--", "sudo", "systemctl", "start", "kubelet")
-    assert done.returncode == 0, done.stderr
+    lab.good("exec", "--on", NODE, "--", "sudo", "systemctl", "start", "kubelet")
     poll("the node is Ready again", lambda: ready(lab)["status"] == "True", seconds=120)
 
 
@@ -63,4 +60,4 @@ def test_a_drill_says_how_long_this_lab_waits(lab: User) -> None:
     assert "after 16 s" in lab.run("drill", "start", "kubelet-down", "--lang", "en").stderr
     solved = lab.run("drill", "solve", "--yes", "--lang", "en")
     assert "real clusters wait\n50 s" in solved.stdout, solved.stdout
-    assert lab.run("drill", "reset").returncode == 0
+    lab.good("drill", "reset")

@@ -59,11 +59,6 @@ class Guarded(User):
         self.said.append(done.stdout + done.stderr)
         return done
 
-    def good(self, *args: str) -> str:
-        done = self.run(*args)
-        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
-        return done.stdout
-
     def on(self, node: str, command: str) -> subprocess.CompletedProcess[str]:
         return self.run("ssh", node, "--", command, timeout=300)
 

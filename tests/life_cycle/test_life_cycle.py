@@ -47,12 +47,6 @@ class Teacher(User):
     def state(self) -> Path:
         return self.home / ".labctl" / "saved"
 
-    def good(self, *args: str) -> str:
-        """Run labctl, which must succeed; what it printed."""
-        done = self.run(*args)
-        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-2000:]
-        return done.stdout
-
     def killed(self, *args: str, when: str) -> None:
         """Run labctl and end it with SIGKILL as soon as it says `when`."""
         running = subprocess.Popen(

@@ -97,12 +97,6 @@ class Owner(User):
     def state(self) -> Path:
         return self.home / ".labctl" / "own-network"
 
-    def good(self, *args: str) -> str:
-        """Run labctl, which must succeed; what it printed."""
-        done = self.run(*args)
-        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-2000:]
-        return done.stdout
-
     def on_nodes(self, command: str, on: str = "all") -> dict[str, str]:
         """What a command prints as root on each node."""
         done = self.run("exec", "--on", on, "--output", "json", "--", f"sudo sh -c {json.dumps(command)}")

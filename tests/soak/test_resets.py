@@ -61,8 +61,7 @@ def soaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soaker]:
     user = Soaker(tmp_path_factory.mktemp("resets"))
     (user.home / "lab.yml").write_text(LAB)
     try:
-        done = user.run("provision", "--yes", "--progress", "plain")
-        assert done.returncode == 0, done.stderr[-3000:]
+        user.good("provision", "--yes", "--progress", "plain")
         yield user
     finally:
         user.run("destroy", "--yes", timeout=300)

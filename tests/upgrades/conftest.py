@@ -59,12 +59,6 @@ spec:
 class Operator(User):
     """Somebody with a lab called `upgraded`."""
 
-    def good(self, *args: str) -> str:
-        """Run labctl, which must succeed; what it printed."""
-        done = self.run(*args, timeout=3000)
-        assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
-        return done.stdout
-
     def versions(self) -> set[str]:
         """The versions that the kubelets report."""
         rows = self.kubectl(

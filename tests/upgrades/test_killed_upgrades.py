@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.real, pytest.mark.full_only, pytest.mark.takes(300)]
 
 @pytest.mark.parametrize("part", range(1, 11))
 def test_killed_it_is_finished_by_the_same_command(lab: Operator, part: int) -> None:
-    """At the end of each tenth of the time that the run took before."""
+    """Every 14 s of the some 200 that it takes."""
     if lab.versions() != {f"v{PATCH}"}:
         lab.good("upgrade", "--kubernetes", PATCH, "--yes")
     if "before" not in lab.good("snapshot", "list"):

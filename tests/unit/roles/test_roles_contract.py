@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.verbs import upgrade
+
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.parent.parent for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 # What is imported by other roles only is checked and tried through them.
@@ -186,3 +188,8 @@ def test_a_role_that_others_import_is_imported_by_them() -> None:
 def test_no_role_needs_a_file_of_a_playbook() -> None:
     texts = {path: path.read_text() for path in (ROOT / "roles").rglob("*.*") if path.suffix in (".yml", ".md", ".j2")}
     assert [str(path) for path, text in texts.items() if "playbooks/" in text] == []
+
+
+def test_an_upgrade_asks_for_the_disk_that_the_roles_will_ask_for() -> None:
+    defaults = yaml.safe_load((ROOT / "roles" / "container_engine" / "defaults" / "main.yml").read_text())
+    assert defaults["container_engine_free_mb"] == upgrade.NEEDED_MB
