@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import host
-from orchestrator.drills import Drill
 from orchestrator.drills.catalog import reason_impossible
+from orchestrator.drills.schema import Drill
 from orchestrator.events import Event, discard
 from orchestrator.lab.state import Lab, open_lab
 from orchestrator.verbs.drill import grade
