@@ -60,16 +60,15 @@ echo debian >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 debian\n' >"$root/etc/hosts"
 
 kernel=$(basename "$root"/boot/vmlinuz-*)
-mkdir -p "$root/boot/extlinux"
-cat >"$root/boot/extlinux/extlinux.conf" <<END
-DEFAULT linux
-PROMPT 0
-TIMEOUT 0
-LABEL linux
-  LINUX /boot/$kernel
-  INITRD /boot/initrd.img-${kernel#vmlinuz-}
-  APPEND root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 security=none tsc=reliable mitigations=off console=tty0 console=ttyS0
+mkdir -p "$root/boot/grub"
+cat >"$root/boot/grub/grub.cfg" <<END
+linux /boot/$kernel root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 security=none tsc=reliable mitigations=off console=tty0 console=ttyS0
+initrd /boot/initrd.img-${kernel#vmlinuz-}
+boot
 END
+# Written between the partition table and the first partition; the disk is the one that the firmware booted.
+chroot "$root" grub-mkimage --format i386-pc --prefix '(,msdos2)/boot/grub' --output /boot/grub/core.img \
+    biosdisk boot configfile ext2 linux normal part_msdos
 # security=none: what the kernel's security modules cost, an emulated processor pays in minutes: loading AppArmor's
 # profiles takes 20 s at every boot, and SELinux makes installing packages half as long again. security=selinux there runs it.
 # tsc=reliable: an emulated processor does not vouch for its time stamp counter, and the kernel would then ask a slow
@@ -107,6 +106,8 @@ rm -f "$root/var/lib/dbus/machine-id" "$root/etc/resolv.conf"
 ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
 : >"$root/etc/resolv.conf"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log "$root"/var/log/apt
+# It has the inodes and times of this build.
+rm -f "$root/var/cache/ldconfig/aux-cache"
 
 # A lab's own repository is near and small; a machine that is slow for a moment asks again.
 printf 'Acquire::Languages "none";\nAcquire::Retries "3";\nAcquire::http::Pipeline-Depth "0";\n' \

@@ -44,15 +44,22 @@ def import_(file: Path, guest: str, sha256: str | None, dry_run: bool, output: s
 
 
 @box.command()
+@options.lab_option
+@click.option(
+    "--provider",
+    metavar="NAME",
+    help="Whose box to build (default: the lab's provider, else the one that this host has). It need not be here.",
+)
 @options.change_options
-def build(yes: bool, dry_run: bool, output: str, progress: str) -> int:
-    """Build the Debian 12 box for libvirt from this host's Debian mirror."""
+def build(lab: Path | None, provider: str | None, yes: bool, dry_run: bool, output: str, progress: str) -> int:
+    """Build the Debian 12 box for VirtualBox or libvirt from this host's Debian mirror."""
     from orchestrator.verbs import box as verb
 
+    selected = verb.select_provider(provider, options.load_spec(lab))
     if dry_run:
-        return show_dry_run(verb.preview_build(), output)
+        return show_dry_run(verb.preview_build(selected), output)
     with show_progress(progress) as emit:
-        built = verb.build(agree=options.agreement(yes), emit=emit)
+        built = verb.build(selected, agree=options.agreement(yes), emit=emit)
     return show(built, output, text=fields)
 
 

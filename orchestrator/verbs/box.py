@@ -9,12 +9,17 @@ from typing import Any
 
 from orchestrator import catalog
 from orchestrator.catalog import Guest
+from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab.build_tools import install_build_tools
 from orchestrator.lab.host_setup import Agree
 from orchestrator.lab.result import Result
+from orchestrator.providers import registry
 from orchestrator.providers.vagrant import box_build, boxes
-from orchestrator.providers.vagrant.boxes import StoredBox
+from orchestrator.providers.vagrant.boxes import BoxProvider, StoredBox
+from orchestrator.spec import Spec
+
+_PROVIDER_NAMES = ", ".join(boxes.PROVIDERS)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def _missing_box(guest: Guest, provider: str) -> Mapping[str, Any]:
         "name": guest.box,
         "url": guest.url,
         "sha256": guest.sha256,
-        "how": "labctl box build" if is_buildable else "labctl box import FILE --sha256 SUM",
+        "how": boxes.build_command(provider) if is_buildable else "labctl box import FILE --sha256 SUM",
     }
 
 
@@ -83,17 +88,28 @@ def preview_import(file: Path, guest: str) -> list[str]:
     return [f"compare the sha256 of {file}", f"keep it as the box of {guest}"]
 
 
-def build(*, agree: Agree, emit: Emit) -> CachedBox:
-    """The Debian 12 box for libvirt, built when it is missing, damaged or of an older recipe. Raises HostError."""
+def select_provider(name: str | None, spec: Spec) -> BoxProvider:
+    """The provider of this name, else the lab's, else the first that this host has. Raises SpecError."""
+    if name is not None and name not in boxes.PROVIDERS:
+        raise SpecError(f"no box is built for the provider {name}", fix=f"--provider with one of {_PROVIDER_NAMES}")
+    for wanted in (name, spec.lab.provider):
+        if found := next((one for one in boxes.PROVIDERS if one == wanted), None):
+            return found
+    ready = [one for one in boxes.PROVIDERS if registry.provider(one).obstacle() is None]
+    return (ready or boxes.PROVIDERS[-1:])[0]
+
+
+def build(provider: BoxProvider, *, agree: Agree, emit: Emit) -> CachedBox:
+    """The Debian 12 box, built when it is missing, damaged or of an older recipe. Raises HostError."""
     install_build_tools(box_build.missing_tools(), agree)
-    with phase(emit, "box", f"Build the box of {box_build.GUEST} for libvirt"):
-        return CachedBox(box_build.build(emit, "box"))
+    with phase(emit, "box", f"Build the box of {box_build.GUEST} for {provider}"):
+        return CachedBox(box_build.build(provider, emit, "box"))
 
 
-def preview_build() -> list[str]:
+def preview_build(provider: BoxProvider) -> list[str]:
     """What `build` would do."""
-    if existing := box_build.present():
+    if existing := box_build.present(provider):
         return [f"keep {existing.name}"]
     missing = box_build.missing_tools()
     tools = [f"install on this host: {', '.join(missing)}"] if missing else []
-    return [*tools, f"build a box of {box_build.GUEST} for libvirt"]
+    return [*tools, f"build a box of {box_build.GUEST} for {provider}"]

@@ -28,7 +28,7 @@ NODES = ["m-k8s", "w1-k8s"]
 PROVISION_SECONDS = 3000
 VERIFY_SECONDS = 900
 SETTLE_SECONDS = 1800
-UNIFIED_AT_BOOT = "sudo sed -i s/unified_cgroup_hierarchy=0/unified_cgroup_hierarchy=1/ /boot/extlinux/extlinux.conf"
+UNIFIED_AT_BOOT = "sudo sed -i s/unified_cgroup_hierarchy=0/unified_cgroup_hierarchy=1/ /boot/grub/grub.cfg"
 LIMITED_POD = """apiVersion: v1
 kind: Pod
 metadata: {name: limited}

@@ -1,4 +1,4 @@
-"""Builds the Debian 12 box for libvirt from the host's Debian mirror: a root, a disk with swap, a boot loader."""
+"""Builds the Debian 12 box for libvirt or VirtualBox from the host's Debian mirror: a root, a disk, its wrapping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from orchestrator import debian_mirror, host, paths, proc
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
 from orchestrator.providers.vagrant import boxes
-from orchestrator.providers.vagrant.box_disk import MBR, ROOT_MB, SWAP_MB, make_disk, pack_box, run_tool, tool_path
+from orchestrator.providers.vagrant.box_disk import EPOCH, ROOT_MB, SWAP_MB, clamp_times, make_disk, tool_path
+from orchestrator.providers.vagrant.box_pack import pack
+from orchestrator.providers.vagrant.boxes import BoxProvider
 from orchestrator.providers.without_systemd import host_state
 
 SUITE = "bookworm"
@@ -32,15 +34,25 @@ INSECURE_KEY = (
     "1rRgm+R4LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVYCzRdK8jlqm8tehUc9c9WhQ== vagrant insecure pu"
     "blic key"
 )
+# Drivers of hardware that no hypervisor shows to a machine: more than half of the kernel's modules.
+ABSENT_DRIVERS = (
+    "sound",
+    *(
+        f"drivers/{name}"
+        for name in (
+            *("bluetooth", "gpu", "iio", "infiniband", "isdn", "media", "mtd", "nfc", "scsi/qla2xxx", "scsi/lpfc"),
+            *("staging", "thunderbolt", "net/wireless", "net/can", "net/usb", "usb/gadget", "usb/serial"),
+            *(f"net/ethernet/{vendor}" for vendor in ("broadcom", "chelsio", "mellanox", "netronome", "qlogic")),
+        )
+    ),
+)
 # Program -> Debian package.
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
     "qemu-img": "qemu-utils",
-    "extlinux": "extlinux",
     "sfdisk": "fdisk",
     "mke2fs": "e2fsprogs",
     "mkswap": "util-linux",
-    "losetup": "mount",
 }
 
 
@@ -51,7 +63,7 @@ def recipe() -> Path:
 
 def recipe_id() -> str:
     """Twelve hex digits that change whenever the recipe changes."""
-    digest = hashlib.sha256(f"{SUITE} {SWAP_MB} {ROOT_MB} 1\n".encode())
+    digest = hashlib.sha256(f"{SUITE} {SWAP_MB} {ROOT_MB} 2\n".encode())
     for path in sorted(recipe().iterdir()):
         if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())
@@ -66,9 +78,9 @@ def source() -> str:
     return _SOURCE + recipe_id()
 
 
-def present() -> boxes.StoredBox | None:
+def present(provider: BoxProvider) -> boxes.StoredBox | None:
     """The box of this recipe, when the cache has it undamaged."""
-    box = boxes.find(GUEST, "libvirt")
+    box = boxes.find(GUEST, provider)
     return box if box is not None and box.source == source() and not boxes.damaged(box) else None
 
 
@@ -84,8 +96,12 @@ def due(guest: str, provider: str) -> bool:
 
 def missing_tools() -> list[str]:
     """Packages of programs that building takes and that are not here."""
-    names = [package for program, package in TOOLS.items() if shutil.which(program, path=tool_path()) is None]
-    return sorted({*names, *([] if MBR.exists() else ["extlinux"])})
+    return sorted({package for program, package in TOOLS.items() if shutil.which(program, path=tool_path()) is None})
+
+
+def tools_for(guest: str, provider: str) -> list[str]:
+    """Packages that this host lacks to build the box of this guest, none where one is here or none can be built."""
+    return missing_tools() if boxes.buildable(guest, provider) and boxes.find(guest, provider) is None else []
 
 
 def problems() -> list[Problem]:
@@ -95,7 +111,8 @@ def problems() -> list[Problem]:
     if missing := missing_tools():
         found.append(Problem(f"{', '.join(missing)} not installed", "box", host.install_command(manager, missing)))
     if os.geteuid() != 0:
-        found.append(Problem("building a box takes root (it makes a root directory)", "box", "sudo ./labctl box build"))
+        fix = f"sudo LABCTL_CACHE={shlex.quote(str(paths.cache_dir()))} ./labctl box build"
+        found.append(Problem("building a box takes root (it makes a root directory)", "box", fix))
     if debian_mirror.find() is None:
         fix = f"export {debian_mirror.SETTING}=URL   (a Debian mirror that this host reaches)"
         found.append(Problem("this host's package sources name no Debian mirror", "box", fix))
@@ -106,16 +123,16 @@ def problems() -> list[Problem]:
     return found
 
 
-def build(emit: Emit, phase: str) -> boxes.StoredBox:
+def build(provider: BoxProvider, emit: Emit, phase: str) -> boxes.StoredBox:
     """The box of this recipe, built if the cache lacks it. Raises HostError with the cause and the log."""
-    if box := present():
+    if box := present(provider):
         return box
     if found := problems():
         raise HostError("the box cannot be built here", problems=found, fix=found[0].fix)
     boxes.directory().mkdir(mode=0o700, exist_ok=True)
     with _alone(emit, phase):
         # Somebody else may have built it meanwhile.
-        return present() or _build(emit, phase)
+        return present(provider) or _build(provider, emit, phase)
 
 
 @contextlib.contextmanager
@@ -146,12 +163,12 @@ def _clear(work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _build(emit: Emit, phase: str) -> boxes.StoredBox:
+def _build(provider: BoxProvider, emit: Emit, phase: str) -> boxes.StoredBox:
     work = boxes.directory() / ".build"
     _clear(work)
     log = boxes.directory() / "build.log"
     log.unlink(missing_ok=True)
-    started = time.monotonic()
+    started, since = time.monotonic(), time.time()
 
     def say(what: str) -> None:
         remaining = max(1.0, TYPICAL_SECONDS - (time.monotonic() - started))
@@ -165,12 +182,11 @@ def _build(emit: Emit, phase: str) -> boxes.StoredBox:
         work.mkdir(mode=0o755)
         _root(work, log, line)
         say("write the disk")
+        clamp_times(work / "root", since)
         make_disk(work, log)
         say("compress the disk")
-        run_tool(["qemu-img", "convert", "-c", "-O", "qcow2", str(work / "disk.raw"), str(work / "box.img")], log)
-        pack_box(work)
-        file = work / "box.box"
-        box = boxes.keep(file, GUEST, "libvirt", boxes.sum_of(file), source())
+        file = pack(provider, work, log)
+        box = boxes.keep(file, GUEST, provider, boxes.sum_of(file), source())
     except OSError as problem:
         raise HostError(f"the box could not be built: {problem}", log=log, fix=f"less {log}") from problem
     finally:
@@ -203,13 +219,14 @@ def _root(work: Path, log: Path, progress: object) -> None:
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
+        *(f"--dpkgopt=path-exclude=/lib/modules/*/kernel/{drivers}/*" for drivers in ABSENT_DRIVERS),
         f"--include={','.join(packages())}",
         f'--customize-hook=sh {script} "$1" {shlex.quote(INSECURE_KEY)}',
         SUITE,
         str(work / "root"),
         str(work / "sources.list"),
     )
-    env = {"TMPDIR": str(work), "PATH": tool_path()}
+    env = {"TMPDIR": str(work), "PATH": tool_path(), "SOURCE_DATE_EPOCH": str(EPOCH)}
     assert callable(progress)
     try:
         result = proc.stream(argv, progress, timeout=BUILD_SECONDS, log=log, check=False, env=env)

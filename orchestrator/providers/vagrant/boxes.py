@@ -44,6 +44,11 @@ class StoredBox:
         return Box(self.name, self.path.as_uri(), self.sha256)
 
 
+def provider_named(name: str) -> BoxProvider:
+    """The provider of this name that has boxes. Raises StopIteration for another."""
+    return next(known for known in PROVIDERS if known == name)
+
+
 def directory() -> Path:
     """Where boxes are kept."""
     return paths.cache_dir() / "boxes"
@@ -83,7 +88,7 @@ def obstacle(plan: Plan, added: tuple[str, ...] = ()) -> Problem | None:
     box = choose(plan)
     if box.sha256 or box.name in added:
         return None
-    build = ", or: labctl box build" if buildable(plan.guest, plan.provider) else ""
+    build = f", or: {build_command(plan.provider)}" if buildable(plan.guest, plan.provider) else ""
     return Problem(
         f"there is no box for {plan.guest} with {plan.provider}: the catalog knows {box.name} by name only, "
         "and Vagrant's public registry stops downloads on 2026-12-31",
@@ -94,7 +99,12 @@ def obstacle(plan: Plan, added: tuple[str, ...] = ()) -> Problem | None:
 
 def buildable(guest: str, provider: str) -> bool:
     """Whether `labctl box build` makes the box of this guest and provider."""
-    return (guest, provider) == ("debian-12", "libvirt")
+    return guest == "debian-12" and provider in PROVIDERS
+
+
+def build_command(provider: str) -> str:
+    """The command that makes the box of a provider."""
+    return f"labctl box build --provider {provider}"
 
 
 def import_box(file: Path, guest: str, sha256: str | None) -> StoredBox:
@@ -141,6 +151,7 @@ def keep(file: Path, guest: str, provider: BoxProvider, sha256: str, source: str
         (fresh / "box.json").write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(place, ignore_errors=True)
         fresh.replace(place)
+        _hand_over(place)
     except OSError as problem:
         raise HostError(
             f"{file} cannot be kept in {directory()}: {problem.strerror}",
@@ -149,6 +160,14 @@ def keep(file: Path, guest: str, provider: BoxProvider, sha256: str, source: str
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return box
+
+
+def _hand_over(place: Path) -> None:
+    """Give what root put into a user's cache to that user, who otherwise could not read it."""
+    owner = paths.cache_dir().stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in (directory(), place, *place.iterdir()):
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def sum_of(file: Path) -> str:

@@ -19,7 +19,7 @@ from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName
 from orchestrator.observed import Sizing
 from orchestrator.providers.base import LabIdentity, Provider
-from orchestrator.providers.vagrant import box_build, boxes, libvirt_files
+from orchestrator.providers.vagrant import box_build, libvirt_files
 from orchestrator.providers.vagrant.host_checks import common_checks, program_check
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
 from orchestrator.providers.vagrant.preflight import has_plugin
@@ -93,8 +93,7 @@ class Libvirt(Hypervisor):
         names = [package for program, package in PACKAGES.items() if not shutil.which(program, path=host.SYSTEM_PATH)]
         if PLUGIN not in names and not has_plugin(PLUGIN):
             names.append(PLUGIN)
-        if boxes.buildable(guest, self.name) and boxes.find(guest, self.name) is None:
-            names += box_build.missing_tools()
+        names += box_build.tools_for(guest, self.name)
         return list(dict.fromkeys(names))
 
     def open(self, emit: Emit, phase: str) -> None:

@@ -55,7 +55,11 @@ def box_problems(plan: Plan) -> list[Problem]:
     """No box, or one that changed in the cache; a box that can be built here is none."""
     stored = boxes.find(plan.guest, plan.provider)
     if stored is not None and boxes.damaged(stored):
-        fix = "labctl box build" if boxes.buildable(plan.guest, plan.provider) else "labctl box import it again"
+        fix = (
+            boxes.build_command(plan.provider)
+            if boxes.buildable(plan.guest, plan.provider)
+            else "labctl box import it again"
+        )
         return [Problem(f"{stored.path} is not the box that was taken in: its sha256 changed", "box", fix)]
     problem = boxes.obstacle(plan, boxes_of_vagrant(plan))
     if problem and boxes.buildable(plan.guest, plan.provider):

@@ -234,7 +234,7 @@ class VagrantProvider(Provider):
         """Build the box of new machines where nobody has one and labctl can."""
         has_box = boxes.choose(plan).name in preflight.boxes_of_vagrant(plan)
         if not has_box and box_build.due(plan.guest, plan.provider):
-            box_build.build(emit, phase)
+            box_build.build(boxes.provider_named(self.name), emit, phase)
 
     def _up(self, plan: Plan, lab: LabDir, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Boot machines; what came up although another failed is finished all the same, so that it stays."""

@@ -22,6 +22,7 @@ from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName
 from orchestrator.observed import Sizing
 from orchestrator.providers.base import LabIdentity, Provider
+from orchestrator.providers.vagrant import box_build
 from orchestrator.providers.vagrant.host_checks import common_checks, program_check
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
 from orchestrator.providers.vagrant.output import LOAD_VIRTUALBOX_DRIVER
@@ -155,6 +156,10 @@ class VirtualBox(Hypervisor):
                 lambda: evaluate_range(spec.lab.network.subnet),
             ),
         )
+
+    def missing_packages(self, guest: str) -> list[str]:
+        """Debian packages to build the machines' box."""
+        return box_build.tools_for(guest, self.name) if host.package_manager() == "apt" else []
 
     def open(self, emit: Emit, phase: str) -> None:
         """Make sure that VBoxManage answers. Raises HostError with what it says (kernel modules, for example)."""

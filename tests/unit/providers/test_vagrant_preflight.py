@@ -115,10 +115,7 @@ def test_without_the_plugin_its_package_is_named(make: Callable[..., Plan], read
     assert "vagrant plugin install vagrant-libvirt" in problem.fix
 
 
-def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(
-    ready: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(box_build, "MBR", tmp_path)
+def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(ready: dict[str, str]) -> None:
     assert libvirt.Libvirt().missing_packages("debian-12") == []
     ready["vagrant plugin list --machine-readable"] = "1,,ui,info,vagrant-vbguest (0.1)\n"
     assert libvirt.Libvirt().missing_packages("debian-12") == ["vagrant-libvirt"]
@@ -129,8 +126,8 @@ def test_what_a_lab_by_libvirt_lacks_on_the_host_is_what_yes_installs(
 
 def test_without_a_box_and_a_sum_nothing_is_fetched(make: Callable[..., Plan], ready: dict[str, str]) -> None:
     ready["vagrant box list"] = ""
-    (problem,) = vagrant_preflight.problems(make("virtualbox"), Hypervisor(forwards=True))
-    assert "bento/debian-12" in problem.what
+    (problem,) = vagrant_preflight.problems(make("virtualbox", "guest: debian-13\n"), Hypervisor(forwards=True))
+    assert "bento/debian-13" in problem.what
     assert "labctl box import FILE" in problem.fix
 
 
@@ -152,7 +149,7 @@ def test_a_box_that_changed_in_the_cache_is_refused(make: Callable[..., Plan], t
     (place / "box.json").write_text(json.dumps({**body, "path": "", "source": "built", "size": 7}))
     (problem,) = vagrant_preflight.problems(make("libvirt"), Hypervisor())
     assert "its sha256 changed" in problem.what
-    assert problem.fix == "labctl box build"
+    assert problem.fix == "labctl box build --provider libvirt"
 
 
 def test_a_forward_that_somebody_holds_is_named_with_its_use(
