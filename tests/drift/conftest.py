@@ -23,6 +23,7 @@ from orchestrator.lab.state import open_lab
 from orchestrator.verbs.drill.apply import apply_steps
 from tests.drift.catalog import Case
 from tests.e2e.conftest import User
+from tests.selection.labs import record_lab
 
 PROVIDER = os.environ.get("LABCTL_DRIFT_PROVIDER", "container")
 # A directory with a lab that is already there, healthy and to be kept: for work on the cases.
@@ -123,6 +124,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             (user.home / "lab.yml").write_text(LAB)
             done = user.run("provision", "--yes", "--progress", "plain", timeout=3000)
             assert done.returncode == 0, done.stderr[-4000:]
+            record_lab(user.home, __file__)
         machines = user.json("status")["machines"]
         config = tmp_path_factory.mktemp("ssh") / "config"
         config.write_text(user.run("export", "ssh-config").stdout)

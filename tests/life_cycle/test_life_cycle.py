@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.providers.container import engine
 from tests.e2e.conftest import CHECKOUT, User, poll
+from tests.selection.labs import record_lab
 
 pytestmark = [pytest.mark.real, pytest.mark.story, pytest.mark.takes(90)]
 
@@ -118,6 +119,7 @@ def test_until_a_phase_and_from_the_next_one_make_the_whole_lab(lab: Teacher) ->
     assert [(run["from"], run["until"]) for run in begun] == [("machines", "runtime"), ("control_plane", "verify")]
     results = {event["phase"]: event["result"] for event in events if event["event"] == "PhaseResult"}
     assert results["verify"] == {"ok": True, "failed": 0}
+    record_lab(lab.home, __file__)
 
 
 def test_status_knows_the_certificates_and_what_changed_since_the_last_verify(lab: Teacher) -> None:

@@ -14,7 +14,9 @@ PROVISION = (
     "roles",
     "orchestrator/*.py",
     "orchestrator/bundle",
-    "orchestrator/catalog",
+    # Not executed.json, which says what ran.
+    "orchestrator/catalog/*.py",
+    "orchestrator/catalog/data/*.yml",
     "orchestrator/lab",
     "orchestrator/plan",
     "orchestrator/providers",
