@@ -11,7 +11,7 @@ Role = Literal["control_plane", "worker"]
 Runtime = Literal["docker", "containerd"]
 Cni = Literal["calico", "bridge_cni", "none"]
 Dns = Literal["coredns", "dnsmasq"]
-BundleOrigin = Literal["debian", "modules", "system", "community", "mirror"]
+BundleOrigin = Literal["debian", "modules", "system", "community", "mirror", "conformance"]
 # What each origin is called in sentences.
 ORIGINS: dict[BundleOrigin, str] = {
     "debian": "Debian's source package",
@@ -19,6 +19,7 @@ ORIGINS: dict[BundleOrigin, str] = {
     "system": "the distribution's packages",
     "community": "the community's repositories",
     "mirror": "the mirror",
+    "conformance": "the Go module proxy",
 }
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]

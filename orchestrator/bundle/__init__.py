@@ -6,9 +6,10 @@ from orchestrator.bundle.download import Downloads, probe
 from orchestrator.bundle.exporter import export_bundle
 from orchestrator.bundle.importer import import_bundle
 from orchestrator.bundle.known import Known
-from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, list_bundles, load, verify
-from orchestrator.bundle.pin import Pinned, add_to_catalog, pin
-from orchestrator.bundle.recipe import Recipe, available
+from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, find_suite, list_bundles, load, verify
+from orchestrator.bundle.pin import Pinned, add_to_catalog, pin, pin_suite
+from orchestrator.bundle.recipe import Recipe
+from orchestrator.bundle.recipes import available, suites
 from orchestrator.bundle.root import required_host_tools
 from orchestrator.bundle.server import Served, serve
 from orchestrator.bundle.signature import require as require_signature
@@ -31,11 +32,13 @@ __all__ = [
     "community",
     "export_bundle",
     "find",
+    "find_suite",
     "import_bundle",
     "list_bundles",
     "load",
     "locked",
     "pin",
+    "pin_suite",
     "preflight",
     "probe",
     "require_signature",
@@ -43,6 +46,7 @@ __all__ = [
     "seconds",
     "serve",
     "sign",
+    "suites",
     "trusted",
     "unreachable",
     "verify",

@@ -28,7 +28,7 @@ def render_html(report: Report) -> str:
         summary=summary(report),
         started=report.started.strftime("%Y-%m-%d %H:%M:%S UTC"),
         columns=[*report.nodes, ""],
-        whole="cluster, host" if report.nodes else report.subject,
+        whole="cluster, host" if report.nodes else report.subject if report.kind.unit == "checks" else "passed",
         cells={(layer, node): _cell(report, layer, node) for layer in report.layers for node in (*report.nodes, "")},
         counts=[(status, report.count(status)) for status in STATUSES if report.count(status)],
         waiting=report.select("not_run"),

@@ -29,7 +29,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
     facts = host.facts(directory.root)
     identity = lab_identity(directory, spec.lab.name)
     existing, others = existing_plan(directory), claims.others(directory)
-    bundles = tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir()))
+    bundles = tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir()) if content.kind == "lab")
     return Observed(
         uuid=identity.uuid,
         owner=identity.owner,

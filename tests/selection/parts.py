@@ -67,6 +67,7 @@ PARTS = (
     Part("upgrades", ("tests/upgrades/",)),
     Part("static", ("tests/life_cycle/test_static_lab.py",)),
     Part("calico", ("tests/life_cycle/test_calico.py",)),
+    Part("conformance", ("tests/conformance/",), (*PROVISION, "orchestrator/checks")),
     Part("own_network", ("tests/life_cycle/test_own_network.py",)),
     Part("vm", ("tests/e2e_vm/", "tests/molecule/"), (*PROVISION, "molecule/shared_vm"), marker="vm"),
     Part("molecule", ("tests/molecule/",), MOLECULE),
