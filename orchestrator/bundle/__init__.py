@@ -11,8 +11,8 @@ from orchestrator.bundle.pin import Pinned, add_to_catalog, pin
 from orchestrator.bundle.recipe import Recipe, available
 from orchestrator.bundle.root import required_host_tools
 from orchestrator.bundle.server import Served, serve
+from orchestrator.bundle.signature import find_flaw, sign
 from orchestrator.bundle.signature import require as require_signature
-from orchestrator.bundle.signature import sign
 from orchestrator.bundle.upstream import Wish, community, trusted
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "community",
     "export_bundle",
     "find",
+    "find_flaw",
     "import_bundle",
     "list_bundles",
     "load",

@@ -29,7 +29,8 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
     facts = host.facts(directory.root)
     identity = lab_identity(directory, spec.lab.name)
     existing, others = existing_plan(directory), claims.others(directory)
-    bundles = tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir()))
+    key = signing_key(spec)
+    bundles = tuple(content_of(content, key) for content in bundle.list_bundles(paths.cache_dir()))
     return Observed(
         uuid=identity.uuid,
         owner=identity.owner,
@@ -46,6 +47,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         buildable=_buildable(spec, facts, {content.id for content in bundles}, existing),
         resolvers=facts.resolvers,
         addresses=addresses_of(spec),
+        signed_by=str(key or ""),
         existing=existing,
     )
 
@@ -64,10 +66,8 @@ def addresses_of(spec: Spec) -> Addresses | None:
     if spec.lab.packages.source != "mirror":
         return None
 
-    base = spec.file.parent if spec.file else Path()
-
     def file(name: str | None) -> str:
-        return str((base / name).resolve()) if name else ""
+        return str(_beside_lab_yml(spec, name)) if name else ""
 
     return Addresses(
         url=mirror.url or "",
@@ -76,6 +76,16 @@ def addresses_of(spec: Spec) -> Addresses | None:
         ca=file(mirror.ca),
         netrc=file(mirror.netrc),
     )
+
+
+def signing_key(spec: Spec) -> Path | None:
+    """The file with the public key that must have signed the bundle; None where lab.yml names none."""
+    name = spec.lab.packages.signed_by
+    return _beside_lab_yml(spec, name) if name else None
+
+
+def _beside_lab_yml(spec: Spec, name: str) -> Path:
+    return ((spec.file.parent if spec.file else Path()) / name).resolve()
 
 
 def _published(spec: Spec, existing: Plan | None, cached: Collection[str]) -> Iterator[tuple[bundle.Recipe, str]]:
@@ -134,8 +144,9 @@ def _out_of_reach(recipe: bundle.Recipe, origin: BundleOrigin) -> str:
     return _answers(addresses.place(recipe.upstream.repositories[0].key_url), addresses.ca, addresses.netrc)
 
 
-def content_of(content: BundleInfo) -> SourceContent:
-    """A bundle as the plan sees it."""
+def content_of(content: BundleInfo, key: Path | None = None) -> SourceContent:
+    """A bundle as the plan sees it; with a public `key` it has to be signed with it."""
+    flaw = bundle.find_flaw(content, key) if key else None
     return SourceContent(
         id=content.id,
         kubernetes=content.kubernetes,
@@ -148,6 +159,8 @@ def content_of(content: BundleInfo) -> SourceContent:
         components=content.components,
         guest=content.guest,
         docker_ce="docker-ce" in content.packages,
+        unsigned=flaw.what if flaw else "",
+        unsigned_fix=flaw.fix if flaw else "",
     )
 
 
