@@ -9,7 +9,7 @@ from orchestrator.bundle.known import Known
 from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, list_bundles, load, verify
 from orchestrator.bundle.pin import Pinned, add_to_catalog, pin
 from orchestrator.bundle.recipe import Recipe, available
-from orchestrator.bundle.root import required_host_tools
+from orchestrator.bundle.root import required_host_tools, user_problem
 from orchestrator.bundle.server import Served, serve
 from orchestrator.bundle.signature import find_flaw, sign
 from orchestrator.bundle.signature import require as require_signature
@@ -46,5 +46,6 @@ __all__ = [
     "sign",
     "trusted",
     "unreachable",
+    "user_problem",
     "verify",
 ]

@@ -44,7 +44,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         busy_ports=(*_claimed_ports(others), *_busy_ports(existing)),
         networks=(*_claimed_networks(others), *_networks(facts, existing)),
         bundles=bundles,
-        buildable=_buildable(spec, facts, {content.id for content in bundles}, existing),
+        buildable=_buildable(spec, {content.id for content in bundles}, existing),
         resolvers=facts.resolvers,
         addresses=addresses_of(spec),
         signed_by=str(key or ""),
@@ -191,12 +191,10 @@ def _promised(recipe: bundle.Recipe) -> SourceContent:
     )
 
 
-def _buildable(
-    spec: Spec, facts: host.HostFacts, cached: Collection[str], existing: Plan | None
-) -> tuple[BuildableBundle, ...]:
+def _buildable(spec: Spec, cached: Collection[str], existing: Plan | None) -> tuple[BuildableBundle, ...]:
     """Every bundle that can be made for this lab, and whether this host can; `cached` are the ids at hand."""
-    published = [_buildable_by(recipe, reason, facts) for recipe, reason in _published(spec, existing, cached)]
-    own = [_buildable_by(recipe, _lacks(recipe, spec, cached), facts) for recipe in bundle.available()]
+    published = [_buildable_by(recipe, reason) for recipe, reason in _published(spec, existing, cached)]
+    own = [_buildable_by(recipe, _lacks(recipe, spec, cached)) for recipe in bundle.available()]
     return (*published, *own)
 
 
@@ -218,11 +216,11 @@ def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
     return version in (recipe.kubernetes, minor(recipe.kubernetes))
 
 
-def _buildable_by(recipe: bundle.Recipe, reason: str, facts: host.HostFacts) -> BuildableBundle:
+def _buildable_by(recipe: bundle.Recipe, reason: str) -> BuildableBundle:
     """A bundle with what it takes here; `reason` says why its sources cannot be had."""
     cache = paths.cache_dir()
-    if not facts.is_root:
-        reason = "making a bundle takes root (it makes a Debian root directory)"
+    if problem := bundle.user_problem():
+        reason = problem.what
     elif debian_mirror.find() is None:
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
     seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + (_RESULT_DISK if recipe.kubernetes else 0)
