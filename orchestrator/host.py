@@ -58,7 +58,6 @@ class HostFacts:
     os_version: str
     os_name: str
     package_manager: PackageManager
-    is_root: bool
     cpus: int
     memory_total: int
     memory_available: int
@@ -86,7 +85,6 @@ def facts(lab_dir: Path) -> HostFacts:
         os_version=release.get("VERSION_ID", ""),
         os_name=release.get("PRETTY_NAME", "Linux"),
         package_manager=package_manager(),
-        is_root=os.geteuid() == 0,
         cpus=len(os.sched_getaffinity(0)),
         memory_total=memory.get("MemTotal", 0),
         memory_available=memory.get("MemAvailable", 0),

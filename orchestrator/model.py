@@ -161,7 +161,8 @@ class SourcePlan:
 
     `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be made, from `origin`), served to the
     nodes from the host under `url` while needed. It is None in plans of earlier versions, whose nodes read the
-    community's repositories or a mirror themselves. `addresses` are those of a mirror.
+    community's repositories or a mirror themselves. `addresses` are those of a mirror. `signed_by` is the file with
+    the public key that must have signed the bundle, empty where none is required.
     """
 
     bundle_id: str | None = None
@@ -169,6 +170,7 @@ class SourcePlan:
     url: str | None = None
     origin: BundleOrigin | None = None
     addresses: Addresses | None = None
+    signed_by: str = ""
 
 
 @dataclass(frozen=True)

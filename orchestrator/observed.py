@@ -69,6 +69,7 @@ class SourceContent:
     `containerd` is its version there, empty when it is that of the guest's own distribution or unknown. `components`
     are the versions that kubeadm has to be told, because they are not the ones it would ask for. `guest` is the one
     system whose packages it has, empty where it serves all. `docker_ce`: its Docker is Docker's own, not Debian's.
+    `unsigned` says why it lacks the signature that lab.yml requires, `unsigned_fix` what helps.
     """
 
     id: str
@@ -82,6 +83,8 @@ class SourceContent:
     components: Mapping[str, str] = field(default_factory=dict)
     guest: str = ""
     docker_ce: bool = False
+    unsigned: str = ""
+    unsigned_fix: str = ""
 
     @property
     def calico_version(self) -> str:
@@ -132,7 +135,8 @@ class Observed:
 
     Memory and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
     host's, `resolvers` its DNS servers that are not on loopback. `buildable` stands in the order of preference.
-    `addresses` are those of the mirror that lab.yml names. `existing` is the saved plan of this lab when it has
+    `addresses` are those of the mirror that lab.yml names, `signed_by` the file of the key that must have signed the
+    bundle. `existing` is the saved plan of this lab when it has
     machines: what it decided stays decided. `busy_ports` and `networks` leave this lab's own out.
     """
 
@@ -151,4 +155,5 @@ class Observed:
     buildable: tuple[BuildableBundle, ...] = ()
     resolvers: tuple[str, ...] = ()
     addresses: Addresses | None = None
+    signed_by: str = ""
     existing: Plan | None = None

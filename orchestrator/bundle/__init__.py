@@ -10,10 +10,10 @@ from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, fi
 from orchestrator.bundle.pin import Pinned, add_to_catalog, pin, pin_suite
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.recipes import available, suites
-from orchestrator.bundle.root import required_host_tools
+from orchestrator.bundle.root import required_host_tools, user_problem
 from orchestrator.bundle.server import Served, serve
+from orchestrator.bundle.signature import find_flaw, sign
 from orchestrator.bundle.signature import require as require_signature
-from orchestrator.bundle.signature import sign
 from orchestrator.bundle.upstream import Wish, community, trusted
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "community",
     "export_bundle",
     "find",
+    "find_flaw",
     "find_suite",
     "import_bundle",
     "list_bundles",
@@ -49,5 +50,6 @@ __all__ = [
     "suites",
     "trusted",
     "unreachable",
+    "user_problem",
     "verify",
 ]

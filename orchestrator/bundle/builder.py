@@ -16,7 +16,7 @@ from orchestrator.bundle.known import Known
 from orchestrator.bundle.manifest import BundleInfo
 from orchestrator.bundle.progress import Progress
 from orchestrator.bundle.recipe import Recipe
-from orchestrator.bundle.root import BuildRoot, required_host_tools
+from orchestrator.bundle.root import BuildRoot, required_host_tools, user_problem
 from orchestrator.bundle.upstream import TRUST_SETTING
 from orchestrator.errors import HostError, LockedError, Problem
 from orchestrator.events import Emit, Note, Step
@@ -33,6 +33,8 @@ def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
     for program, package in required_host_tools().items():
         if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
             problems.append(Problem(f"the program {program} is missing", "bundle build", f"apt-get install {package}"))
+    if not problems and (problem := user_problem()):
+        problems.append(problem)
     free = shutil.disk_usage(cache).free
     if free < inputs.disk:
         what = f"only {free // 10**6} MB are free in {cache}, building the bundle needs {inputs.disk // 10**6} MB"
