@@ -45,6 +45,8 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         bundles=bundles,
         buildable=_buildable(spec, facts, {content.id for content in bundles}, existing),
         resolvers=facts.resolvers,
+        inotify_limit=host.inotify_limit(),
+        inotify_in_use=host.inotify_in_use(),
         addresses=addresses_of(spec),
         existing=existing,
     )
