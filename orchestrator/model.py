@@ -37,6 +37,17 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Inotify:
+    """Instances and watches of inotify: what one user may have, what is in use, or what a machine opens."""
+
+    instances: int = 0
+    watches: int = 0
+
+
+NO_INOTIFY = Inotify()
+
+
+@dataclass(frozen=True)
 class NodePlan:
     """One machine to be: `name` is VM, host and Kubernetes node name; memory in MB.
 

@@ -47,6 +47,8 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         bundles=bundles,
         buildable=_buildable(spec, {content.id for content in bundles}, existing),
         resolvers=facts.resolvers,
+        inotify_limit=host.inotify_limit(),
+        inotify_in_use=host.inotify_in_use(),
         addresses=addresses_of(spec),
         signed_by=str(key or ""),
         existing=existing,
