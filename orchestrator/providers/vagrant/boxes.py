@@ -15,6 +15,7 @@ from typing import Literal
 from orchestrator import catalog, paths
 from orchestrator.errors import HostError, Problem, SpecError
 from orchestrator.model import Plan
+from orchestrator.providers.vagrant import box_check
 from orchestrator.providers.vagrant.vagrantfile import Box
 
 BoxProvider = Literal["virtualbox", "libvirt"]
@@ -119,7 +120,10 @@ def import_box(file: Path, guest: str, sha256: str | None) -> StoredBox:
     found = sum_of(file)
     if found != expected:
         raise HostError(f"{file} has the sha256 {found}, not {expected}", fix="fetch the box again from its publisher")
-    return keep(file, guest, provider_of(file), found, str(file.resolve()))
+    provider = provider_of(file)
+    if provider == "virtualbox":
+        box_check.check(file)
+    return keep(file, guest, provider, found, str(file.resolve()))
 
 
 def keep(file: Path, guest: str, provider: BoxProvider, sha256: str, source: str) -> StoredBox:

@@ -51,6 +51,10 @@ class Hypervisor(Protocol):
     forwards: ClassVar[bool] = True
     adapters: ClassVar[str] = ""
 
+    def obstacle(self) -> Problem | None:
+        """Why none of its machines could start on this host although its programs are here."""
+        return None
+
     def only_named(self) -> str:
         """Why `auto` passes it by although it can be used; empty when it does not."""
         return ""

@@ -30,6 +30,7 @@ _STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _NOISE = re.compile(
     r"^==> |^An error occurred|^Any errors that occurred|^An unexpected error|machine\. Please report|^/.*:\d+:in "
 )
+LOAD_VIRTUALBOX_DRIVER = "sudo modprobe vboxdrv   (where it was never built: sudo /sbin/vboxconfig)"
 _PERCENT = re.compile(r"(\d{1,3})%")
 
 
@@ -50,6 +51,11 @@ _KNOWN = tuple(
             r"another process is already executing an action|machine is locked|VERR_.*LOCKED",
             "another Vagrant is working on this machine and holds its lock",
             "wait for it to end (ps aux | grep vagrant), then run this again",
+        ),
+        (
+            r"Kernel driver not installed|VERR_VM_DRIVER_NOT_INSTALLED|suplibOsInit",
+            "VirtualBox's kernel driver is not loaded",
+            LOAD_VIRTUALBOX_DRIVER,
         ),
         (
             r"VT-x is (not available|disabled)|AMD-V|VERR_VMX|VERR_SVM|hardware virtualization",

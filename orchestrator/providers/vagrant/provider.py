@@ -37,11 +37,11 @@ class VagrantProvider(Provider):
         self.traits = ProviderTraits(hypervisor.sizing, adapters=hypervisor.adapters)
 
     def obstacle(self) -> Problem | None:
-        """The first program of the hypervisor's that is not installed."""
+        """The first program of the hypervisor's that is not installed, or what else no machine starts without."""
         for program, fix in self._hypervisor.programs.items():
             if shutil.which(program) is None:
                 return Problem(f"{program} is not installed", "this host", fix)
-        return None
+        return self._hypervisor.obstacle()
 
     def only_named(self) -> str:
         return self._hypervisor.only_named()

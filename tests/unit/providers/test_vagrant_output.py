@@ -54,6 +54,11 @@ def test_an_error_is_kept_with_its_node_and_is_no_step() -> None:
             "wait",
         ),
         ("VT-x is not available (VERR_VMX_NO_VMX)", "VT-x", "firmware"),
+        (
+            "Error -1908 in suplibOsInit!\nKernel driver not installed",
+            "kernel driver is not loaded",
+            "modprobe vboxdrv",
+        ),
         ("bsdtar: Write error: No space left on device", "disk is full", "free space"),
         (
             "The IP address configured for the host-only network is not within the\nallowed ranges.",
