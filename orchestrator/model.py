@@ -20,6 +20,7 @@ ORIGINS: dict[BundleOrigin, str] = {
     "community": "the community's repositories",
     "mirror": "the mirror",
 }
+# The registry of providers, in the order of preference: a name is the folder of the provider.
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]
 
