@@ -21,6 +21,7 @@ ORIGINS: dict[BundleOrigin, str] = {
     "mirror": "the mirror",
     "conformance": "the Go module proxy",
 }
+# The registry of providers, in the order of preference: a name is the folder of the provider.
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]
 

@@ -14,7 +14,6 @@ from orchestrator.errors import HostError
 
 MBR = Path("/usr/lib/EXTLINUX/mbr.bin")
 
-SECTOR = 512
 SWAP_MB = 512
 ROOT_MB = 20 * 1024
 # Partitions begin on a full MB: swap first, so that the root can be made larger.
