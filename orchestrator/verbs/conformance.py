@@ -86,7 +86,7 @@ def conformance(lab: Lab, selection: Selection, emit: Emit) -> Report:
     """
     began, at = time.monotonic(), time.time()
     suite = require_suite(lab)
-    with _terminated_as_interrupted(), changing(lab.directory, "conformance", emit, {"focus": selection.focus}) as emit:
+    with terminated_as_interrupted(), changing(lab.directory, "conformance", emit, {"focus": selection.focus}) as emit:
         passes = _passes(lab, suite, selection)
         observed = observe_lab(lab)
         require_running(observed.nodes, "the suite needs every machine")
@@ -95,7 +95,7 @@ def conformance(lab: Lab, selection: Selection, emit: Emit) -> Report:
             loaded = load_images(lab, suite, observed.nodes)
             emit(Note(phase="images", text=f"loaded into {', '.join(loaded)}" if loaded else "every node has them"))
         results: list[Result] = []
-        with _without_leftovers(lab, emit):
+        with without_leftovers(lab, emit):
             for one in passes:
                 with phase(emit, "conformance", f"Run {len(one.specs)} specs, {one.name}"):
                     results += _run(lab, suite, one, selection, emit)
@@ -190,7 +190,7 @@ def _run(lab: Lab, suite: BundleInfo, one: _Pass, selection: Selection, emit: Em
 
 
 @contextmanager
-def _without_leftovers(lab: Lab, emit: Emit) -> Iterator[None]:
+def without_leftovers(lab: Lab, emit: Emit) -> Iterator[None]:
     """Delete, at the end of the block however it ends, the namespaces of specs that were not there before it."""
     before = set(_namespaces(lab))
     try:
@@ -212,7 +212,7 @@ def _namespaces(lab: Lab) -> list[str]:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[None]:
     """Clean up after SIGTERM as after Ctrl-C."""
 
     def interrupt(number: int, frame: Any) -> None:
