@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,14 @@ class Cluster:
 
 
 @pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C means what it does at a terminal; a shell has its background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
     directory = LabDir.beside(tmp_path / "lab.yml", PLAN.name)
     save_plan(directory, replace(PLAN, owner=str(tmp_path)))
@@ -78,6 +87,7 @@ def interrupted_run(cluster: Cluster, number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_cleans_up_too(cluster: Cluster, number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt):
