@@ -31,8 +31,10 @@ def test_a_plain_second_provision_heals_a_drift_or_names_another_fix(lab: Lab, c
     try:
         lab.apply([step for case in cases for step in case.breaks], "Break")
         done = lab.user.run("provision", "--yes", "--output", "json", "--progress", "plain", timeout=900)
-        assert done.returncode in (0, 6), done.stderr[-4000:]
-        checks = json.loads(done.stdout)["verify"]["checks"]
+        # A role may stop at what is not labctl's, with the cause and the fix: a stranger's route, for one.
+        assert done.returncode in (0, 5, 6), done.stderr[-4000:]
+        assert done.returncode != 5 or "fix: repair the cause" in done.stderr, done.stderr[-4000:]
+        checks = json.loads(done.stdout)["verify"]["checks"] if done.returncode != 5 else []
         left = [check for check in checks if check["status"] in ("failed", "error", "warning")]
     finally:
         for case in reversed(cases):
