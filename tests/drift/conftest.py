@@ -91,7 +91,7 @@ class Lab:
         try:
             self.apply([step for case in backward for step in case.repair], "Repair")
         except ConvergeError:
-            failures = [problem for case in backward if (problem := self._try(case))]
+            failures = [problem for case in backward if (problem := self.try_repair(case))]
             assert not failures, failures
         if not any(case.recovers for case in cases):
             return
@@ -101,7 +101,8 @@ class Lab:
             time.sleep(1)
         self.heal()
 
-    def _try(self, case: Case) -> str:
+    def try_repair(self, case: Case) -> str:
+        """Undo one break; what kept it from that, if anything."""
         try:
             self.apply(case.repair, f"Repair {case.id}")
         except ConvergeError as problem:

@@ -58,6 +58,7 @@ PARTS = (
     ),
     Part("kills", ("tests/faults/",), marker="kills", environment=(("LABCTL_FAULTS_RANDOM", "100"),)),
     Part("faults", ("tests/faults/",)),
+    Part("healing", ("tests/drift/test_healing.py",)),
     Part("drift", ("tests/drift/",)),
     Part("drills", ("tests/drills/",), (*PROVISION, "orchestrator/drills", "orchestrator/verbs/drill")),
     Part("drill_repeats", ("tests/soak/test_drills_in_a_row.py",), (*PROVISION, "drills", "orchestrator/drills")),
