@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import bundle
-from orchestrator.bundle import BundleInfo, manifest, recipe
+from orchestrator.bundle import BundleInfo, manifest, recipes
 from orchestrator.errors import HostError
 from orchestrator.events import discard
 from orchestrator.lab.package_source import ensure_source
@@ -20,9 +20,13 @@ from tests.unit.bundle.test_bundle_manifest import make
 from tests.unit.providers.test_container_spec import PLAN
 
 SIGNED = "kubernetes-1.37.2-0123456789ab"
-LAB = """provider: container
-network: {subnet: auto}
-kubernetes: {version: "1.37.2"}
+# Machines that exist: what other labs take of this host does not matter to them.
+HOSTS = "".join(f"    - admin@10.9.0.1{number} SHA256:{'A' * 43}\n" for number in range(4))
+LAB = f"""provider: static
+network: {{subnet: 10.9.0.0/24}}
+static:
+  hosts:
+{HOSTS}kubernetes: {{version: "1.37.2"}}
 packages:
   source: bundle
   signed_by: school.pub
@@ -108,7 +112,7 @@ def test_a_signed_bundle_whose_file_changed_is_refused_and_not_made_again(
     tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LABCTL_CACHE", str(tmp_path / "cache"))
-    info = cached(tmp_path, recipe.load("modules", "1.37").id)
+    info = cached(tmp_path, recipes.load("modules", "1.37").id)
     bundle.sign(info, key)
     plan = replace(PLAN, source=SourcePlan(bundle_id=info.id, signed_by=str(key.with_suffix(".pub"))))
     ensure_source(plan, discard)

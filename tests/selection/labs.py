@@ -23,20 +23,25 @@ COMBINATION = ("kubernetes", "runtime", "cni", "provider", "guest", "source")
 def record_lab(home: Path, test_file: str, note: str = "", file: Path = FILE) -> None:
     """Record the lab of a folder with lab.yml, whose last verify of all nodes must have found nothing wrong.
 
+    A larger lab of the same combination, recorded from the same tree, stays.
+
     Raises AssertionError when it found something, FileNotFoundError when nothing was verified.
     """
     (state,) = (folder for folder in (home / ".labctl").iterdir() if folder.is_dir())
     last = json.loads((state / "reports" / "last.json").read_text(encoding="utf-8"))
     assert last["ok"], f"a lab that is not verified is no evidence: {last['failed']}"
     plan = Plan.from_json((state / "plan.json").read_text(encoding="utf-8"))
-    labs = _read(file)
+    labs, key = _read(file), hash_inputs(ROOT, PROVISION)
+    earlier = labs.get(_name(plan))
+    if earlier and earlier["key"] == key and earlier["nodes"] > len(plan.nodes):
+        return
     labs[_name(plan)] = {
         "nodes": len(plan.nodes),
         "cgroup": cgroup_mode(),
         "test": str(Path(test_file).relative_to(ROOT)),
         "date": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "key": hash_inputs(ROOT, PROVISION),
+        "key": key,
         **({"note": note} if note else {}),
     }
     lines = [f"{json.dumps(name)}: {json.dumps(labs[name])}" for name in sorted(labs)]

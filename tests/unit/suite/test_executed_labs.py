@@ -51,6 +51,14 @@ def test_a_verified_lab_is_recorded_with_what_it_was(home: Path, tmp_path: Path)
     assert (row["test"], row["note"], row["changed"]) == ("tests/unit/suite/test_executed_labs.py", "by hand", False)
 
 
+def test_a_larger_lab_of_the_same_tree_stays(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labs.json"
+    labs.record_lab(home, __file__, "small", file)
+    file.write_text(file.read_text().replace('"nodes": 2', '"nodes": 4').replace("small", "large"))
+    labs.record_lab(home, __file__, "small again", file)
+    assert [row["note"] for row in labs.executed(file)] == ["large"]
+
+
 def test_a_lab_that_verify_found_something_in_is_not_recorded(home: Path, tmp_path: Path) -> None:
     verified(home, ok=False)
     with pytest.raises(AssertionError, match=r"dns\.pods on the cluster"):
