@@ -132,7 +132,15 @@ def scenarios(session: nox.Session) -> None:
         try:
             session.run(labctl, "provision", *on_lab, external=True)
             existing = {"LABCTL_DRIFT_LAB": home, "LABCTL_DRILLS_HOME": home}
-            session.run("pytest", "tests/drift", "tests/drills", "-m", "not docker and not book", *fits, env=existing)
+            session.run(
+                "pytest",
+                "tests/drift",
+                "tests/drills",
+                "-m",
+                "not docker and not book and not full_only",
+                *fits,
+                env=existing,
+            )
         finally:
             session.run(labctl, "destroy", *on_lab, external=True)
 

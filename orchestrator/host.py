@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from orchestrator import paths, proc
 from orchestrator.errors import HostError
-from orchestrator.model import CgroupMode
+from orchestrator.model import CgroupMode, Inotify
 
 PackageManager = Literal["apt", "dnf", "zypper", "pacman", "none"]
 
@@ -58,7 +59,6 @@ class HostFacts:
     os_version: str
     os_name: str
     package_manager: PackageManager
-    is_root: bool
     cpus: int
     memory_total: int
     memory_available: int
@@ -86,7 +86,6 @@ def facts(lab_dir: Path) -> HostFacts:
         os_version=release.get("VERSION_ID", ""),
         os_name=release.get("PRETTY_NAME", "Linux"),
         package_manager=package_manager(),
-        is_root=os.geteuid() == 0,
         cpus=len(os.sched_getaffinity(0)),
         memory_total=memory.get("MemTotal", 0),
         memory_available=memory.get("MemAvailable", 0),
@@ -219,6 +218,31 @@ def install_command(manager: PackageManager, names: Sequence[str]) -> str:
     if not argv:
         return f"install {', '.join(names)} with your system's package manager"
     return ("" if os.geteuid() == 0 else "sudo ") + " ".join(argv)
+
+
+def sysctl_command(key: str, value: int) -> str:
+    """The command that sets a setting of the kernel, now and at every boot."""
+    return f"sudo sysctl -w {key}={value}; echo {key}={value} | sudo tee -a /etc/sysctl.d/90-labctl.conf"
+
+
+def inotify_limit() -> Inotify | None:
+    """What the kernel lets one user have; None where it does not say."""
+    limits = [_read(f"/proc/sys/fs/inotify/max_user_{unit}").strip() for unit in ("instances", "watches")]
+    return Inotify(*map(int, limits)) if all(limits) else None
+
+
+def inotify_in_use(processes: Path = Path("/proc")) -> Inotify:
+    """What processes of root have open, which is whom the kernel charges for nodes; only root sees all of it."""
+    instances = watches = 0
+    for directory in processes.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if directory.stat().st_uid != 0:
+                continue
+            for link in (directory / "fd").iterdir():
+                if str(link.readlink()) == "anon_inode:inotify":
+                    instances += 1
+                    watches += _read(f"{directory}/fdinfo/{link.name}").count("inotify ")
+    return Inotify(instances, watches)
 
 
 def install_packages(names: Sequence[str]) -> None:

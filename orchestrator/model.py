@@ -11,7 +11,7 @@ Role = Literal["control_plane", "worker"]
 Runtime = Literal["docker", "containerd"]
 Cni = Literal["calico", "bridge_cni", "none"]
 Dns = Literal["coredns", "dnsmasq"]
-BundleOrigin = Literal["debian", "modules", "system", "community", "mirror"]
+BundleOrigin = Literal["debian", "modules", "system", "community", "mirror", "conformance"]
 # What each origin is called in sentences.
 ORIGINS: dict[BundleOrigin, str] = {
     "debian": "Debian's source package",
@@ -19,7 +19,9 @@ ORIGINS: dict[BundleOrigin, str] = {
     "system": "the distribution's packages",
     "community": "the community's repositories",
     "mirror": "the mirror",
+    "conformance": "the Go module proxy",
 }
+# The registry of providers, in the order of preference: a name is the folder of the provider.
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
 CgroupMode = Literal["v1", "v2"]
 
@@ -33,6 +35,17 @@ class Decision:
     field: str
     value: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Inotify:
+    """Instances and watches of inotify: what one user may have, what is in use, or what a machine opens."""
+
+    instances: int = 0
+    watches: int = 0
+
+
+NO_INOTIFY = Inotify()
 
 
 @dataclass(frozen=True)
@@ -160,7 +173,8 @@ class SourcePlan:
 
     `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be made, from `origin`), served to the
     nodes from the host under `url` while needed. It is None in plans of earlier versions, whose nodes read the
-    community's repositories or a mirror themselves. `addresses` are those of a mirror.
+    community's repositories or a mirror themselves. `addresses` are those of a mirror. `signed_by` is the file with
+    the public key that must have signed the bundle, empty where none is required.
     """
 
     bundle_id: str | None = None
@@ -168,6 +182,7 @@ class SourcePlan:
     url: str | None = None
     origin: BundleOrigin | None = None
     addresses: Addresses | None = None
+    signed_by: str = ""
 
 
 @dataclass(frozen=True)

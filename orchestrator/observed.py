@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.model import Addresses, BundleOrigin, CgroupMode, Plan, ProviderName
+from orchestrator.model import NO_INOTIFY, Addresses, BundleOrigin, CgroupMode, Inotify, Plan, ProviderName
 
 
 @dataclass(frozen=True)
 class Sizing:
-    """What a provider's machines take of the host, in MB.
+    """What a provider's machines take of the host; memory and disk in MB.
 
     With `machine_memory` the memory of lab.yml is taken as a whole when a machine starts; otherwise it is a limit, and
-    `memory_*` is what a node uses.
+    `memory_*` is what a node uses. `inotify_*` counts against the host's limits where its kernel is the machines'.
     """
 
     machine_memory: bool = True
@@ -24,6 +24,17 @@ class Sizing:
     memory_control_plane: int = 0
     memory_worker: int = 0
     memory_bare: int = 0
+    inotify_control_plane: Inotify = NO_INOTIFY
+    inotify_worker: Inotify = NO_INOTIFY
+    inotify_bare: Inotify = NO_INOTIFY
+
+    def inotify(self, control_planes: int, workers: int, kubernetes: bool) -> Inotify:
+        """What so many nodes open together."""
+        each = (self.inotify_control_plane, self.inotify_worker) if kubernetes else (self.inotify_bare,) * 2
+        counted = ((control_planes, each[0]), (workers, each[1]))
+        return Inotify(
+            sum(count * node.instances for count, node in counted), sum(count * node.watches for count, node in counted)
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class SourceContent:
     `containerd` is its version there, empty when it is that of the guest's own distribution or unknown. `components`
     are the versions that kubeadm has to be told, because they are not the ones it would ask for. `guest` is the one
     system whose packages it has, empty where it serves all. `docker_ce`: its Docker is Docker's own, not Debian's.
+    `unsigned` says why it lacks the signature that lab.yml requires, `unsigned_fix` what helps.
     """
 
     id: str
@@ -82,6 +94,8 @@ class SourceContent:
     components: Mapping[str, str] = field(default_factory=dict)
     guest: str = ""
     docker_ce: bool = False
+    unsigned: str = ""
+    unsigned_fix: str = ""
 
     @property
     def calico_version(self) -> str:
@@ -132,7 +146,9 @@ class Observed:
 
     Memory and disk in MB. `providers` stand in the order of preference. `kernel` and `cgroup` are the
     host's, `resolvers` its DNS servers that are not on loopback. `buildable` stands in the order of preference.
-    `addresses` are those of the mirror that lab.yml names. `existing` is the saved plan of this lab when it has
+    `inotify_limit` is None where the kernel has none; `inotify_in_use` is root's, as far as this user sees it.
+    `addresses` are those of the mirror that lab.yml names, `signed_by` the file of the key that must have signed the
+    bundle. `existing` is the saved plan of this lab when it has
     machines: what it decided stays decided. `busy_ports` and `networks` leave this lab's own out.
     """
 
@@ -150,5 +166,8 @@ class Observed:
     bundles: tuple[SourceContent, ...] = ()
     buildable: tuple[BuildableBundle, ...] = ()
     resolvers: tuple[str, ...] = ()
+    inotify_limit: Inotify | None = None
+    inotify_in_use: Inotify = NO_INOTIFY
     addresses: Addresses | None = None
+    signed_by: str = ""
     existing: Plan | None = None

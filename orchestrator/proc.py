@@ -86,17 +86,22 @@ def run(
     timeout: float = 60,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    stdin: str | bytes | None = None,
+    stdin: str | bytes | Path | None = None,
 ) -> Result:
-    """Run a program to its end and return its output.
+    """Run a program to its end and return its output; `stdin` is what it reads, or the file that it reads.
 
     Raises ProcessFailed on a non-zero exit (unless `check` is False) and always when `timeout` seconds
     pass; raises FileNotFoundError when the program does not exist. The process is its own group and the
     whole group ends with it on timeout or Ctrl-C.
     """
-    data = stdin.encode() if isinstance(stdin, str) else stdin
-    source = subprocess.DEVNULL if data is None else subprocess.PIPE
-    process = _start(argv, env, cwd, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if isinstance(stdin, Path):
+        data = None
+        with stdin.open("rb") as file:
+            process = _start(argv, env, cwd, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    else:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        source = subprocess.DEVNULL if data is None else subprocess.PIPE
+        process = _start(argv, env, cwd, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(data, timeout=timeout)
     except subprocess.TimeoutExpired:

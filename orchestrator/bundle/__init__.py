@@ -6,13 +6,14 @@ from orchestrator.bundle.download import Downloads, probe
 from orchestrator.bundle.exporter import export_bundle
 from orchestrator.bundle.importer import import_bundle
 from orchestrator.bundle.known import Known
-from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, list_bundles, load, verify
-from orchestrator.bundle.pin import Pinned, add_to_catalog, pin
-from orchestrator.bundle.recipe import Recipe, available
-from orchestrator.bundle.root import required_host_tools
+from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, find_suite, list_bundles, load, verify
+from orchestrator.bundle.pin import Pinned, add_to_catalog, pin, pin_suite
+from orchestrator.bundle.recipe import Recipe
+from orchestrator.bundle.recipes import available, suites
+from orchestrator.bundle.root import required_host_tools, user_problem
 from orchestrator.bundle.server import Served, serve
+from orchestrator.bundle.signature import find_flaw, sign
 from orchestrator.bundle.signature import require as require_signature
-from orchestrator.bundle.signature import sign
 from orchestrator.bundle.upstream import Wish, community, trusted
 
 __all__ = [
@@ -31,11 +32,14 @@ __all__ = [
     "community",
     "export_bundle",
     "find",
+    "find_flaw",
+    "find_suite",
     "import_bundle",
     "list_bundles",
     "load",
     "locked",
     "pin",
+    "pin_suite",
     "preflight",
     "probe",
     "require_signature",
@@ -43,7 +47,9 @@ __all__ = [
     "seconds",
     "serve",
     "sign",
+    "suites",
     "trusted",
     "unreachable",
+    "user_problem",
     "verify",
 ]

@@ -5,28 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator import debian_mirror, host, proc
-from orchestrator.bundle import compilers, images, manifest, packages, repos, sharing
+from orchestrator.bundle import compilers, manifest, packages, packing, sharing
 from orchestrator.bundle.community import Fetched, Fetcher
 from orchestrator.bundle.known import Known
 from orchestrator.bundle.manifest import BundleInfo
+from orchestrator.bundle.progress import Progress
 from orchestrator.bundle.recipe import Recipe
-from orchestrator.bundle.root import BuildRoot, required_host_tools
-from orchestrator.bundle.rpms import build_rpms
+from orchestrator.bundle.root import BuildRoot, required_host_tools, user_problem
 from orchestrator.bundle.upstream import TRUST_SETTING
 from orchestrator.errors import HostError, LockedError, Problem
-from orchestrator.events import Emit, Event, Note, Step
+from orchestrator.events import Emit, Note, Step
 
 # In the cache: what was seen when it was fetched first.
 KNOWN = "known.json"
-_TICK = 1.5
 _PATIENCE = 1800.0
+_TICK = 1.5
 
 
 def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
@@ -35,6 +33,8 @@ def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
     for program, package in required_host_tools().items():
         if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
             problems.append(Problem(f"the program {program} is missing", "bundle build", f"apt-get install {package}"))
+    if not problems and (problem := user_problem()):
+        problems.append(problem)
     free = shutil.disk_usage(cache).free
     if free < inputs.disk:
         what = f"only {free // 10**6} MB are free in {cache}, building the bundle needs {inputs.disk // 10**6} MB"
@@ -48,62 +48,6 @@ def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
         fix = f"{debian_mirror.SETTING}=<URL of a Debian mirror> labctl bundle build"
         problems.append(Problem("no Debian mirror is known to build from", "bundle build", fix))
     return problems
-
-
-@dataclass
-class Progress:
-    """Says at least every two seconds, from a thread of its own, which step runs and how long the rest will take.
-
-    `plan` has the steps still to come with the seconds each is expected to take; on a slower or busier
-    machine the estimate grows by what the steps so far have shown.
-    """
-
-    emit: Emit
-    phase: str
-    plan: dict[str, float]
-    started: float = field(default_factory=time.monotonic)
-    _expected: float = 0.0
-    _taken: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def send(self, event: Event) -> None:
-        with self._lock:
-            self.emit(event)
-
-    def note(self, text: str) -> None:
-        self.send(Note(phase=self.phase, text=text))
-
-    @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[list[str]]:
-        """Frame a step; the yielded list's last entry is shown as detail."""
-        began = time.monotonic()
-        expected = self.plan.pop(name, 0.0)
-        detail: list[str] = [""]
-        done = threading.Event()
-
-        def remaining() -> float:
-            slower = max(self._taken / self._expected, 1.0) if self._expected else 1.0
-            return max(expected * slower - (time.monotonic() - began), 1.0) + sum(self.plan.values()) * slower
-
-        def tick() -> None:
-            while not done.wait(_TICK):
-                text = f"{detail[-1]} {time.monotonic() - began:.0f} s".strip()
-                self.send(Step(phase=self.phase, name=name, detail=text, remaining=remaining()))
-
-        self.send(Step(phase=self.phase, name=name, remaining=remaining()))
-        ticker = threading.Thread(target=tick, daemon=True)
-        ticker.start()
-        status = "failed"
-        try:
-            yield detail
-            status = "ok"
-        finally:
-            done.set()
-            ticker.join()
-            seconds = time.monotonic() - began
-            self._expected, self._taken = self._expected + expected, self._taken + seconds
-            left = sum(self.plan.values())
-            self.send(Step(phase=self.phase, name=name, status=status, detail=f"{seconds:.1f} s", remaining=left))
 
 
 @contextlib.contextmanager
@@ -220,7 +164,7 @@ def _assemble(cache: Path, inputs: Recipe, known: Known, root: BuildRoot, progre
         with progress.step("tools"):
             root.run(["apt-get", "install", "--yes", "--no-install-recommends", *inputs.tools])
         with progress.step("download"):
-            closures = packages.closures(root, _wanted(inputs))
+            closures = packages.closures(root, packing.wanted(inputs))
         fetched = Fetched()
         if inputs.upstream:
             with progress.step("fetch") as detail:
@@ -233,65 +177,4 @@ def _assemble(cache: Path, inputs: Recipe, known: Known, root: BuildRoot, progre
     except BaseException:
         compiler.end()
         raise
-    return _pack(inputs, root, closures, compiled, fetched, progress)
-
-
-def _wanted(inputs: Recipe) -> dict[str, tuple[str, ...]]:
-    """The lists of Debian packages to resolve: for the nodes, for own packages made of Debian's, for each image."""
-    from_debs = {name for twin in inputs.rpms for name in twin.debs}
-    for package in inputs.packages:
-        references = {**package.files, **package.deb_files, **package.rpm_files}.values()
-        from_debs |= {reference.split(":")[1] for reference in references if reference.startswith("deb:")}
-    nodes = ("?essential", *inputs.node_packages) if inputs.node_packages else ()
-    wanted = {"nodes": nodes, "parts": tuple(sorted(from_debs))}
-    if inputs.images:
-        wanted["base"] = inputs.base_packages
-    return wanted | {image.ref: image.packages for image in inputs.images if image.packages}
-
-
-def _pack(
-    inputs: Recipe,
-    root: BuildRoot,
-    closures: dict[str, packages.Closure],
-    compiled: Path,
-    fetched: Fetched,
-    progress: Progress,
-) -> Path:
-    staged = root.path.parent / inputs.id
-    staged.mkdir()
-    for name, program in fetched.programs.items():
-        shutil.copyfile(program, compiled / name)
-    if fetched.calico:
-        shutil.copyfile(fetched.calico, staged / manifest.CALICO)
-    with progress.step("packages") as detail:
-        work = repos.fill_apt(root, closures["nodes"], fetched.debs)
-        debs = packages.build_debs(root, inputs, compiled, closures["parts"], work)
-        rpms = build_rpms(root, inputs, compiled, closures["parts"], detail.append)
-    with progress.step("sign"):
-        fingerprint = repos.make_key(root, staged / "key.asc")
-        repos.index_apt(root, work, staged / "apt")
-        repos.index_rpm(root, staged / "rpm")
-    if inputs.images:
-        with progress.step("images") as detail:
-            layers = root.path.parent / "layers"
-            images.build(root, inputs, closures, compiled, fetched.images, layers, staged, detail.append)
-    with progress.step("sums"):
-        if inputs.kubernetes:
-            (staged / "bin").mkdir()
-            shutil.copyfile(compiled / "kubectl", staged / "bin" / "kubectl")
-            (staged / "bin" / "kubectl").chmod(0o755)
-        info = BundleInfo(
-            id=inputs.id,
-            path=staged,
-            kubernetes=inputs.kubernetes,
-            packages={**packages.versions(closures["nodes"]), **packages.versions(fetched.debs), **debs},
-            rpms={**fetched.rpms, **rpms},
-            images=(*fetched.digests, *inputs.references),
-            files=manifest.describe(staged),
-            key_fingerprint=fingerprint,
-            components={**inputs.versions, **fetched.components},
-            digests=fetched.digests,
-            guest=inputs.upstream.guest if inputs.upstream else "",
-        )
-        manifest.write(info)
-    return staged
+    return packing.pack(inputs, root, closures, compiled, fetched, progress)

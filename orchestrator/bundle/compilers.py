@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from orchestrator.bundle import community, debian_compile, go, modules_compile, programs, recipe
+from orchestrator.bundle import community, debian_compile, go, modules_compile, programs, recipe, recipes
 from orchestrator.bundle.background import Background
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot
@@ -13,7 +13,13 @@ from orchestrator.bundle.root import BuildRoot
 # Seconds each step takes on 2 cores, measured; what is still to come is the sum of the rest.
 _ROOT, _TOOLS, _DOWNLOAD, _RPM, _DEB, _IMAGES, _SIGN, SUMS, _CLEAN_UP = 25, 15, 15, 25, 10, 20, 12, 6, 4
 _FEWEST_CORES = 0.4  # of the time on two cores is left however many there are: linking, mostly
-_BY_ORIGIN = {"debian": debian_compile, "modules": modules_compile, "community": community, "mirror": community}
+_BY_ORIGIN = {
+    "debian": debian_compile,
+    "modules": modules_compile,
+    "conformance": modules_compile,
+    "community": community,
+    "mirror": community,
+}
 
 
 def compiler(root: BuildRoot, cache: Path, inputs: Recipe) -> Background:
@@ -24,7 +30,8 @@ def compiler(root: BuildRoot, cache: Path, inputs: Recipe) -> Background:
 
 def forget_old_programs(cache: Path) -> None:
     """Remove compiled programs that no recipe of today packs."""
-    compiled = [*(one for one in recipe.available() if one.kubernetes), recipe.load("community")]
+    lasting = (*recipes.available(), *recipes.suites(), recipes.load("community"))
+    compiled = [one for one in lasting if one.kubernetes or one.origin == "community"]
     programs.forget_others(cache, {name for one in compiled for name in _sets(one)})
 
 
@@ -63,6 +70,13 @@ def steps(cache: Path, inputs: Recipe) -> dict[str, float]:
     compiling = _compiling(cache, inputs) * max(2 / (os.cpu_count() or 1), _FEWEST_CORES)
     # Modules are compiled outside the root, while it is made.
     beside = _TOOLS + _DOWNLOAD + (_ROOT if inputs.modules else 0)
+    if inputs.is_suite:
+        return expected | {
+            "compile": max(compiling - beside, 0),
+            "images": _IMAGES,
+            "sums": SUMS,
+            "clean up": _CLEAN_UP,
+        }
     rpms = _RPM if inputs.packages or inputs.rpms else 0
     expected |= {"compile": max(compiling - beside, 0), "packages": rpms + _DEB, "images": _IMAGES}
     if inputs.upstream:

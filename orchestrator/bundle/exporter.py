@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.bundle import manifest, worker_images
-from orchestrator.bundle.builder import Progress
 from orchestrator.bundle.manifest import ALL_IMAGES, MANIFEST, SIGNATURE, WORKER_IMAGES, BundleInfo
+from orchestrator.bundle.progress import Progress
 from orchestrator.errors import HostError
 from orchestrator.events import Emit
 

@@ -22,6 +22,7 @@ from orchestrator.bundle.root import BuildRoot
 # One fixed time for all files and images: the same input gives the same layers.
 EPOCH = 1577836800
 _CREATED = "2020-01-01T00:00:00Z"
+_MODES = {"bin": 0o755, "setuid": 0o4755, "file": 0o644}
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -60,11 +61,15 @@ def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
 
 
 def write_layer(
-    tree: Path | None, files: Mapping[str, tuple[Path, int]], links: Mapping[str, str], target: Path
+    tree: Path | None,
+    files: Mapping[str, tuple[Path, int]],
+    links: Mapping[str, str],
+    target: Path,
+    directories: Mapping[str, int] | None = None,
 ) -> Layer:
     """Write a layer from an unpacked tree plus single files (destination -> source, mode) and symbolic links.
 
-    Everything belongs to root and carries one fixed time.
+    `directories` are empty ones with their modes. Everything belongs to root and carries one fixed time.
     """
     sink = _Hashing(target)
     with tarfile.open(fileobj=sink, mode="w|", bufsize=1 << 20, format=tarfile.GNU_FORMAT) as tar:
@@ -84,6 +89,11 @@ def write_layer(
                 placed.add(name)
             elif stat.S_ISREG(state.st_mode):
                 _add_file(tar, name, path, stat.S_IMODE(state.st_mode))
+        for destination, mode in (directories or {}).items():
+            name = destination.lstrip("/")
+            _add_parents(tar, name, placed)
+            tar.addfile(_entry(name, tarfile.DIRTYPE, mode))
+            placed.add(name)
         for destination in sorted({*files, *links}):
             name = destination.lstrip("/")
             _add_parents(tar, name, placed)
@@ -146,12 +156,12 @@ def package_layer(
     """The layer of one image: its packages beyond the base, its files, its links."""
     tree = None
     files = {
-        destination: (packages.source_of(reference, recipe, compiled), 0o755 if reference.startswith("bin:") else 0o644)
+        destination: (packages.source_of(reference, recipe, compiled), _MODES[reference.partition(":")[0]])
         for destination, reference in image.files.items()
     }
     if image.packages:
         tree = packages.extract(root, closure.files.values(), f"image-{target.stem}")
-        for part in packages.MERGED:
+        for part in () if image.scratch else packages.MERGED:
             (tree / part).unlink()  # the base has these links
         prune(tree, recipe.prune)
         certificates = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
@@ -159,7 +169,9 @@ def package_layer(
             bundle = target.with_suffix(".crt")
             bundle.write_bytes(b"".join(path.read_bytes() for path in certificates))
             files["/etc/ssl/certs/ca-certificates.crt"] = (bundle, 0o644)
-    return write_layer(tree, files, image.links, target)
+    links = {**{f"/usr/bin/{name}": "busybox" for name in image.applets}, **image.links}
+    directories = {name: int(mode, 8) for name, mode in image.directories.items()}
+    return write_layer(tree, files, links, target, directories)
 
 
 def config(image: ImageRecipe, recipe: Recipe, layers: Iterable[Layer]) -> bytes:
@@ -171,6 +183,8 @@ def config(image: ImageRecipe, recipe: Recipe, layers: Iterable[Layer]) -> bytes
     }
     if image.ports:
         run["ExposedPorts"] = {port: {} for port in image.ports}
+    if image.user:
+        run["User"] = image.user
     if image.stop_signal:
         run["StopSignal"] = image.stop_signal
     body = {
@@ -254,8 +268,10 @@ def build(
     finished = []
     for number, image in enumerate(recipe.images):
         tick(image.ref)
-        own = closures[image.ref].without(closures["base"], recipe.omit) if image.packages else Closure({})
+        below = Closure({}) if image.scratch else closures["base"]
+        own = closures[image.ref].without(below, recipe.omit) if image.packages else Closure({})
         layer = package_layer(root, recipe, own, image, compiled, work / f"{number}.tar")
         finished.append((image, (layer,) if image.scratch else (base, layer)))
     write_archive(finished, fetched, recipe, target / ALL_IMAGES)
-    worker_images.derive(target / ALL_IMAGES, target / WORKER_IMAGES)
+    if not recipe.is_suite:
+        worker_images.derive(target / ALL_IMAGES, target / WORKER_IMAGES)

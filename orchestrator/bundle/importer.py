@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.bundle import manifest, sharing, signature, worker_images
-from orchestrator.bundle.builder import Progress, locked
+from orchestrator.bundle.builder import locked
 from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES, BrokenBundleError, BundleInfo
+from orchestrator.bundle.progress import Progress
 from orchestrator.errors import HostError
 from orchestrator.events import Emit
 
@@ -83,7 +84,7 @@ def _require_usable(info: BundleInfo, needed: Sequence[str]) -> None:
         raise BrokenBundleError(
             f"{info.id} is for {info.architecture}, this host is {os.uname().machine}", fix="make one on such a host"
         )
-    missing = [name for name in needed if info.kubernetes and name not in info.images]
+    missing = [name for name in needed if info.kubernetes and info.kind == "lab" and name not in info.images]
     if missing:
         raise BrokenBundleError(
             f"{info.id} lacks the image {missing[0]}, which verify needs", fix="labctl bundle build, then bundle export"

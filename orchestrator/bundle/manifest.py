@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.errors import HostError, LabError, Problem
 
@@ -21,6 +21,9 @@ WORKER_IMAGES = "worker-images.tar"
 SIGNATURE = f"{MANIFEST}.sig"
 # The manifest of the pod network, in a bundle that has its images.
 CALICO = "calico.yaml"
+
+
+Kind = Literal["lab", "conformance"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class BundleInfo:
     `images` are references in images.tar; worker-images.tar, which a bundle may lack, holds those of them that a
     worker needs. `components` has the versions of what came with Kubernetes, where they are not the guest's or
     kubeadm's own. `digests` maps images that were fetched to the sha256 of what their tags named. `guest` is the one
-    system whose packages it has, empty where it serves all.
+    system whose packages it has, empty where it serves all. `kind`: what labs install from, or a conformance suite,
+    which has images and programs for the host and nothing else.
     """
 
     id: str
@@ -56,10 +60,13 @@ class BundleInfo:
     digests: Mapping[str, str] = field(default_factory=dict)
     guest: str = ""
     architecture: str = "amd64"
+    kind: Kind = "lab"
 
     @property
     def title(self) -> str:
         """What it is a bundle of."""
+        if self.kind == "conformance":
+            return f"the conformance suite of Kubernetes {self.kubernetes}"
         return f"Kubernetes {self.kubernetes}" if self.kubernetes else "system packages"
 
     @property
@@ -93,7 +100,11 @@ class BundleInfo:
 
     @property
     def kubectl(self) -> Path:
-        return self.path / "bin" / "kubectl"
+        return self.program("kubectl")
+
+    def program(self, name: str) -> Path:
+        """A program for the host."""
+        return self.path / "bin" / name
 
     def as_manifest(self) -> dict[str, Any]:
         """The content of manifest.json."""
@@ -110,6 +121,7 @@ class BundleInfo:
             "digests": dict(sorted(self.digests.items())),
             "guest": self.guest,
             "architecture": self.architecture,
+            "kind": self.kind,
         }
 
 
@@ -165,6 +177,7 @@ def load(directory: Path) -> BundleInfo:
             digests={str(name): str(digest) for name, digest in body.get("digests", {}).items()},
             guest=str(body.get("guest", "")),
             architecture=str(body.get("architecture", "amd64")),
+            kind="conformance" if body.get("kind") == "conformance" else "lab",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenBundleError(f"{manifest} is not a bundle's manifest: {error}", fix=REBUILD) from error
@@ -244,6 +257,12 @@ def list_bundles(cache: Path) -> list[BundleInfo]:
 def _age(info: BundleInfo) -> tuple[list[int], float, str]:
     version = [int(part) for part in info.kubernetes.split(".") if part.isdigit()]
     return version, (info.path / MANIFEST).stat().st_mtime, info.id
+
+
+def find_suite(cache: Path, kubernetes: str) -> BundleInfo | None:
+    """The newest conformance suite of a version in the cache, or None; nothing is verified."""
+    suites = [one for one in list_bundles(cache) if one.kind == "conformance" and one.kubernetes == kubernetes]
+    return suites[-1] if suites else None
 
 
 def find(cache: Path, bundle_id: str) -> BundleInfo | None:

@@ -28,7 +28,12 @@ def set_name(inputs: Recipe, module: ModuleRecipe) -> str:
     """The name under which a module's programs are cached: it changes with its pins, its programs and their flags."""
     place = module.directory.relative_to(inputs.directory.resolve()).as_posix()
     parts = [place, "modules/inside.sh"] if module.inside else [place]
-    also = (dict(module.programs), dict(module.variables), inputs.versions["pause"] if module.inside else "")
+    also: tuple[object, ...] = (
+        dict(module.programs),
+        dict(module.variables),
+        inputs.versions["pause"] if module.inside else "",
+    )
+    also += (dict(module.tests),) if module.tests else ()
     return f"{module.name}-{module.version or '1'}-{inputs.digest(inputs.files_below(*parts), also)}"
 
 
@@ -100,12 +105,14 @@ class Compiler(Background):
 
     def _fetch(self, module: ModuleRecipe) -> str:
         """Download what the programs need, compared with go.sum on the way."""
-        packages = module.programs.values()
-        listing = self._go("list", "-deps", "-f", "{{.ImportPath}}", *packages)
+        listing = ["list", "-deps", "-f", "{{.ImportPath}}"]
+        calls = [self._go(*listing, *module.programs.values())] if module.programs else []
+        calls += [self._go(*listing, "-test", *module.tests.values())] if module.tests else []
         count = self.cache / "go" / "out" / f"{module.name}.count"
+        asked = "; ".join(f"persist {call}" for call in calls)
         return (
             f"echo '== fetch {module.name}'; cd {shlex.quote(str(module.directory))}; "
-            f"persist {listing} | wc -l > {shlex.quote(str(count))}"
+            f"{{ {asked}; }} | sort -u | wc -l > {shlex.quote(str(count))}"
         )
 
     def _build(self, module: ModuleRecipe) -> str:
@@ -120,6 +127,8 @@ class Compiler(Background):
             if default_name(package) != name
         )
         build = self._go("build", *flags, "-o", f"{made}/", *module.programs.values())
+        for name, package in module.tests.items():
+            build += "; " + self._go("test", "-c", *flags, "-o", str(made / name), package)
         return (
             f"echo '== {module.name}'; cd {shlex.quote(str(module.directory))}; mkdir -p {shlex.quote(str(made))}; "
             f"{build}; {moves or ':'}; mv {shlex.quote(str(made))} {shlex.quote(str(target))}"

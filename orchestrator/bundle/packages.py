@@ -113,9 +113,9 @@ def extract(root: BuildRoot, files: Iterable[str], name: str) -> Path:
 
 
 def source_of(reference: str, recipe: Recipe, compiled: Path) -> Path:
-    """The file that `bin:` or `file:` of a recipe means."""
+    """The file that `bin:`, `setuid:` (a program again) or `file:` of a recipe means."""
     kind, _, rest = reference.partition(":")
-    path = {"bin": compiled, "file": recipe.directory / "files"}[kind] / rest
+    path = {"bin": compiled, "setuid": compiled, "file": recipe.files}[kind] / rest
     if not path.is_file():
         raise HostError(f"the bundle's recipe names {reference}, but {path} does not exist", fix="labctl bundle build")
     return path

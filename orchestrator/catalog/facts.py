@@ -140,8 +140,12 @@ def read_data(name: str) -> Any:
     """The content of `catalog/data/<name>`."""
     from ruamel.yaml import YAML
 
-    text = files("orchestrator.catalog").joinpath("data", name).read_text(encoding="utf-8")
-    return YAML(typ="safe", pure=True).load(text)
+    return YAML(typ="safe", pure=True).load(read_text(name))
+
+
+def read_text(name: str) -> str:
+    """The text of `catalog/data/<name>`."""
+    return files("orchestrator.catalog").joinpath("data", name).read_text(encoding="utf-8")
 
 
 @cache

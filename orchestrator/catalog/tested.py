@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.catalog.facts import Catalog, Guest, Release, load, read_data
-from orchestrator.catalog.versions import number, within
+from orchestrator.catalog.facts import Catalog, Guest, Release, load, read_data, read_text
+from orchestrator.catalog.versions import minor, number, within
 
 LEVELS = ("executed", "rendered", "read up")
 SHOWN = {"executed": "**executed**", "rendered": "rendered only", "read up": "read up"}
@@ -15,9 +16,11 @@ SHOWN = {"executed": "**executed**", "rendered": "rendered only", "read up": "re
 INTRO = """\
 # What has been tested
 
-This page is made from the catalog (`orchestrator/catalog/data/`); `labctl catalog` prints the same facts.
+This page is made from the catalog (`orchestrator/catalog/data/`) and from the results of tests that built a lab and
+saw it verified (`tests/results/labs.json`); `labctl catalog` prints the same.
 
-- **executed**: a lab of this combination was built by labctl and verified.
+- **executed** at a commit: labctl built a lab of this combination there, and `labctl verify` found nothing wrong.
+  "Changed since": roles, recipes or parts of labctl that such a lab runs through are not as they were there.
 - rendered only: the tests compute its plan, with every value that machines and roles are given; no machine ran it.
 - read up: the facts come from documentation (`releases.yml` names each source); nothing here ran or rendered it.
 
@@ -63,29 +66,65 @@ class Evidence:
     level: str
     note: str = ""
 
+    @property
+    def state(self) -> str:
+        """What its row says of it."""
+        return SHOWN[self.level]
+
     def covers(self, minor: str, runtime: str, cni: str) -> bool:
         """Whether this row is about the combination."""
         return within(minor, self.kubernetes) and self.runtime in ("any", runtime) and self.cni in ("any", cni)
 
 
 @dataclass(frozen=True)
+class ExecutedLab:
+    """A lab that a test built and saw verified; `changed` when what it ran through is not as it was at `commit`."""
+
+    kubernetes: str
+    runtime: str
+    cni: str
+    provider: str
+    guest: str
+    source: str
+    nodes: int
+    cgroup: str
+    test: str
+    date: str
+    commit: str
+    changed: bool
+    note: str = ""
+
+    level = "executed"
+
+    @property
+    def state(self) -> str:
+        """What its row says of it."""
+        return f"**executed** at {self.commit[:7]} ({self.date[:10]})" + (", changed since" if self.changed else "")
+
+    def covers(self, release: str, runtime: str, cni: str) -> bool:
+        """Whether this lab had the combination."""
+        return minor(self.kubernetes) == release and (self.runtime, self.cni) == (runtime, cni)
+
+
+@dataclass(frozen=True)
 class Combination:
-    """A combination that the catalog does not refuse, and the strongest evidence for it."""
+    """A combination that the catalog does not refuse, and the strongest evidence for it; None: it was read up."""
 
     release: Release
     runtime: str
     cni: str
-    level: str
-    evidence: Evidence | None = None
+    evidence: Evidence | ExecutedLab | None = None
 
 
-def evidence() -> tuple[Evidence, ...]:
-    """The rows of evidence.yml."""
+def evidence() -> tuple[Evidence | ExecutedLab, ...]:
+    """What ran (executed.json; unchanged before changed, newest Kubernetes first), then the rows of evidence.yml."""
+    labs = [ExecutedLab(**row) for row in json.loads(read_text("executed.json"))]
+    labs.sort(key=lambda lab: (not lab.changed, number(lab.kubernetes), lab.date), reverse=True)
     rows: list[dict[str, Any]] = read_data("evidence.yml")
-    return tuple(Evidence(**row) for row in rows)
+    return (*labs, *(Evidence(**row) for row in rows))
 
 
-def combinations(catalog: Catalog, known: Sequence[Evidence]) -> Iterator[Combination]:
+def combinations(catalog: Catalog, known: Sequence[Evidence | ExecutedLab]) -> Iterator[Combination]:
     """Every combination of release, runtime and pod network that can work, newest release first."""
     for release in reversed(catalog.releases):
         for runtime in ("docker", "containerd"):
@@ -94,10 +133,10 @@ def combinations(catalog: Catalog, known: Sequence[Evidence]) -> Iterator[Combin
                     continue
                 matches = [row for row in known if row.covers(release.minor, runtime, cni)]
                 best = min(matches, key=lambda row: LEVELS.index(row.level), default=None)
-                yield Combination(release, runtime, cni, best.level if best else "read up", best)
+                yield Combination(release, runtime, cni, best)
 
 
-def render(catalog: Catalog, known: Sequence[Evidence]) -> str:
+def render(catalog: Catalog, known: Sequence[Evidence | ExecutedLab]) -> str:
     """The page as Markdown."""
     tables = {
         "Kubernetes, runtime, pod network": (
@@ -109,7 +148,7 @@ def render(catalog: Catalog, known: Sequence[Evidence]) -> str:
             [_guest_row(guest, known) for guest in catalog.guests],
         ),
         "Evidence": (
-            ("Kubernetes", "runtime", "pod network", "provider", "guest", "packages", "state", "how"),
+            ("Kubernetes", "runtime", "pod network", "provider", "guest", "packages", "nodes", "state", "how"),
             [_evidence_row(row) for row in known],
         ),
     }
@@ -123,8 +162,8 @@ def _combination_row(item: Combination, catalog: Catalog) -> tuple[str, ...]:
         runtime = "Docker" if release.dockershim else f"Docker, cri-dockerd {catalog.cri_dockerd_version}"
     if network == "calico":
         network = "Calico " + next(one.version for one in catalog.calico if within(release.minor, one.kubernetes))
-    source = item.evidence
-    where = f" ({source.provider}, {source.guest}, {source.source})" if source and item.level == "executed" else ""
+    found = item.evidence
+    where = f", {found.provider}, {found.guest}, {found.source}" if isinstance(found, ExecutedLab) else ""
     return (
         release.minor,
         runtime,
@@ -132,21 +171,25 @@ def _combination_row(item: Combination, catalog: Catalog) -> tuple[str, ...]:
         release.config_api.rpartition("/")[2] + (" (list of arguments)" if release.extra_args_as_list else ""),
         ", ".join(release.cgroup_modes),
         "yes" if release.community else "no: a bundle from elsewhere",
-        SHOWN[item.level] + where,
+        (found.state if found else SHOWN["read up"]) + where,
     )
 
 
-def _guest_row(guest: Guest, known: Sequence[Evidence]) -> tuple[str, ...]:
+def _guest_row(guest: Guest, known: Sequence[Evidence | ExecutedLab]) -> tuple[str, ...]:
     set_up = "yes" if guest.converge else f"no: {guest.refused}"
     return guest.title, guest.box, ", ".join(guest.providers), set_up, _guest_state(guest.name, known)
 
 
-def _evidence_row(row: Evidence) -> tuple[str, ...]:
-    state = SHOWN[row.level]
-    return _range(row.kubernetes), row.runtime, row.cni, row.provider, row.guest, row.source, state, row.note
+def _evidence_row(row: Evidence | ExecutedLab) -> tuple[str, ...]:
+    if isinstance(row, Evidence):
+        shown, nodes, how = _range(row.kubernetes), "", row.note
+    else:
+        shown, nodes = row.kubernetes, str(row.nodes)
+        how = "; ".join(filter(None, (f"`{row.test}`", f"host with cgroup {row.cgroup}", row.note)))
+    return shown, row.runtime, row.cni, row.provider, row.guest, row.source, nodes, row.state, how
 
 
-def _guest_state(name: str, known: Sequence[Evidence]) -> str:
+def _guest_state(name: str, known: Sequence[Evidence | ExecutedLab]) -> str:
     levels = [row.level for row in known if row.guest == name]
     return SHOWN[min(levels, key=LEVELS.index, default="read up")]
 

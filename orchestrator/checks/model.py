@@ -127,13 +127,18 @@ class Result:
 
 @dataclass(frozen=True)
 class ReportKind:
-    """What differs between the reports of two commands; `fields` names the fields of a result in the document."""
+    """What differs between the reports of two commands; `fields` names the fields of a result in the document.
+
+    `unit` is what a result is called, `layer` what its layer is.
+    """
 
     schema: str
     command: str
     success: str
     fields: Mapping[str, str]
     names_lab: bool = False
+    unit: str = "checks"
+    layer: str = "layer"
 
 
 _SHARED = {name: name for name in ("id", "title", "status", "seconds")}
@@ -141,6 +146,10 @@ _OF_LAB = {name: name for name in ("layer", "node", "severity", "evidence", "rem
 _OF_HOST = {"evidence": "found", "expected": "required", "remedy": "fix", "repairable": "repairable"}
 VERIFY = ReportKind("labctl/verify/v1", "labctl verify", "healthy", _SHARED | _OF_LAB, names_lab=True)
 DOCTOR = ReportKind("labctl/doctor/v1", "labctl doctor", "ready", _SHARED | _OF_HOST)
+_OF_SPEC = {"layer": "group", "evidence": "evidence"}
+CONFORMANCE = ReportKind(
+    "labctl/conformance/v1", "labctl conformance", "conformant", _SHARED | _OF_SPEC, True, "specs", "group"
+)
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,11 @@ def render_text(report: Report, *, terminal: bool = False, width: int = 100) -> 
         if first.remedy:
             console.print(Text(f"    fix: {first.remedy}", style="bold" if terminal else ""), soft_wrap=True)
     for group in _grouped(report.select("not_run"), by_evidence=True):
-        console.print(f"NOT RUN {len(group)} checks: {group[0].evidence}", soft_wrap=True)
+        console.print(f"NOT RUN {len(group)} {report.kind.unit}: {group[0].evidence}", soft_wrap=True)
     if report.count(*STATUSES[:4]):
         console.print()
-    console.print(_counts_by_layer(report) if report.nodes else _single_results(report), soft_wrap=not report.nodes)
+    counted = bool(report.nodes) or report.kind.unit == "specs"
+    console.print(_counts_by_layer(report) if counted else _single_results(report), soft_wrap=not counted)
     console.print()
     for note in report.notes:
         console.print(note, soft_wrap=True)
@@ -65,7 +66,7 @@ def _counts_by_layer(report: Report) -> Table:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("LAYER")
+    table.add_column(report.kind.layer.upper())
     shown = [status for status in ("ok", *STATUSES[:-1]) if report.count(status)]
     for status in shown:
         table.add_column(_WORDS[status].upper(), justify="right")
@@ -87,9 +88,10 @@ def summary(report: Report) -> str:
     on_nodes = len([result for result in report.results if result.node])
     on_host = report.count(*STATUSES, layer="host", node="")
     on_cluster = len(report.results) - on_nodes - on_host
-    counts = {f"on {len(report.nodes)} nodes": on_nodes, "of the cluster": on_cluster, "of the host": on_host}
+    whole = "" if report.kind.unit == "specs" else "of the cluster"
+    counts = {f"on {len(report.nodes)} nodes": on_nodes, whole: on_cluster, "of the host": on_host}
     words = [f"{number} {place}" for place, number in counts.items() if number]
-    words[:1] = [word.replace(" ", " checks ", 1) for word in words[:1]]
+    words[:1] = [word.replace(" ", f" {report.kind.unit} ", 1).strip() for word in words[:1]]
     counted = " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) + f" in {report.seconds:.1f} s"
     shown = ("warning", "not_applicable") if report.ok else STATUSES[:4]
     parts = [f"{report.count(status)} {_WORDS[status]}" for status in shown if report.count(status)]

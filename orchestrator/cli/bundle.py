@@ -37,10 +37,11 @@ def bundle() -> None:
     "--cni", type=click.Choice(["calico", "bridge_cni", "none"]), help="Pod network; default: Calico if it fits."
 )
 @click.option("--system", is_flag=True, help="The operating system's packages alone, for labs without Kubernetes.")
+@click.option("--conformance", is_flag=True, help="The version's conformance suite, for `labctl conformance`.")
 @options.accept_option
 @options.change_options
 def build(accept: Mapping[str, str], yes: bool, dry_run: bool, output: str, progress: str, **wanted: Any) -> int:
-    """Make the bundle of a Kubernetes version, or of system packages, unless the cache has it.
+    """Make the bundle of a Kubernetes version, of system packages or of a conformance suite, unless the cache has it.
 
     Today's versions are compiled from the Go module proxy, 1.20.2 from Debian's source package; from the community
     packages and images are fetched as they are.
@@ -61,7 +62,7 @@ def build(accept: Mapping[str, str], yes: bool, dry_run: bool, output: str, prog
 @options.progress_option
 def pin(version: str, dry_run: bool, output: str, progress: str) -> int:
     """Pin Kubernetes VERSION: write its go.mod, go.sum and row of the catalog, for those who maintain labctl."""
-    from orchestrator.verbs import bundle as verb
+    from orchestrator.verbs import bundle_pin as verb
 
     if dry_run:
         return show_dry_run(verb.preview_pin(version), output)

@@ -84,7 +84,7 @@ def status_lines(attempt: Attempt | None, task: Task | None, wording: Wording) -
     since = wording.duration(time.time() - attempt.began)
     yield wording.say("is_open", attempt.slug, since, attempt.hints, attempt.checks)
     if attempt.interrupted:
-        yield wording.say("was_interrupted", attempt.phase)
+        yield wording.say("was_interrupted", wording.say(attempt.phase))
     if attempt.solved_at:
         yield _solution(attempt.by, attempt.seconds, wording)
     yield from task_lines(task, wording)

@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "start": "Start the machines and wait until the lab is verified",
     "scale": "Add workers, or remove the last ones",
     "snapshot": "Save, list, restore and delete snapshots of all machines",
+    "conformance": "Run the conformance suite of the lab's own version",
     "upgrade": "Upgrade the cluster to the next Kubernetes version, node by node",
     "reset": "Remove the cluster and keep the machines",
     "drill": "Learn by breaking and repairing: list, start, hint, check, solve, reset",

@@ -12,15 +12,14 @@ from pathlib import Path
 
 from orchestrator import host, paths
 from orchestrator.checks.host import HostCheck, Once, evaluate_program, package_check, read_text
-from orchestrator.checks.model import Outcome, Severity, failed, not_applicable, passed
+from orchestrator.checks.model import Outcome, failed, not_applicable, passed
+from orchestrator.model import NO_INOTIFY, Inotify
 from orchestrator.observed import Sizing
 from orchestrator.spec import Spec
 
 from . import evaluators, probes
 
-INOTIFY_INSTANCES, INOTIFY_WATCHES = 128, 8192
-# What a container node of Kubernetes 1.37 opens, measured: kubelet 11, systemd 5, containerd and kube-proxy 4.
-INOTIFY_FOR_A_NODE = 20
+UNLIMITED = Inotify(2**31, 2**31)
 PROCESS_IDS, OPEN_FILES, INODES = 16384, 4096, 100_000
 TEMPORARY_MB, LAB_STATE_MB = 500, 100
 PYTHON = (3, 11)
@@ -45,6 +44,7 @@ class Requirements:
     pod_cidr: str
     service_cidr: str
     own_subnet: str = ""
+    inotify: Inotify = NO_INOTIFY
 
 
 def requirements(spec: Spec, sizing: Sizing, offsets: dict[str, int], own_subnet: str = "") -> Requirements:
@@ -71,6 +71,8 @@ def requirements(spec: Spec, sizing: Sizing, offsets: dict[str, int], own_subnet
         pod_cidr=lab.kubernetes.pod_cidr,
         service_cidr=lab.kubernetes.service_cidr,
         own_subnet=own_subnet,
+        # The nodes of a lab that is there have theirs already.
+        inotify=NO_INOTIFY if own_subnet else sizing.inotify(1, workers, kubernetes),
     )
 
 
@@ -162,30 +164,28 @@ def _storage_checks(lab: Requirements, state: Path) -> tuple[HostCheck, ...]:
 
 
 def _limit_checks(lab: Requirements) -> tuple[HostCheck, ...]:
-    def sysctl(name: str, title: str, key: str, minimum: int, unit: str, severity: Severity) -> HostCheck:
-        setting = f"{key}={minimum}"
-        remedy = f"sysctl -w {setting}; echo {setting} | sudo tee /etc/sysctl.d/90-labctl.conf"
-        file = f"/proc/sys/{key.replace('.', '/')}"
-        return HostCheck(
-            f"host.{name}", title, lambda: evaluators.at_least(probes.number(file), minimum, unit, remedy), severity
-        )
-
-    instances, watches = evaluators.INOTIFY, "fs.inotify.max_user_watches"
+    limit, in_use = Once(lambda: host.inotify_limit() or UNLIMITED), Once(host.inotify_in_use)
     return (
         HostCheck(
             "host.inotify_instances",
             "inotify instances",
-            lambda: evaluators.inotify_instances(
-                probes.number(f"/proc/sys/{instances.replace('.', '/')}"),
-                probes.inotify_instances(),
-                INOTIFY_INSTANCES,
-                # The nodes of a lab that is there have theirs already.
-                0 if lab.own_subnet else INOTIFY_FOR_A_NODE * lab.nodes,
-            ),
-            "warning",
+            lambda: evaluators.inotify("instances", limit().instances, in_use().instances, lab.inotify.instances),
         ),
-        sysctl("inotify_watches", "inotify watches", watches, INOTIFY_WATCHES, "for each user", "warning"),
-        sysctl("process_ids", "Process ids", "kernel.pid_max", PROCESS_IDS, "ids", "error"),
+        HostCheck(
+            "host.inotify_watches",
+            "inotify watches",
+            lambda: evaluators.inotify("watches", limit().watches, in_use().watches, lab.inotify.watches),
+        ),
+        HostCheck(
+            "host.process_ids",
+            "Process ids",
+            lambda: evaluators.at_least(
+                probes.number("/proc/sys/kernel/pid_max"),
+                PROCESS_IDS,
+                "ids",
+                host.sysctl_command("kernel.pid_max", PROCESS_IDS),
+            ),
+        ),
         HostCheck(
             "host.open_files",
             "Open files",

@@ -11,12 +11,11 @@ from orchestrator.checks.model import Outcome, Repair, failed, not_applicable, p
 from orchestrator.host import HostNetwork
 from orchestrator.model import ORIGINS
 from orchestrator.observed import Observed
+from orchestrator.plan.provider import inotify_remedy
 
 SOCKET_PATH_BYTES = 107
 # ssh's control sockets: 40 digits of hash and the random end that ssh adds while it connects.
 SOCKET_NAME_BYTES = 60
-
-INOTIFY = "fs.inotify.max_user_instances"
 
 
 def at_least(amount: int, minimum: int, unit: str, remedy: str, place: str = "") -> Outcome:
@@ -126,13 +125,12 @@ def runtime_path(directory: str) -> Outcome:
     )
 
 
-def inotify_instances(limit: int, in_use: int, minimum: int, needed: int) -> Outcome:
-    """Whether the nodes of a lab get the instances that they open: without one a kubelet does not start."""
-    found, expected = f"{limit} for each user, {in_use} in use", f"{max(minimum, in_use + needed)} or more"
-    if limit >= max(minimum, in_use + needed):
+def inotify(unit: str, limit: int, in_use: int, needed: int) -> Outcome:
+    """Whether the nodes of a lab get what they open of a `unit`: a kubelet that gets none does not start."""
+    found, expected = f"{limit} for each user, {in_use} of root's in use", f"{in_use + needed} or more"
+    if limit >= in_use + needed:
         return passed(found, expected)
-    setting = f"{INOTIFY}={max(512, 2 * (in_use + needed))}"
-    return failed(found, expected, f"sysctl -w {setting}; echo {setting} | sudo tee /etc/sysctl.d/90-labctl.conf")
+    return failed(found, expected, inotify_remedy(unit, limit, in_use + needed))
 
 
 def stale(what: str, files: Sequence[str]) -> Outcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
@@ -26,15 +25,6 @@ def open_files() -> int:
     """How many files a program of this user may open, once it asks for all it may."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 2**31 if hard == resource.RLIM_INFINITY else hard
-
-
-def inotify_instances() -> int:
-    """Instances of inotify that processes have open now; those of other users only root sees."""
-    found = 0
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            found += str(link.readlink()) == "anon_inode:inotify"
-    return found
 
 
 def free_inodes(path: Path) -> int:

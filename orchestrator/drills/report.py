@@ -6,20 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.checks.html import page_template
+
 from .messages import duration
 
 
 def render_html(results: Sequence[Mapping[str, Any]], titles: Mapping[str, str], language: str) -> str:
     """The page for `labctl/drill-results/v1` documents; it needs no network, no script and no other file."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     done = {slug for one in results for slug in one["drills"]}
     columns = [slug for slug in titles if slug in done] + sorted(done - set(titles))
     rows = [
@@ -30,7 +23,7 @@ def render_html(results: Sequence[Mapping[str, Any]], titles: Mapping[str, str],
         }
         for one in results
     ]
-    return environment.get_template("class.html.j2").render(
+    return page_template(Path(__file__).parent / "templates" / "class.html.j2").render(
         language=language,
         columns=[(slug, titles.get(slug, slug)) for slug in columns],
         rows=sorted(rows, key=lambda row: (-int(row["solved"]), str(row["student"]))),

@@ -29,7 +29,9 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
     facts = host.facts(directory.root)
     identity = lab_identity(directory, spec.lab.name)
     existing, others = existing_plan(directory), claims.others(directory)
-    bundles = tuple(content_of(content) for content in bundle.list_bundles(paths.cache_dir()))
+    key = signing_key(spec)
+    cached = bundle.list_bundles(paths.cache_dir())
+    bundles = tuple(content_of(content, key) for content in cached if content.kind == "lab")
     return Observed(
         uuid=identity.uuid,
         owner=identity.owner,
@@ -43,9 +45,12 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         busy_ports=(*_claimed_ports(others), *_busy_ports(existing)),
         networks=(*_claimed_networks(others), *_networks(facts, existing)),
         bundles=bundles,
-        buildable=_buildable(spec, facts, {content.id for content in bundles}, existing),
+        buildable=_buildable(spec, {content.id for content in bundles}, existing),
         resolvers=facts.resolvers,
+        inotify_limit=host.inotify_limit(),
+        inotify_in_use=host.inotify_in_use(),
         addresses=addresses_of(spec),
+        signed_by=str(key or ""),
         existing=existing,
     )
 
@@ -64,10 +69,8 @@ def addresses_of(spec: Spec) -> Addresses | None:
     if spec.lab.packages.source != "mirror":
         return None
 
-    base = spec.file.parent if spec.file else Path()
-
     def file(name: str | None) -> str:
-        return str((base / name).resolve()) if name else ""
+        return str(_beside_lab_yml(spec, name)) if name else ""
 
     return Addresses(
         url=mirror.url or "",
@@ -76,6 +79,16 @@ def addresses_of(spec: Spec) -> Addresses | None:
         ca=file(mirror.ca),
         netrc=file(mirror.netrc),
     )
+
+
+def signing_key(spec: Spec) -> Path | None:
+    """The file with the public key that must have signed the bundle; None where lab.yml names none."""
+    name = spec.lab.packages.signed_by
+    return _beside_lab_yml(spec, name) if name else None
+
+
+def _beside_lab_yml(spec: Spec, name: str) -> Path:
+    return ((spec.file.parent if spec.file else Path()) / name).resolve()
 
 
 def _published(spec: Spec, existing: Plan | None, cached: Collection[str]) -> Iterator[tuple[bundle.Recipe, str]]:
@@ -134,8 +147,9 @@ def _out_of_reach(recipe: bundle.Recipe, origin: BundleOrigin) -> str:
     return _answers(addresses.place(recipe.upstream.repositories[0].key_url), addresses.ca, addresses.netrc)
 
 
-def content_of(content: BundleInfo) -> SourceContent:
-    """A bundle as the plan sees it."""
+def content_of(content: BundleInfo, key: Path | None = None) -> SourceContent:
+    """A bundle as the plan sees it; with a public `key` it has to be signed with it."""
+    flaw = bundle.find_flaw(content, key) if key else None
     return SourceContent(
         id=content.id,
         kubernetes=content.kubernetes,
@@ -148,6 +162,8 @@ def content_of(content: BundleInfo) -> SourceContent:
         components=content.components,
         guest=content.guest,
         docker_ce="docker-ce" in content.packages,
+        unsigned=flaw.what if flaw else "",
+        unsigned_fix=flaw.fix if flaw else "",
     )
 
 
@@ -178,12 +194,10 @@ def _promised(recipe: bundle.Recipe) -> SourceContent:
     )
 
 
-def _buildable(
-    spec: Spec, facts: host.HostFacts, cached: Collection[str], existing: Plan | None
-) -> tuple[BuildableBundle, ...]:
+def _buildable(spec: Spec, cached: Collection[str], existing: Plan | None) -> tuple[BuildableBundle, ...]:
     """Every bundle that can be made for this lab, and whether this host can; `cached` are the ids at hand."""
-    published = [_buildable_by(recipe, reason, facts) for recipe, reason in _published(spec, existing, cached)]
-    own = [_buildable_by(recipe, _lacks(recipe, spec, cached), facts) for recipe in bundle.available()]
+    published = [_buildable_by(recipe, reason) for recipe, reason in _published(spec, existing, cached)]
+    own = [_buildable_by(recipe, _lacks(recipe, spec, cached)) for recipe in bundle.available()]
     return (*published, *own)
 
 
@@ -205,11 +219,11 @@ def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
     return version in (recipe.kubernetes, minor(recipe.kubernetes))
 
 
-def _buildable_by(recipe: bundle.Recipe, reason: str, facts: host.HostFacts) -> BuildableBundle:
+def _buildable_by(recipe: bundle.Recipe, reason: str) -> BuildableBundle:
     """A bundle with what it takes here; `reason` says why its sources cannot be had."""
     cache = paths.cache_dir()
-    if not facts.is_root:
-        reason = "making a bundle takes root (it makes a Debian root directory)"
+    if problem := bundle.user_problem():
+        reason = problem.what
     elif debian_mirror.find() is None:
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
     seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + (_RESULT_DISK if recipe.kubernetes else 0)

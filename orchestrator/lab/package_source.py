@@ -42,7 +42,9 @@ def ensure_source(plan: Plan, emit: Emit, known: bundle.Known | None = None) -> 
     `known` has the sums that the user confirms. Raises HostError for what cannot be fetched, and for a damaged bundle
     that cannot be made here, an imported one; and as `planned_bundle` does.
     """
-    source, recipe = plan.source, _recipe(plan)
+    source = plan.source
+    # One that is made again would not have the signature that lab.yml requires.
+    recipe = None if source.signed_by else _recipe(plan)
 
     def make() -> None:
         assert recipe is not None
@@ -132,7 +134,8 @@ def _bundle_key(directory: LabDir) -> Path:
 def planned_bundle(plan: Plan) -> BundleInfo:
     """The bundle that the plan names.
 
-    Raises HostError when it is no longer in the cache, SpecError for a plan of an earlier labctl, which has none.
+    Raises HostError when it is no longer in the cache or lacks the required signature, SpecError for a plan of an
+    earlier labctl, which has none.
     """
     if plan.source.bundle_id is None:
         raise SpecError(
@@ -145,6 +148,8 @@ def planned_bundle(plan: Plan) -> BundleInfo:
             f"the bundle {plan.source.bundle_id} is not in {paths.cache_dir()} any more",
             fix="labctl provision   (takes another, or builds one; labctl bundle import FILE brings it back)",
         )
+    if plan.source.signed_by:
+        bundle.require_signature(planned, Path(plan.source.signed_by))
     return planned
 
 

@@ -80,6 +80,7 @@ def _as_if_ready(observed: Observed) -> Observed:
         providers=tuple(replace(state, ready=True, only_named="") for state in (*states.values(), *unseen)),
         busy_ports=(),
         networks=(),
+        signed_by="",
         buildable=tuple(replace(one, possible=True) for one in observed.buildable),
     )
 

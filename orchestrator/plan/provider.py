@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from orchestrator import host
 from orchestrator.errors import Problem
 from orchestrator.model import NodePlan, ProviderName
 from orchestrator.observed import ProviderState
@@ -68,6 +69,7 @@ def check_capacity(state: ProviderState, nodes: Sequence[NodePlan], build_disk: 
     if kubernetes and observed.cpus < sizing.minimum_cpus:
         diagnostics.lack(f"{observed.cpus} CPU, kubeadm needs {sizing.minimum_cpus}", "take a machine with more CPUs")
     _check_memory(state, new, diagnostics)
+    _check_inotify(state, new, diagnostics)
     per_node = sizing.disk_node if kubernetes else sizing.disk_bare
     disk = per_node * len(new) + (sizing.disk_lab if new else 0)
     disk += build_disk
@@ -94,3 +96,28 @@ def _check_memory(state: ProviderState, new: Sequence[NodePlan], diagnostics: Di
         fix = "fewer workers (--workers N) or less memory for each"
         diagnostics.lack(f"{available} MB of memory, the machines {verb} {memory} MB", fix)
     diagnostics.decide("host.memory", f"{memory} MB of {available} MB", remark)
+
+
+def _check_inotify(state: ProviderState, new: Sequence[NodePlan], diagnostics: Diagnostics) -> None:
+    limit, used = diagnostics.observed.inotify_limit, diagnostics.observed.inotify_in_use
+    workers = sum(node.role == "worker" for node in new)
+    needed = state.traits.sizing.inotify(len(new) - workers, workers, diagnostics.spec.lab.kubernetes.enabled)
+    if limit is None:
+        return
+    for unit, most, in_use, more in (
+        ("instances", limit.instances, used.instances, needed.instances),
+        ("watches", limit.watches, used.watches, needed.watches),
+    ):
+        if more and in_use + more > most:
+            diagnostics.lack(
+                f"{most} inotify {unit} for each user: {in_use} of root's are in use, {len(new)} new nodes open "
+                f"{more} more; a kubelet that gets none does not start",
+                inotify_remedy(unit, most, in_use + more),
+            )
+
+
+def inotify_remedy(unit: str, limit: int, needed: int) -> str:
+    """The command for a limit that `needed` exceeds: doubled until it holds twice of it, for pods and the next lab."""
+    while limit < 2 * needed:
+        limit = max(64, 2 * limit)
+    return host.sysctl_command(f"fs.inotify.max_user_{unit}", limit)

@@ -128,6 +128,8 @@ def _cached(requirements: Requirements, diagnostics: Diagnostics) -> SourceSelec
     fitting = [content for content in observed.bundles if requirements.fits(content, diagnostics.catalog)]
     if not fitting:
         return None
+    # One that lacks the required signature is refused only where no other fits.
+    fitting = [content for content in fitting if not content.unsigned] or fitting
     used = observed.existing.source.bundle_id if observed.existing else None
     # Of one version the bundle that this labctl would make, then the last one.
     own = {one.content.id for one in observed.buildable}
@@ -191,10 +193,27 @@ def source_plan(selection: SourceSelection, gateway: str, diagnostics: Diagnosti
     """The source as the nodes use it: the host serves the bundle at its address on the lab's network."""
     to_make = f", to be made from {ORIGINS[selection.origin]}" if selection.build and selection.origin else ""
     diagnostics.decide("packages.source", f"bundle{to_make}", selection.reason)
+    if diagnostics.observed.signed_by:
+        _require_signature(selection, diagnostics)
     return SourcePlan(
         bundle_id=selection.content.id,
         build_bundle=selection.build,
         url=f"http://{gateway}:{diagnostics.catalog.bundle_port}",
         origin=selection.origin,
         addresses=diagnostics.observed.addresses if selection.origin == "mirror" else None,
+        signed_by=diagnostics.observed.signed_by,
     )
+
+
+def _require_signature(selection: SourceSelection, diagnostics: Diagnostics) -> None:
+    """Record the required signature, and why the selected bundle lacks it."""
+    content, field = selection.content, "packages.signed_by"
+    diagnostics.decide(field, diagnostics.spec.lab.packages.signed_by)
+    if selection.build:
+        diagnostics.lack(
+            "no signed bundle in the cache fits, and one that is made here has no signature yet",
+            "`labctl bundle import FILE` a signed one, or `labctl bundle build`, then `labctl bundle sign --key KEY`",
+            field,
+        )
+    elif content.unsigned:
+        diagnostics.lack(content.unsigned, content.unsigned_fix, field)

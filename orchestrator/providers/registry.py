@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
+from typing import get_args
 
 from orchestrator.checks.host import HostCheck
 from orchestrator.checks.model import not_applicable
@@ -16,18 +17,15 @@ from orchestrator.plan import select
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.spec import Spec
 
-# One line a provider, in the order of preference: the module below orchestrator.providers that makes it.
-_MODULES: dict[ProviderName, str] = {
-    "virtualbox": "vagrant.virtualbox",
-    "libvirt": "vagrant.libvirt",
-    "container": "container.provider",
-    "static": "static.provider",
-}
+# Providers that share a folder; every other one is `<name>/provider.py`.
+_SHARED_FOLDER = {"virtualbox": "vagrant.virtualbox", "libvirt": "vagrant.libvirt"}
+_NAMES: tuple[ProviderName, ...] = get_args(ProviderName)
 
 
 def provider(name: ProviderName) -> Provider:
     """The provider of this name."""
-    made: Provider = import_module(f"orchestrator.providers.{_MODULES[name]}").make()
+    module = _SHARED_FOLDER.get(name, f"{name}.provider")
+    made: Provider = import_module(f"orchestrator.providers.{module}").make()
     return made
 
 
@@ -36,7 +34,7 @@ def states() -> tuple[ProviderState, ...]:
 
     A Docker engine that is not running but that labctl can start counts as ready.
     """
-    return tuple(_state(provider(name)) for name in _MODULES)
+    return tuple(_state(provider(name)) for name in _NAMES)
 
 
 def _state(one: Provider) -> ProviderState:
@@ -47,8 +45,8 @@ def _state(one: Provider) -> ProviderState:
 
 def choose(requested: str, states: Sequence[ProviderState], existing: ProviderName | None) -> tuple[ProviderName, str]:
     """The provider of a lab, and why. Raises SpecError for one the lab cannot have, HostError with what is missing."""
-    if requested not in ("auto", *_MODULES):
-        raise SpecError(f"provider: {requested} is none of {', '.join(('auto', *_MODULES))}", fix="provider: auto")
+    if requested not in ("auto", *_NAMES):
+        raise SpecError(f"provider: {requested} is none of {', '.join(('auto', *_NAMES))}", fix="provider: auto")
     if existing not in (None, requested) and requested != "auto":
         raise SpecError(f"provider: this lab's machines are made with {existing}", fix="labctl destroy, then provision")
     selection = select(requested, states, existing)
@@ -61,7 +59,7 @@ def host_checks(name: ProviderName, spec: Spec, existing: Plan | None) -> tuple[
     """The checks of this provider for `labctl doctor`; those that only another one needs are not applicable."""
     reason = not_applicable(f"the lab's provider is {name}")
     checks: dict[str, HostCheck] = {}
-    for other in _MODULES:
+    for other in _NAMES:
         for check in provider(other).host_checks(spec, existing):
             if other == name:
                 checks[check.id] = check
@@ -78,7 +76,7 @@ def ssh_endpoint(plan: Plan, node: NodePlan) -> tuple[str, str, int]:
 def find_labs() -> list[tuple[ProviderName, LabIdentity]]:
     """Every lab that any backend of this host knows, with its provider."""
     found: list[tuple[ProviderName, LabIdentity]] = []
-    for name in _MODULES:
+    for name in _NAMES:
         one = provider(name)
         try:
             found += [(name, identity) for identity in one.find_labs()]

@@ -158,6 +158,8 @@ class Packages(Section):
     """packages every machine gets; default: the list of its system's family"""
     checksums: dict[str, Sha256] = {}
     """sha256 sums you confirm for artefacts the catalog has none for, such as `cri-dockerd-0.3.26`"""
+    signed_by: File | None = None
+    """file with the public SSH key that must have signed the bundle (`labctl bundle sign`); default: no key"""
 
 
 class Lab(Section):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from urllib.parse import urlsplit
 
 from orchestrator import bundle, catalog, host, paths
 from orchestrator.bundle import BundleInfo
-from orchestrator.catalog.versions import minor
 from orchestrator.errors import HostError, Problem, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.build_tools import install_build_tools
@@ -71,8 +68,8 @@ class Verified:
 class Wanted:
     """What a bundle is asked for: version or minor (empty: the newest), where from, and for which lab.
 
-    Without `source` it is compiled here; `system` is a bundle without Kubernetes. `guest`, `runtime` and `cni` matter
-    where it is fetched.
+    Without `source` it is compiled here; `system` is a bundle without Kubernetes, `conformance` the suite of the
+    version. `guest`, `runtime` and `cni` matter where it is fetched.
     """
 
     version: str = ""
@@ -81,6 +78,7 @@ class Wanted:
     guest: str = "debian-12"
     runtime: Runtime = "containerd"
     cni: Cni | None = None
+    conformance: bool = False
 
 
 def build(wanted: Wanted, *, agree: Agree, emit: Emit, sums: Confirmation = UNCONFIRMED) -> BundleSummary:
@@ -101,19 +99,27 @@ def _recipe(wanted: Wanted) -> bundle.Recipe:
     version = wanted.version
     if wanted.system and version:
         raise SpecError("a bundle of system packages has no Kubernetes", fix="--system or --kubernetes, not both")
+    if wanted.conformance and (wanted.system or wanted.source not in (None, "modules")):
+        raise SpecError(
+            "a conformance suite is compiled from the Go module proxy", fix="labctl bundle build --conformance"
+        )
     if wanted.source == "community":
         return _community(wanted)
-    recipes = tuple(
-        one
-        for one in bundle.available()
-        if bool(one.kubernetes) != wanted.system and wanted.source in (None, one.origin)
+    recipes = (
+        tuple(bundle.suites())
+        if wanted.conformance
+        else tuple(
+            one
+            for one in bundle.available()
+            if bool(one.kubernetes) != wanted.system and wanted.source in (None, one.origin)
+        )
     )
     found = [one for one in recipes if version in ("", one.kubernetes, one.kubernetes.rpartition(".")[0])]
     if not found:
         known = ", ".join(one.kubernetes for one in recipes)
         raise SpecError(
-            f"no recipe makes a bundle of Kubernetes {version}",
-            fix=f"labctl bundle build --kubernetes VERSION, with one of {known}",
+            f"no recipe makes a {'conformance suite' if wanted.conformance else 'bundle'} of Kubernetes {version}",
+            fix=f"labctl bundle build{' --conformance' * wanted.conformance} --kubernetes VERSION, with one of {known}",
         )
     return found[0]
 
@@ -132,51 +138,6 @@ def _community(wanted: Wanted) -> bundle.Recipe:
     full = version if version.count(".") == 2 else release.newest_patch
     wish = bundle.Wish(full, wanted.guest, wanted.runtime, wanted.cni)
     return bundle.community(wish, known, bundle.trusted())
-
-
-@dataclass(frozen=True)
-class PinnedVersion:
-    """A version that was pinned: where, and what changed there."""
-
-    version: str
-    directory: Path
-    changed: tuple[str, ...]
-    schema = "labctl/bundle-pin/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"version": self.version, "directory": str(self.directory), "changed": list(self.changed)}
-
-
-def pin(version: str, emit: Emit) -> PinnedVersion:
-    """Pin a Kubernetes version from the Go module proxy, in the checkout that labctl runs from.
-
-    Raises SpecError for what is no version or no checkout, HostError when the proxy lacks something.
-    """
-    version, recipes = _pinnable(version)
-    releases = Path(catalog.__file__).parent / "data" / "releases.yml"
-    with phase(emit, "pin", f"Pin Kubernetes {version} from {ORIGINS['modules']}"):
-        pinned = bundle.pin(version, recipes, paths.cache_dir())
-        known = bundle.add_to_catalog(version, pinned.pause, releases)
-    changed = (*pinned.changed, *([releases.name] if known else []))
-    return PinnedVersion(version, pinned.directory, changed)
-
-
-def preview_pin(version: str) -> list[str]:
-    """What `pin` would do; raises SpecError as it does."""
-    version, recipes = _pinnable(version)
-    folder = recipes / "modules" / f"kubernetes-{minor(version)}"
-    return [f"write go.mod, go.sum and release.toml in {folder}", f"make {version} known in releases.yml"]
-
-
-def _pinnable(version: str) -> tuple[str, Path]:
-    """The version without its v, and the folder of the recipes. Raises SpecError."""
-    if not re.fullmatch(r"v?1\.\d+\.\d+(-[a-z]+\.\d+)?", version):
-        raise SpecError(f"{version!r} is no full version", fix="labctl bundle pin 1.37.2")
-    recipes = paths.data("images", "bundle")
-    if not os.access(recipes, os.W_OK) or paths.is_installed():
-        raise SpecError(f"{recipes} belongs to an installed labctl", fix="run ./labctl bundle pin in a checkout")
-    return version.removeprefix("v"), recipes
 
 
 def preview_build(wanted: Wanted) -> list[str]:
@@ -269,7 +230,8 @@ def preview_sign(bundle_id: str | None, key: Path) -> list[str]:
 
 def _one(bundle_id: str | None) -> BundleInfo:
     """A bundle of the cache, without an id the newest. Raises SpecError."""
-    found = [one for one in bundle.list_bundles(paths.cache_dir()) if bundle_id in (None, one.id)]
+    known = bundle.list_bundles(paths.cache_dir())
+    found = [one for one in known if one.id == bundle_id or (bundle_id is None and one.kind == "lab")]
     if not found:
         raise SpecError(f"the cache has no bundle {bundle_id or ''}".rstrip(), fix="labctl bundle info")
     return found[-1]

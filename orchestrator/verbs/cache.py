@@ -104,10 +104,10 @@ def _bundles(directory: Path) -> Iterator[Entry]:
     """The bundles: those that labs use stay, and of each version the last."""
     users = _users()
     known = bundle.list_bundles(directory)
-    last = {info.kubernetes: info.id for info in known}
-    current = {recipe.id for recipe in bundle.available()}
+    last = {(info.kind, info.kubernetes): info.id for info in known}
+    current = {recipe.id for recipe in (*bundle.available(), *bundle.suites())}
     for info in known:
-        kept = "the last of its version" if last[info.kubernetes] == info.id else ""
+        kept = "the last of its version" if last[info.kind, info.kubernetes] == info.id else ""
         kept = "what this labctl makes" if info.id in current else kept
         yield Entry(info.path, _title(info), _size(info.path), tuple(users.get(info.id, ())), kept)
 

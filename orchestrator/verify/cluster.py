@@ -50,11 +50,6 @@ class Cluster:
         assert result.rc == 0, f"`kubectl {arguments.split('<<')[0].strip()}` failed: {message}"
         return str(result.stdout)
 
-    def ready_pods(self, namespace: str, deployment: str) -> int:
-        """How many ready pods a Deployment has right now; fails the check when there is no such Deployment."""
-        path = "-o jsonpath='{.status.readyReplicas}'"
-        return int(self.answer(f"-n {namespace} get deployment {deployment} {path}") or 0)
-
     def settled(self, find_problem: Callable[[], str]) -> None:
         """Fail with the sentence that `find_problem` returns, if it still does when the time to settle is over."""
         while problem := find_problem():

@@ -16,7 +16,6 @@ from .. import proc
 # Root's shell, started by the login shell of the node: checks read files that only root may read.
 # The locale is fixed because checks read what programs print.
 ROOT_SHELL = "exec sudo -n LC_ALL=C.UTF-8 /bin/sh"
-LOCAL_SHELL = "exec env LC_ALL=C.UTF-8 /bin/sh"
 
 _CHUNK = 1 << 16
 

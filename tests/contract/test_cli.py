@@ -97,7 +97,9 @@ def test_an_unknown_command_is_answered_with_the_nearest_one(tmp_path: Path) -> 
 
 
 def test_plan_prints_every_decision_with_its_reason_and_starts_nothing(tmp_path: Path) -> None:
-    lab = "provider: container\nnetwork: {subnet: auto}\n"
+    # Machines that exist: what other labs take of this host does not matter to them.
+    hosts = "".join(f"    - admin@10.9.0.1{number} SHA256:{'A' * 43}\n" for number in range(4))
+    lab = f"provider: static\nnetwork: {{subnet: 10.9.0.0/24}}\nstatic:\n  hosts:\n{hosts}"
     done = labctl("plan", "--output", "json", cwd=tmp_path, lab=lab)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)

@@ -23,6 +23,7 @@ from orchestrator.lab.state import open_lab
 from orchestrator.verbs.drill.apply import apply_steps
 from tests.drift.catalog import Case
 from tests.e2e.conftest import User
+from tests.selection.labs import record_lab
 
 PROVIDER = os.environ.get("LABCTL_DRIFT_PROVIDER", "container")
 # A directory with a lab that is already there, healthy and to be kept: for work on the cases.
@@ -90,7 +91,7 @@ class Lab:
         try:
             self.apply([step for case in backward for step in case.repair], "Repair")
         except ConvergeError:
-            failures = [problem for case in backward if (problem := self._try(case))]
+            failures = [problem for case in backward if (problem := self.try_repair(case))]
             assert not failures, failures
         if not any(case.recovers for case in cases):
             return
@@ -100,7 +101,8 @@ class Lab:
             time.sleep(1)
         self.heal()
 
-    def _try(self, case: Case) -> str:
+    def try_repair(self, case: Case) -> str:
+        """Undo one break; what kept it from that, if anything."""
         try:
             self.apply(case.repair, f"Repair {case.id}")
         except ConvergeError as problem:
@@ -123,6 +125,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             (user.home / "lab.yml").write_text(LAB)
             done = user.run("provision", "--yes", "--progress", "plain", timeout=3000)
             assert done.returncode == 0, done.stderr[-4000:]
+            record_lab(user.home, __file__)
         machines = user.json("status")["machines"]
         config = tmp_path_factory.mktemp("ssh") / "config"
         config.write_text(user.run("export", "ssh-config").stdout)

@@ -24,6 +24,7 @@ from orchestrator.verbs.drill.exercise import reset as reset_drill
 from orchestrator.verbs.drill.exercise import start as start_drill
 from tests.drills.table import Row, write
 from tests.e2e.conftest import User
+from tests.selection.labs import record_lab
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(40)]
 
@@ -62,6 +63,7 @@ def user(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     try:
         done = user.run("provision", "--yes", "--progress", "plain", timeout=3000)
         assert done.returncode == 0, done.stderr[-4000:]
+        record_lab(user.home, __file__)
         yield user
     finally:
         user.run("destroy", "--yes", timeout=600)

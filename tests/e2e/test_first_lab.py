@@ -12,6 +12,7 @@ import pytest
 from tests import host_state
 from tests.e2e.conftest import CHECKOUT, User, poll
 from tests.e2e.network_policy import require_enforcement
+from tests.selection.labs import record_lab
 
 pytestmark = pytest.mark.real
 
@@ -23,6 +24,7 @@ def test_provision_ends_with_a_report_in_which_nothing_failed(first_lab: User) -
     assert report["ok"]
     assert report["summary"]["ok"] > 100
     assert {check["node"] for check in report["checks"]} >= set(NODES)
+    record_lab(first_lab.home, __file__)
 
 
 def test_kubectl_on_the_host_shows_all_nodes_ready_with_their_lab_addresses(first_lab: User) -> None:

@@ -14,6 +14,7 @@ from orchestrator import host
 from tests.e2e.conftest import User, poll
 from tests.e2e_vm import machines
 from tests.e2e_vm.machines import on
+from tests.selection.labs import record_lab
 
 LAB = """version: 1
 name: vm-lab
@@ -131,6 +132,7 @@ def test_provision_ends_verified_and_proves_what_a_container_cannot(lab: User) -
     kernel = [c for c in report["checks"] if c["id"].startswith(("swapoff.", "br_netfilter.")) and c["node"] in NODES]
     assert kernel
     assert {check["status"] for check in kernel} == {"ok"}
+    record_lab(lab.home, __file__, "emulated machines")
 
 
 @pytest.mark.takes(10)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import bundle, debian_mirror, paths, proc
-from orchestrator.bundle import BundleInfo, Recipe, images, manifest, recipe
+from orchestrator.bundle import BundleInfo, Recipe, images, manifest, recipes
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.events import discard
 from orchestrator.model import BundleOrigin
@@ -38,7 +38,7 @@ class Expected:
 
     @property
     def recipe(self) -> Recipe:
-        return recipe.load(self.origin, self.minor)
+        return recipes.load(self.origin, self.minor)
 
 
 CONTROL_PLANE = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"})

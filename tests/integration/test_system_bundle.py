@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import bundle, debian_mirror, paths, proc
-from orchestrator.bundle import BundleInfo, recipe
+from orchestrator.bundle import BundleInfo, recipes
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.events import discard
 from tests.package_managers import dnf_root, private_apt
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def built() -> BundleInfo:
-    return bundle.build(paths.cache_dir(), recipe.load("system"), discard, "bundle")
+    return bundle.build(paths.cache_dir(), recipes.load("system"), discard, "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def served(built: BundleInfo) -> Iterator[bundle.Served]:
 
 def test_it_is_what_its_manifest_says(built: BundleInfo) -> None:
     assert bundle.verify(built) == []
-    assert built.id == recipe.load("system").id
+    assert built.id == recipes.load("system").id
 
 
 def test_it_has_repositories_and_their_key_and_nothing_of_kubernetes(built: BundleInfo) -> None:
@@ -47,7 +47,7 @@ def test_everything_a_node_may_ask_for_can_be_installed(
 ) -> None:
     apt = private_apt(tmp_path, served.apt_url, built.key_file)
     proc.run([*apt, "update", "-qq"])
-    wanted = recipe.load("system").node_packages
+    wanted = recipes.load("system").node_packages
     simulated = proc.run([*apt, "install", "--simulate", "--no-install-recommends", *wanted])
     assert all(f"Inst {name} (" in simulated.stdout for name in wanted)
 

@@ -9,6 +9,7 @@ import pytest
 from orchestrator import bundle, paths
 from tests.e2e.conftest import User
 from tests.e2e.network_policy import require_enforcement
+from tests.selection.labs import record_lab
 
 pytestmark = [pytest.mark.real, pytest.mark.story, pytest.mark.takes(150)]
 
@@ -42,6 +43,7 @@ def test_every_check_passes(lab: User) -> None:
     statuses = {check["id"]: check["status"] for check in report["checks"]}
     assert statuses["network.calico"] == "ok"
     assert "failed" not in statuses.values()
+    record_lab(lab.home, __file__, "VXLAN; images made from Calico's sources")
 
 
 def test_a_network_policy_denies_and_stops_denying(lab: User) -> None:

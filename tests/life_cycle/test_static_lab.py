@@ -11,6 +11,7 @@ import pytest
 from tests import host_state, strangers
 from tests.e2e.conftest import User
 from tests.integration.test_container_nodes import bare_plan
+from tests.selection.labs import record_lab
 
 SUBNET = "192.168.249.0"
 LAB = """version: 1
@@ -73,6 +74,7 @@ def test_the_cluster_is_verified_and_what_is_the_hosts_is_left_alone(lab: Static
     assert report["ok"]
     hosts_own = [check for check in report["checks"] if check["id"].startswith(HOSTS_OWN) and check["node"]]
     assert {check["status"] for check in hosts_own} == {"not_applicable"}
+    record_lab(lab.user.home, __file__, "machines that labctl did not make")
 
 
 def test_the_nodes_are_the_listed_machines_at_their_addresses(lab: StaticLab) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator import bundle, catalog, debian_mirror, paths
-from orchestrator.bundle import manifest, recipe
+from orchestrator.bundle import manifest, recipes
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.events import discard
 from tests.replica import content, network, server
@@ -60,7 +60,7 @@ def site() -> Path:
     """The folders of the replica with the keys' fingerprints, kept in the cache by what they are made of."""
     if os.geteuid() != 0:
         pytest.skip("a network namespace takes root")
-    made_of = bundle.build(paths.cache_dir(), recipe.load("modules", "1.37"), discard, "bundle")
+    made_of = bundle.build(paths.cache_dir(), recipes.load("modules", "1.37"), discard, "bundle")
     key = manifest.file_sha256(Path(content.__file__))[:12]
     place = paths.cache_dir() / "replica" / f"{made_of.id}-{key}"
     if not (place / "keys.json").exists():

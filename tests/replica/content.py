@@ -5,21 +5,40 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
-from orchestrator import debian_mirror
+from orchestrator import catalog, debian_mirror
 from orchestrator.bundle import BundleInfo
 from orchestrator.bundle.registry import Reference
 from orchestrator.bundle.root import BuildRoot
+from tests.replica.server import RELEASES
 
 # The community's names and versions for what the bundle calls VERSION-1+labctl1.
 KUBERNETES = ("cri-tools", "kubeadm", "kubectl", "kubelet", "kubernetes-cni")
-DOCKER = ("containerd.io",)
+DOCKER = ("containerd.io", "docker-ce", "docker-ce-cli")
 REVISION = {"kubernetes": "1.1", "docker": "1~debian.12~bookworm"}
+# Debian's package, which the bundle has, stands in for Docker's own: cut in two as Docker cuts it, with Docker's epoch.
+STANDS_IN = {"docker-ce": "docker.io", "docker-ce-cli": "docker.io"}
+EPOCHS = {"docker-ce": "5:", "docker-ce-cli": "5:"}
+_RENAMED = (
+    "sed -i -E 's/^Package: .*/Package: {name}/; /^(Conflicts|Source|Built-Using|Pre-Depends|Recommends|Suggests):/d; "
+    "s/^Depends: .*/Depends: {depends}/' DEBIAN/control; rm DEBIAN/md5sums; "
+)
+CUTS = {
+    "docker-ce": _RENAMED.format(
+        name="docker-ce",
+        depends="adduser, containerd.io, docker-ce-cli, iptables, libc6, libdevmapper1.02.1, libsystemd0, tini",
+    )
+    + "rm usr/bin/docker",
+    "docker-ce-cli": _RENAMED.format(name="docker-ce-cli", depends="libc6")
+    + "cd DEBIAN; rm conffiles p*; cd ..; mv usr/bin/docker .; rm -r etc lib usr; mkdir -p usr/bin; mv docker usr/bin/",
+}
 # What kubeadm asks for and the bundle has with its own, later version inside.
 AS_KUBEADM_ASKS = {"etcd": "3.7.0-0", "coredns": "v1.14.6"}
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -47,6 +66,7 @@ def fill(content: BundleInfo, site: Path, work: Path) -> dict[str, str]:
         centos = site / "download.docker.com" / "linux" / "centos"
         _rpm(root, content, "docker", DOCKER, centos / "9" / "x86_64" / "stable")
         shutil.copyfile(root.build / "docker.asc", centos / "gpg")
+        _cri_dockerd(root, content, site)
         keys |= _other_keys(root, site)
     finally:
         root.remove()
@@ -85,12 +105,13 @@ def _apt(root: BuildRoot, content: BundleInfo, repository: str, names: Iterable[
     pool = top / ("amd64" if where == "." else "pool")
     pool.mkdir(parents=True)
     for name in names:
-        package = next((content.path / "apt").glob(f"{name}_*.deb"))
+        package = next((content.path / "apt").glob(f"{STANDS_IN.get(name, name)}_*.deb"))
         shutil.copyfile(package, root.build / "one.deb")
-        version = f"{package.name.split('_')[1].partition('-')[0]}-{REVISION[repository]}"
+        upstream = re.split(r"[-+]", package.name.split("_")[1])[0]
+        version = f"{upstream}-{REVISION[repository]}"
         root.script(
-            "rm -rf /build/one; dpkg-deb -R /build/one.deb /build/one; "
-            f"sed -i 's/^Version: .*/Version: {version}/' /build/one/DEBIAN/control; "
+            "rm -rf /build/one; dpkg-deb -R /build/one.deb /build/one; cd /build/one; "
+            f"sed -i 's/^Version: .*/Version: {EPOCHS.get(name, '')}{version}/' DEBIAN/control; {CUTS.get(name, ':')}; "
             f"dpkg-deb -Zzstd -z1 --root-owner-group -b /build/one "
             f"/build/apt-{repository}/{pool.name}/{name}_{version}_amd64.deb"
         )
@@ -123,6 +144,20 @@ def _rpm(root: BuildRoot, content: BundleInfo, repository: str, names: Iterable[
     )
     shutil.copytree(top, target)
     shutil.rmtree(top)
+
+
+def _cri_dockerd(root: BuildRoot, content: BundleInfo, site: Path) -> None:
+    """The archive of cri-dockerd as GitHub has it among the files of a release, with the bundle's own program."""
+    known = catalog.load()
+    url = urlsplit(known.community.cri_dockerd.format(version=known.cri_dockerd_version))
+    shutil.copyfile(next((content.path / "apt").glob("cri-dockerd_*.deb")), root.build / "one.deb")
+    root.script(
+        "mkdir /build/adapter; cd /build/adapter; dpkg-deb -x /build/one.deb one; mkdir cri-dockerd; "
+        "mv one/usr/bin/cri-dockerd cri-dockerd; tar -czf /build/cri-dockerd.tgz cri-dockerd"
+    )
+    target = site / RELEASES / url.path.lstrip("/")
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(root.build / "cri-dockerd.tgz", target)
 
 
 def _images(content: BundleInfo, site: Path) -> None:

@@ -39,7 +39,7 @@ def fetch(job: dict[str, Any]) -> dict[str, Any]:
         "mkdir -p /build/debs; rm -rf /var/lib/apt/lists/*k8s* /var/lib/apt/lists/*docker* /var/lib/apt/lists/partial/*"
     )
     addresses = Addresses(**job["addresses"]) if job.get("addresses") else bundle.trusted()
-    wish = bundle.Wish("1.37.2", job.get("guest", "debian-12"), cni="bridge_cni")
+    wish = bundle.Wish("1.37.2", job.get("guest", "debian-12"), job.get("runtime", "containerd"), "bridge_cni")
     inputs = bundle.community(wish, catalog.load(), addresses)
     assert isinstance(inputs, recipe.Recipe)
     fetcher = Fetcher(root, inputs, cache, Known(cache / "known.json", job.get("accepted", {})), said.append)

@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 CDN = "prod-cdn.packages.k8s.io"
 STORE = "us-docker.pkg.dev"
 HUB, HUB_TOKENS, HUB_STORE = "registry-1.docker.io", "auth.docker.io", "production.cloudflare.docker.com"
+RELEASES = "release-assets.githubusercontent.com"
 # A company's mirror of all of it, and its copy of Docker Hub, which asks for no token.
 MIRROR, COPY = "mirror.example", "copy-of-the-hub"
 REGISTRIES = {
@@ -41,7 +42,7 @@ MIRRORED = {
 }
 HOSTS = (
     "pkgs.k8s.io", CDN, "download.docker.com", "registry.k8s.io", STORE, HUB, HUB_TOKENS, HUB_STORE, "quay.io",
-    "raw.githubusercontent.com", "github.com",
+    "raw.githubusercontent.com", "github.com", RELEASES,
 )  # fmt: skip
 
 
@@ -118,6 +119,8 @@ class Handler(BaseHTTPRequestHandler):
             self.redirect(f"https://{CDN}/repositories/isv:/kubernetes:{path}")
         elif host == CDN:
             self.file(replica.site / "pkgs.k8s.io" / path.removeprefix("/repositories/isv:/kubernetes:/"))
+        elif host == "github.com":
+            self.redirect(f"https://{RELEASES}{path}")
         elif host == HUB_STORE:
             self.stored(replica.site / "docker.io" / "blobs" / path.rpartition("/")[2])
         elif host == MIRROR and path == "/v2/":

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.replica.conftest import ROOT, Internet, served
+from tests.selection.labs import record_lab
 
 pytestmark = pytest.mark.real
 
@@ -59,6 +60,7 @@ def connected(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def test_the_lab_is_verified(connected: User) -> None:
     assert "healthy" in connected.ok("verify")
+    record_lab(connected.home, __file__, "against the replica of the community's sites, not against themselves")
 
 
 def test_its_packages_are_those_of_the_community(connected: User) -> None:

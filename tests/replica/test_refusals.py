@@ -171,6 +171,17 @@ def test_rpms_are_fetched_for_nodes_of_the_redhat_family(internet: Internet, roo
     assert said["components"]["containerd"]
 
 
+def test_dockers_packages_are_fetched_once_the_sum_of_cri_dockerd_is_accepted(
+    internet: Internet, root: Path, tmp_path: Path
+) -> None:
+    refused = fetch_in(internet, root, tmp_path, {}, runtime="docker")
+    assert "the checksum of cri-dockerd-" in refused.get("message", ""), refused
+    name, _, digest = refused["fix"].removeprefix("--accept ").partition(",")[0].partition("=")
+    said = fetch_in(internet, root, tmp_path, {}, runtime="docker", accepted={name: digest})
+    assert said["packages"]["docker-ce"].startswith("5%3a"), said
+    assert {"docker-ce-cli", "containerd.io"} <= set(said["packages"])
+
+
 def test_an_rpm_that_was_changed_is_refused(internet: Internet, root: Path, tmp_path: Path) -> None:
     with internet.fault(r".*\.rpm$", server.flipped):
         said = fetch_in(internet, root, tmp_path, {}, guest="rocky-9")

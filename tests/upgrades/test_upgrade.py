@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.e2e.conftest import CHECKOUT, poll
+from tests.selection.labs import record_lab
 from tests.upgrades.conftest import FIRST, NEXT, PATCH, Operator
 
 pytestmark = [pytest.mark.real, pytest.mark.full_only, pytest.mark.story, pytest.mark.takes(600)]
@@ -129,9 +130,11 @@ def test_to_the_next_minor_no_request_is_lost(lab: Operator) -> None:
     lab.good("snapshot", "save", "before")
     upgrade_under_load(lab, NEXT)
     assert lab.json("provision", "--yes")["verify"]["ok"]
+    record_lab(lab.home, __file__, f"upgraded from {PATCH} below a workload")
 
 
 def test_a_snapshot_brings_the_old_version_back(lab: Operator) -> None:
     assert lab.json("snapshot", "restore", "before", "--yes")["verify"]["ok"]
     assert lab.versions() == {f"v{PATCH}"}
+    record_lab(lab.home, __file__, f"upgraded from {FIRST}, and brought back by a snapshot from a later version")
     lab.kubectl("rollout", "status", "deployment/shop", "--timeout=120s")

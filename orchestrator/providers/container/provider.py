@@ -14,7 +14,7 @@ from orchestrator import host
 from orchestrator.checks.host import HostCheck
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit, Step, discard
-from orchestrator.model import Capabilities, Node, NodePlan, Plan, ProviderName
+from orchestrator.model import Capabilities, Inotify, Node, NodePlan, Plan, ProviderName
 from orchestrator.observed import ProviderTraits, Sizing
 from orchestrator.paths import LabDir
 from orchestrator.providers import base, ssh_access
@@ -30,7 +30,7 @@ from orchestrator.spec import Spec
 
 OCI_RUNTIME = "/usr/local/sbin/labctl-runc"
 READY_SECONDS = 60
-# Measured with 1.20.2: about 2 GB of memory for four nodes.
+# Memory measured with 1.20.2: about 2 GB for four nodes. inotify measured with 1.37.2 at rest (docs/providers.md).
 SIZING = Sizing(
     machine_memory=False,
     memory_control_plane=1200,
@@ -40,6 +40,9 @@ SIZING = Sizing(
     disk_node=1200,
     disk_bare=300,
     minimum_cpus=2,
+    inotify_control_plane=Inotify(28, 270),
+    inotify_worker=Inotify(15, 180),
+    inotify_bare=Inotify(5, 15),
 )
 
 

@@ -197,10 +197,13 @@ def _dead_pid_file(engine: OwnEngine) -> list[Path]:
 
 def _processes(engine: OwnEngine) -> Iterator[int]:
     """Processes whose command line names the private engine's own directory: dockerd, containerd, its shims."""
+    # In another mount namespace, such as that of a container in which labctl runs too, the name is another directory.
+    here = Path("/proc/self/ns/mnt").readlink()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             pid = int(path.parent.name)
-            if f"{engine.directory}/".encode() in path.read_bytes() and _comm(pid) in ENGINE_PROGRAMS:
+            named = f"{engine.directory}/".encode() in path.read_bytes()
+            if named and _comm(pid) in ENGINE_PROGRAMS and path.with_name("ns").joinpath("mnt").readlink() == here:
                 yield pid
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator import bundle
 from orchestrator.bundle import BrokenBundleError, BundleInfo, manifest, worker_images
-from orchestrator.errors import HostError
+from orchestrator.errors import HostError, SpecError
 from orchestrator.events import discard
 from tests.unit.bundle.test_bundle_manifest import make
 
@@ -173,7 +173,7 @@ class TestSignature:
 
     def test_a_signature_of_another_key_is_refused(self, whole: BundleInfo, keys: tuple[Path, Path]) -> None:
         bundle.sign(whole, keys[1])
-        with pytest.raises(BrokenBundleError, match="is not signed with"):
+        with pytest.raises(BrokenBundleError, match=r"is signed by another key \(SHA256:\S+\), not by .*own\.pub"):
             bundle.require_signature(whole, keys[0].with_suffix(".pub"))
 
     def test_a_manifest_that_changed_after_the_signature_is_refused(
@@ -181,10 +181,18 @@ class TestSignature:
     ) -> None:
         bundle.sign(whole, keys[0])
         manifest.write(replace(whole, key_fingerprint="EVIL"))
-        with pytest.raises(BrokenBundleError, match="is not signed with"):
+        with pytest.raises(BrokenBundleError, match="was changed after it was signed"):
             bundle.require_signature(whole, keys[0].with_suffix(".pub"))
 
     def test_what_is_no_key_is_named(self, whole: BundleInfo, tmp_path: Path) -> None:
         (tmp_path / "nokey").write_text("nothing")
         with pytest.raises(HostError, match="cannot be signed with"):
             bundle.sign(whole, tmp_path / "nokey")
+
+    def test_a_private_key_where_the_public_one_belongs_is_told(
+        self, whole: BundleInfo, keys: tuple[Path, Path]
+    ) -> None:
+        bundle.sign(whole, keys[0])
+        with pytest.raises(SpecError, match="own is not a public SSH key") as caught:
+            bundle.require_signature(whole, keys[0])
+        assert ".pub file" in caught.value.fix

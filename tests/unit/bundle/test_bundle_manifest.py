@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import bundle
-from orchestrator.bundle import BrokenBundleError, BundleInfo, builder, manifest, recipe
+from orchestrator.bundle import BrokenBundleError, BundleInfo, builder, manifest, recipes
 from orchestrator.errors import ExitCode, LockedError
 from orchestrator.events import Event, discard
 
@@ -126,14 +126,14 @@ def test_listing_skips_what_is_no_bundle_and_sorts_by_version(tmp_path: Path) ->
 
 
 def test_build_takes_an_intact_bundle_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = recipe.load()
+    inputs = recipes.load()
     made = make(tmp_path / "bundles" / inputs.id, inputs.id)
     monkeypatch.setattr(builder, "_build", lambda *_: pytest.fail("built although the cache has it"))
     assert bundle.build(tmp_path, inputs, discard, "bundle") == made
 
 
 def test_build_makes_a_damaged_bundle_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe_of_it = recipe.load()
+    recipe_of_it = recipes.load()
     made = make(tmp_path / "bundles" / recipe_of_it.id, recipe_of_it.id)
     (made.path / "images.tar").write_bytes(b"short")
     events: list[Event] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths
-from orchestrator.bundle import compilers, debian_compile, go, images, modules_compile, packages, recipe
+from orchestrator.bundle import compilers, debian_compile, go, images, modules_compile, packages, recipe, recipes
 from orchestrator.bundle.images import Layer
 from orchestrator.catalog.versions import number
 
@@ -24,7 +24,7 @@ RECIPES = ("debian", "modules-1.37")
 
 def of(name: str, directory: Path | None = None) -> recipe.Recipe:
     origin, _, minor = name.partition("-")
-    return recipe.load(origin, minor, directory)  # type: ignore[arg-type]
+    return recipes.load(origin, minor, directory)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("name", "version"), [("debian", "1.20.2"), ("modules-1.37", "1.37.2")])
@@ -87,7 +87,7 @@ def test_id_stays_when_only_another_recipe_changes(copy: Path, name: str, file: 
 
 
 def test_the_recipe_of_system_packages_is_in_no_other_id(copy: Path) -> None:
-    before = [one.id for one in recipe.available(copy) if one.kubernetes]
+    before = [one.id for one in recipes.available(copy) if one.kubernetes]
     (copy / "system.toml").unlink()
     assert [of("modules-1.37", copy).id, of("modules-1.36", copy).id, of("debian", copy).id] == before
 
@@ -125,7 +125,7 @@ def test_each_module_is_compiled_again_only_when_its_own_pins_change(copy: Path)
 
 def test_every_file_that_the_recipes_name_is_there_and_no_other() -> None:
     named = set()
-    for inputs in recipe.available():
+    for inputs in recipes.available():
         tables = [image.files for image in inputs.images]
         tables += [{**p.files, **p.deb_files, **p.rpm_files} for p in inputs.packages]
         named |= {reference[5:] for table in tables for reference in table.values() if reference.startswith("file:")}
@@ -235,7 +235,7 @@ def test_same_tree_gives_the_same_layer_owned_by_root(tmp_path: Path) -> None:
 def test_archive_stores_a_shared_layer_once(tmp_path: Path) -> None:
     layer = images.write_layer(None, {"/f": (Path(__file__), 0o644)}, {}, tmp_path / "layer.tar")
     assert isinstance(layer, Layer)
-    inputs = recipe.load()
+    inputs = recipes.load()
     packed = [(image, (layer,)) for image in inputs.images]
     images.write_archive(packed, images.Fetched(), inputs, tmp_path / "images.tar")
     with tarfile.open(tmp_path / "images.tar") as tar:

@@ -13,7 +13,7 @@ import jinja2
 import pytest
 import yaml
 
-from orchestrator.bundle import recipe
+from orchestrator.bundle import recipes
 from orchestrator.verify.job import ClusterTarget
 from orchestrator.verify.probe_manifest import probe_manifest
 
@@ -62,7 +62,7 @@ def documents_of(name: str, text: str) -> list[Any]:
 @cache
 def bundles() -> tuple[tuple[str, frozenset[str]], ...]:
     """Id and images of every bundle that can be built."""
-    return tuple((one.id, frozenset(one.references)) for one in recipe.available() if one.kubernetes)
+    return tuple((one.id, frozenset(one.references)) for one in recipes.available() if one.kubernetes)
 
 
 def unknown_images(drill: str, images: set[str]) -> list[str]:
@@ -76,7 +76,7 @@ def unknown_images(drill: str, images: set[str]) -> list[str]:
 
 
 def test_there_are_bundles_of_go_modules_and_of_debian() -> None:
-    assert {one.origin for one in recipe.available() if one.kubernetes} == {"modules", "debian"}
+    assert {one.origin for one in recipes.available() if one.kubernetes} == {"modules", "debian"}
 
 
 @pytest.mark.parametrize("directory", DRILLS, ids=lambda path: path.name)

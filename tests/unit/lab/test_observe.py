@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import bundle, debian_mirror, host, spec
+from orchestrator import bundle, debian_mirror, spec
 from orchestrator.debian_mirror import MirrorConfig
 from orchestrator.lab import observe
 
@@ -27,17 +27,17 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return versions
 
 
-def test_a_lab_without_kubernetes_asks_no_source_of_kubernetes(asked: list[str], tmp_path: Path) -> None:
-    observe._buildable(spec.parse("profile: bare"), host.facts(tmp_path), set(), None)
+def test_a_lab_without_kubernetes_asks_no_source_of_kubernetes(asked: list[str]) -> None:
+    observe._buildable(spec.parse("profile: bare"), set(), None)
     assert asked == []
 
 
-def test_a_named_origin_is_asked_also_for_a_lab_without_kubernetes(asked: list[str], tmp_path: Path) -> None:
+def test_a_named_origin_is_asked_also_for_a_lab_without_kubernetes(asked: list[str]) -> None:
     lab = spec.parse("profile: bare\npackages: {source: debian}")
-    observe._buildable(lab, host.facts(tmp_path), set(), None)
+    observe._buildable(lab, set(), None)
     assert asked == ["1.20.2"]
 
 
-def test_a_cluster_asks_for_every_version_it_may_take(asked: list[str], tmp_path: Path) -> None:
-    observe._buildable(spec.parse(""), host.facts(tmp_path), set(), None)
+def test_a_cluster_asks_for_every_version_it_may_take(asked: list[str]) -> None:
+    observe._buildable(spec.parse(""), set(), None)
     assert asked == [one.kubernetes for one in bundle.available() if one.kubernetes]

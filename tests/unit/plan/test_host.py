@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from orchestrator import host
 from orchestrator.host import HostNetwork
+from orchestrator.model import Inotify
 
 
 def test_os_release_fields_lose_their_quotes() -> None:
@@ -64,3 +68,17 @@ def test_without_a_known_package_manager_the_packages_are_named() -> None:
 
 def test_free_space_is_told_for_a_directory_that_does_not_exist_yet(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert host.disk_free(tmp_path / "a" / "b") > 0
+
+
+def test_inotify_is_counted_that_a_process_of_root_opens(tmp_path: Path) -> None:
+    (tmp_path / "1").symlink_to("/proc/self")
+    before, libc = host.inotify_in_use(tmp_path), ctypes.CDLL(None)
+    instance = libc.inotify_init1(0)
+    assert instance >= 0, "no inotify instance is left on this host"
+    try:
+        assert libc.inotify_add_watch(instance, b"/proc", 2) >= 0
+        after = host.inotify_in_use(tmp_path)
+    finally:
+        os.close(instance)
+    charged = int(os.geteuid() == 0)
+    assert after == Inotify(before.instances + charged, before.watches + charged)

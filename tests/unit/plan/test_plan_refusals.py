@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator import catalog
 from orchestrator.errors import ExitCode, LabError
-from orchestrator.model import Plan
+from orchestrator.model import Inotify, Plan
 from orchestrator.observed import BuildableBundle, BusyPort, Observed, ProviderState, SourceContent, TakenNetwork
 from orchestrator.plan import plan
 from orchestrator.spec import Override, parse
@@ -142,6 +143,20 @@ UNREADY = [
     ),
     pytest.param("", {"disk_free": 900}, "900 MB free under", "LABCTL_CACHE", id="no-space"),
     pytest.param("", {"memory": 900}, "900 MB of memory", "--workers", id="no-memory"),
+    pytest.param(
+        "",
+        {"inotify_limit": Inotify(128, 9999), "inotify_in_use": Inotify(56, 0)},
+        "128 inotify instances for each user: 56 of root's are in use, 4 new nodes open 73 more",
+        "sudo sysctl -w fs.inotify.max_user_instances=512; echo fs.inotify.max_user_instances=512 | sudo tee -a /etc/",
+        id="inotify-instances",
+    ),
+    pytest.param(
+        "profile: bare",
+        {"inotify_limit": Inotify(128, 512), "inotify_in_use": Inotify(0, 500)},
+        "512 inotify watches for each user: 500 of root's are in use",
+        "sudo sysctl -w fs.inotify.max_user_watches=2048",
+        id="inotify-watches",
+    ),
     pytest.param("", {"cpus": 1}, "1 CPU", "more CPUs", id="one-cpu"),
     pytest.param("", {"buildable": NOTHING}, "no package source", "bundle import", id="no-source"),
     pytest.param("profile: bare", {"buildable": NOTHING_OF_SYSTEM}, "no Debian mirror", "bundle import", id="bare"),
@@ -247,3 +262,31 @@ class TestExistingLab:
         ready = tuple(ProviderState(name, ready=True) for name in ("virtualbox", "container"))
         error = refused("provider: virtualbox", observe(existing=existing, providers=ready))
         assert "it cannot become virtualbox" in str(error.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "in_use"),
+    [
+        pytest.param("", Inotify(128, 9999), Inotify(55, 0), id="just-enough"),
+        pytest.param("", None, Inotify(500, 0), id="the-kernel-does-not-say"),
+        pytest.param("provider: virtualbox", Inotify(1, 1), Inotify(1, 1), id="machines-with-a-kernel-of-their-own"),
+    ],
+)
+def test_inotify_is_asked_for_only_where_nodes_take_it_of_the_host(
+    text: str, limit: Inotify | None, in_use: Inotify, observe: Observe
+) -> None:
+    ready = tuple(ProviderState(name, ready=True) for name in ("container", "virtualbox"))
+    observed = observe(inotify_limit=limit, inotify_in_use=in_use, providers=ready)
+    assert plan(parse(text), catalog.load(), observed).nodes
+
+
+def test_nodes_that_the_lab_has_do_not_ask_for_inotify_again(observe: Observe) -> None:
+    observed = observe(inotify_limit=Inotify(128, 9999))
+    existing = plan(parse(""), catalog.load(), observed)
+    full = observe(inotify_limit=Inotify(128, 9999), inotify_in_use=Inotify(113, 0), existing=existing)
+    assert len(plan(parse("workers: {count: 4}"), catalog.load(), full).nodes) == 5
+    assert "1 new nodes open 15 more" in str(refused("workers: {count: 4}", _with_in_use(full, 114)).problems[0])
+
+
+def _with_in_use(observed: Observed, instances: int) -> Observed:
+    return replace(observed, inotify_in_use=Inotify(instances, 0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,10 +13,7 @@ from orchestrator.observed import Observed, SourceContent
 from orchestrator.plan import plan
 from orchestrator.spec import parse
 
-ROOT = Path(__file__).resolve().parents[3]
-RENDERED = [
-    item for item in tested.combinations(catalog.load(), tested.evidence()) if item.level in ("rendered", "executed")
-]
+RENDERED = [item for item in tested.combinations(catalog.load(), tested.evidence()) if item.evidence is not None]
 
 
 @pytest.mark.parametrize("item", RENDERED, ids=lambda item: f"{item.release.minor}-{item.runtime}-{item.cni}")
@@ -40,7 +36,3 @@ def test_what_is_called_rendered_is_planned(item: Combination, observe: Callable
     assert kubernetes.config_api == release.config_api
     assert kubernetes.image_registry == "registry.k8s.io"
     assert (kubernetes.cni_version is None) == (item.cni == "bridge_cni")
-
-
-def test_the_tested_page_is_current(golden: Callable[[str, Path], None]) -> None:
-    golden(tested.page(), ROOT / "docs" / "tested.md")

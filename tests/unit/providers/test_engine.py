@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -99,3 +102,17 @@ def test_whoever_waits_for_a_lock_that_is_removed_gets_the_new_one(tmp_path: Pat
     assert taken == [True]
     assert path.exists()
     assert not Lock(path).acquire()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace takes root")
+@pytest.mark.parametrize(("inside", "ours"), [([], True), (["unshare", "--mount"], False)], ids=["here", "elsewhere"])
+def test_the_engine_of_another_mount_namespace_is_not_ours(tmp_path: Path, inside: list[str], ours: bool) -> None:
+    program = tmp_path / "dockerd"
+    shutil.copy(shutil.which("sleep") or "", program)
+    with subprocess.Popen([*inside, str(program), "60"]) as started:
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{started.pid}/comm").read_text().strip() != "dockerd":
+            assert time.monotonic() < deadline
+        found = list(private_engine._processes(OwnEngine(tmp_path)))
+        started.kill()
+    assert (started.pid in found) is ours

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator import paths
-from orchestrator.bundle import recipe
+from orchestrator.bundle import recipes
 from orchestrator.providers.container import node_image
 
 RECIPE = paths.data("images", "node")
@@ -32,7 +32,7 @@ def test_the_image_brings_no_container_runtime_cni_or_kubernetes_package() -> No
 
 
 def test_every_bundle_has_what_the_image_is_made_of() -> None:
-    assert set(node_image.packages(RECIPE)) <= set(recipe.load("system").node_packages)
+    assert set(node_image.packages(RECIPE)) <= set(recipes.load("system").node_packages)
 
 
 def test_the_image_names_no_package_mirror() -> None:
