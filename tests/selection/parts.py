@@ -26,6 +26,8 @@ PROVISION = (
 )
 MOLECULE = ("extensions/molecule", "images", "molecule/shared", "orchestrator/bundle", "orchestrator/providers")
 
+VIRTUALBOX = ("Vagrantfile.j2", "images/box", "orchestrator/*.py", "orchestrator/plan", "orchestrator/providers")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -71,6 +73,7 @@ PARTS = (
     Part("conformance", ("tests/conformance/",), (*PROVISION, "orchestrator/checks")),
     Part("own_network", ("tests/life_cycle/test_own_network.py",)),
     Part("vm", ("tests/e2e_vm/", "tests/molecule/"), (*PROVISION, "molecule/shared_vm"), marker="vm"),
+    Part("virtualbox", ("tests/virtualbox/",), VIRTUALBOX),
     Part("molecule", ("tests/molecule/",), MOLECULE),
 )
 

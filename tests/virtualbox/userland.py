@@ -33,7 +33,7 @@ mount -t tmpfs tmpfs {root}/tmp
 for shared in {shared}; do mkdir -p {root}$shared; mount --bind $shared {root}$shared; done
 ip link set lo up
 ip tuntap add dev vboxnet0 mode tap
-ip address add 192.168.56.1/24 dev vboxnet0
+ip address add 192.168.63.1/24 dev vboxnet0
 ip link set vboxnet0 up
 echo ready
 exec sleep infinity

@@ -15,6 +15,7 @@ from orchestrator.errors import HostError
 BOOT_SECTOR = "usr/lib/grub/i386-pc/boot.img"
 LOADER = "boot/grub/core.img"
 
+SECTOR = 512
 SWAP_MB = 512
 ROOT_MB = 20 * 1024
 # Partitions begin on a full MB: swap first, so that the root can be made larger.

@@ -1,0 +1,75 @@
+"""A reader with VirtualBox' real userland and labctl's box: everything but the kernel driver."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator import paths
+from tests.e2e.conftest import User
+from tests.virtualbox import userland
+from tests.virtualbox.userland import Userland
+
+LAB = """\
+version: 1
+name: book
+provider: virtualbox
+profile: bare
+workers: {count: 0}
+network: {subnet: 192.168.63.0/24}
+"""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody with a lab.yml whose provider is VirtualBox."""
+
+    user: User
+    virtualbox: Userland
+
+    def labctl(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run labctl with VirtualBox and Vagrant on the PATH."""
+        path = f"{self.virtualbox.programs}:{os.environ['PATH']}"
+        argv = [*self.user.labctl, *args]
+        environment = {**self.user.environment, "PATH": path}
+        return subprocess.run(argv, cwd=self.home, env=environment, capture_output=True, text=True, timeout=600)
+
+    @property
+    def home(self) -> Path:
+        return self.user.home
+
+    def shown(self, machine: str) -> dict[str, str]:
+        """What showvminfo says of a machine."""
+        text = self.virtualbox.run("VBoxManage", "showvminfo", machine, "--machinereadable").stdout
+        pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+        return {name.strip('"'): value.strip('"') for name, _, value in pairs}
+
+
+@pytest.fixture(scope="session")
+def box() -> Path:
+    """The box, built where the cache has none of this recipe."""
+    done = subprocess.run(
+        [*User(Path("/")).labctl, "box", "build", "--provider", "virtualbox", "--yes", "--output", "json"],
+        env={**os.environ, "LABCTL_OFFLINE": "1"},
+        cwd="/tmp",
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return Path(json.loads(done.stdout)["path"])
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, box: Path) -> Iterator[Reader]:
+    home = tmp_path_factory.mktemp("reader")
+    (home / "lab.yml").write_text(LAB, encoding="utf-8")
+    programs = tmp_path_factory.mktemp("programs")
+    with userland.running(userland.root(), programs, (home, paths.cache_dir())) as virtualbox:
+        yield Reader(User(home), virtualbox)
