@@ -32,6 +32,7 @@ HOST_TOOLS = {
     "dockerd": "docker.io",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
+    "qemu-system-x86_64": "qemu-system-x86",
     "puttygen": "putty-tools",
     "ssh": "openssh-client",
     "tmux": "tmux",
