@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -74,6 +75,17 @@ def together(cases: Sequence[Case], most: int = 12) -> list[tuple[Case, ...]]:
         else:
             groups.append([case])
     return [tuple(group) for group in groups]
+
+
+def chosen() -> list[Case]:
+    """The cases of LABCTL_DRIFT_ONLY, names separated by commas; all of them when that is empty."""
+    only = frozenset(filter(None, os.environ.get("LABCTL_DRIFT_ONLY", "").split(",")))
+    return [case for case in load() if not only or case.id in only]
+
+
+def name_of(group: Sequence[Case]) -> str:
+    """What a group is called among the tests."""
+    return group[0].id if len(group) == 1 else f"{group[0].id}-and-{len(group) - 1}-more"
 
 
 def _share_a_subject(one: Case, other: Case) -> bool:

@@ -18,22 +18,19 @@ from tests.drift.conftest import PROVIDER, Lab
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(30)]
 
-# Names of the cases to run, separated by commas; all of them when empty.
-ONLY = frozenset(filter(None, os.environ.get("LABCTL_DRIFT_ONLY", "").split(",")))
 # A file that gets one JSON line per case: what docs/drift.md is made from.
 RECORD = os.environ.get("LABCTL_DRIFT_RECORD", "")
 
 
 def _parameters() -> Iterator[Any]:
     """Groups of cases of one kind; those that may not be done here are skipped one by one, with the reason."""
-    chosen = [case for case in catalog.load() if not ONLY or case.id in ONLY]
+    chosen = catalog.chosen()
     for is_representative, docker in product((True, False), (False, True)):
         mine = [case for case in chosen if (case.representative, case.docker) == (is_representative, docker)]
         marks = [pytest.mark.representative] if is_representative else []
         marks += [pytest.mark.docker] if docker else []
         for group in catalog.together([case for case in mine if case.runs_on(PROVIDER)]):
-            name = group[0].id if len(group) == 1 else f"{group[0].id}-and-{len(group) - 1}-more"
-            yield pytest.param(group, id=name, marks=marks)
+            yield pytest.param(group, id=catalog.name_of(group), marks=marks)
         for case in mine:
             if not case.runs_on(PROVIDER):
                 why = f"needs machines with a kernel of their own: {case.id} would reach the host's"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,15 +14,12 @@ from tests.drift.conftest import PROVIDER, Lab
 
 pytestmark = [pytest.mark.real, pytest.mark.full_only, pytest.mark.takes(45)]
 
-ONLY = frozenset(filter(None, os.environ.get("LABCTL_DRIFT_ONLY", "").split(",")))
-
 
 def _parameters() -> Iterator[Any]:
-    cases = [case for case in catalog.load() if case.runs_on(PROVIDER) and (not ONLY or case.id in ONLY)]
+    cases = [case for case in catalog.chosen() if case.runs_on(PROVIDER)]
     for is_docker in (False, True):
         for group in catalog.together([case for case in cases if case.docker is is_docker]):
-            name = group[0].id if len(group) == 1 else f"{group[0].id}-and-{len(group) - 1}-more"
-            yield pytest.param(group, id=name, marks=[pytest.mark.docker] if is_docker else [])
+            yield pytest.param(group, id=catalog.name_of(group), marks=[pytest.mark.docker] if is_docker else [])
 
 
 @pytest.mark.parametrize("cases", list(_parameters()))
