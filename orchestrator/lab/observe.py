@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator import bundle, catalog, debian_mirror, host, paths
 from orchestrator.bundle import BundleInfo, manifest, probe
 from orchestrator.catalog.versions import minor, number
+from orchestrator.errors import Problem
 from orchestrator.lab import claims
 from orchestrator.lab.state import lab_identity, saved_plan
 from orchestrator.model import Addresses, BundleOrigin, Cni, KubernetesPlan, Plan, Runtime
@@ -196,8 +197,9 @@ def _promised(recipe: bundle.Recipe) -> SourceContent:
 
 def _buildable(spec: Spec, cached: Collection[str], existing: Plan | None) -> tuple[BuildableBundle, ...]:
     """Every bundle that can be made for this lab, and whether this host can; `cached` are the ids at hand."""
-    published = [_buildable_by(recipe, reason) for recipe, reason in _published(spec, existing, cached)]
-    own = [_buildable_by(recipe, _lacks(recipe, spec, cached)) for recipe in bundle.available()]
+    user = bundle.user_problem()
+    published = [_buildable_by(recipe, reason, user) for recipe, reason in _published(spec, existing, cached)]
+    own = [_buildable_by(recipe, _lacks(recipe, spec, cached), user) for recipe in bundle.available()]
     return (*published, *own)
 
 
@@ -219,11 +221,11 @@ def _asks_for(spec: Spec, recipe: bundle.Recipe, is_cached: bool) -> bool:
     return version in (recipe.kubernetes, minor(recipe.kubernetes))
 
 
-def _buildable_by(recipe: bundle.Recipe, reason: str) -> BuildableBundle:
-    """A bundle with what it takes here; `reason` says why its sources cannot be had."""
+def _buildable_by(recipe: bundle.Recipe, reason: str, user: Problem | None) -> BuildableBundle:
+    """A bundle with what it takes here; `reason` says why its sources cannot be had, `user` what keeps this user."""
     cache = paths.cache_dir()
-    if problem := bundle.user_problem():
-        reason = problem.what
+    if user:
+        reason = user.what
     elif debian_mirror.find() is None:
         reason = f"this host has no Debian package mirror; {debian_mirror.SETTING}=URL names one"
     seconds, disk = bundle.seconds(cache, recipe), recipe.disk // 10**6 + (_RESULT_DISK if recipe.kubernetes else 0)
