@@ -54,8 +54,8 @@ dnf and rpm and the identity of Rocky 9, against the bundle's signed rpm reposit
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One row of evidence.yml; `any` matches everything."""
+class _Subject:
+    """What a row is about."""
 
     kubernetes: str
     runtime: str
@@ -63,6 +63,12 @@ class Evidence:
     provider: str
     guest: str
     source: str
+
+
+@dataclass(frozen=True)
+class Evidence(_Subject):
+    """One row of evidence.yml; `any` matches everything."""
+
     level: str
     note: str = ""
 
@@ -77,15 +83,9 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class ExecutedLab:
+class ExecutedLab(_Subject):
     """A lab that a test built and saw verified; `changed` when what it ran through is not as it was at `commit`."""
 
-    kubernetes: str
-    runtime: str
-    cni: str
-    provider: str
-    guest: str
-    source: str
     nodes: int
     cgroup: str
     test: str
