@@ -82,7 +82,7 @@ def create() -> None:
     configuration = scenario()
     flavours = {platform["name"]: platform.get("flavour", "debian") for platform in configuration["platforms"]}
     # Two scenarios that start together must not choose the same ports and networks, nor build one bundle twice.
-    with FileLock(paths.runtime_dir() / "molecule.lock", timeout=1800):
+    with FileLock(paths.cache_dir() / "molecule.lock", timeout=1800, mode=0o600):
         plan = plan_lab(configuration)
         provider = ContainerProvider(flavours)
         try:
