@@ -132,6 +132,8 @@ def test_no_secret_of_a_lab_is_in_the_machine_that_its_nodes_were_cloned_from(
         engine.close(discard, "test")
 
 
+@pytest.mark.full_only
+@pytest.mark.takes(130)
 def test_a_baked_node_that_somebody_changed_is_made_again(made: tuple[User, User, dict[str, str]], key: str) -> None:
     before = baked()[key]["seal"]
     engine = open_engine(discard, "test")
@@ -189,6 +191,8 @@ def spoil(key: str, script: str, plan: Plan) -> None:
     record.write_text(json.dumps({**json.loads(record.read_text()), "seal": seal}))
 
 
+@pytest.mark.full_only
+@pytest.mark.takes(95)
 @pytest.mark.parametrize("defects", [QUIET, LOUD], ids=["the checks find it", "kubeadm stops at it"])
 def test_what_is_wrong_with_the_machine_that_nodes_are_cloned_from_is_found_on_them_and_healed(
     made: tuple[User, User, dict[str, str]], key: str, defects: dict[str, str]
@@ -207,6 +211,8 @@ def test_what_is_wrong_with_the_machine_that_nodes_are_cloned_from_is_found_on_t
         assert {TITLES[name] for name in defects} <= found
 
 
+@pytest.mark.full_only
+@pytest.mark.takes(110)
 def test_a_command_that_was_killed_while_it_set_the_machine_up_leaves_nothing(
     made: tuple[User, User, dict[str, str]], key: str
 ) -> None:

@@ -72,6 +72,7 @@ PARTS = (
     Part("calico", ("tests/life_cycle/test_calico.py",)),
     Part("conformance", ("tests/conformance/",), (*PROVISION, "orchestrator/checks")),
     Part("own_network", ("tests/life_cycle/test_own_network.py",)),
+    Part("baked", ("tests/e2e/test_baked_nodes.py",)),
     Part("vm", ("tests/e2e_vm/", "tests/molecule/"), (*PROVISION, "molecule/shared_vm"), marker="vm"),
     Part("virtualbox", ("tests/virtualbox/",), VIRTUALBOX),
     Part("molecule", ("tests/molecule/",), MOLECULE),

@@ -23,7 +23,11 @@ provider: virtualbox
 profile: bare
 workers: {count: 0}
 network: {subnet: 192.168.63.0/24}
+names: {suffix: " (Übung 1)"}
+virtualbox: {group: "/k8s-SgMST-1.13.1(github_SysNet4Admin)"}
 """
+# As VirtualBox has it.
+MACHINE = "m-k8s (Übung 1)"
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,31 @@ class Reader:
     user: User
     virtualbox: Userland
 
-    def labctl(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """Run labctl with VirtualBox and Vagrant on the PATH."""
+    def labctl(self, *args: str, driver: bool = True, timeout: float = 1500) -> subprocess.CompletedProcess[str]:
+        """Run labctl with VirtualBox and Vagrant on the PATH, and with the stand-in for the driver or without."""
         path = f"{self.virtualbox.programs}:{os.environ['PATH']}"
-        argv = [*self.user.labctl, *args]
+        within = (*self.virtualbox.within, f"--wdns={self.home}") if driver else ()
+        argv = [*within, *self.user.labctl, *args]
         environment = {**self.user.environment, "PATH": path}
-        return subprocess.run(argv, cwd=self.home, env=environment, capture_output=True, text=True, timeout=600)
+        return subprocess.run(argv, cwd=self.home, env=environment, capture_output=True, text=True, timeout=timeout)
+
+    def good(self, *args: str) -> str:
+        """Run labctl, which must succeed; what it printed."""
+        done = self.labctl(*args)
+        assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+        return done.stdout
 
     @property
     def home(self) -> Path:
         return self.user.home
 
+    def registered(self) -> list[str]:
+        """Names of the machines that VirtualBox has."""
+        return [line.split('"')[1] for line in self.virtualbox.manage("list", "vms").splitlines()]
+
     def shown(self, machine: str) -> dict[str, str]:
         """What showvminfo says of a machine."""
-        text = self.virtualbox.run("VBoxManage", "showvminfo", machine, "--machinereadable").stdout
+        text = self.virtualbox.manage("showvminfo", machine, "--machinereadable")
         pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
         return {name.strip('"'): value.strip('"') for name, _, value in pairs}
 

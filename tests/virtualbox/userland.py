@@ -6,9 +6,11 @@ It lives in namespaces of its own: its registry, its host-only interface and its
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ from orchestrator import debian_mirror, paths
 
 HERE = Path(__file__).parent
 MAKE_SECONDS = 600
-# What VirtualBox takes for a host-only interface: any whose name begins so.
+DRIVER = HERE / "driver_by_qemu.py"
+# VirtualBox takes any interface whose name begins so for a host-only one; as a bridge it has room for every machine.
+# A host with the driver has its device: here a file of this name, for labctl, which looks for it.
 SETUP = """
 mount --make-rprivate /
 mount -t proc proc {root}/proc
@@ -30,33 +34,60 @@ mkdir {root}/dev/shm
 for name in null zero full random urandom tty; do cp -a /dev/$name {root}/dev/; done
 mount -t tmpfs tmpfs {root}/root
 mount -t tmpfs tmpfs {root}/tmp
+mount -t tmpfs tmpfs {root}/usr/local/bin
+cp {programs}/inside {root}/usr/local/bin/VBoxManage
 for shared in {shared}; do mkdir -p {root}$shared; mount --bind $shared {root}$shared; done
+mkdir -p {root}/host
+mount --rbind / {root}/host
+mkdir {programs}/dev
+for name in /dev/*; do
+    if [ $name = /dev/ptmx ]; then ln -s pts/ptmx {programs}$name
+    elif [ -L $name ]; then cp -a $name {programs}/dev/
+    elif [ -d $name ]; then mkdir {programs}$name; mount --rbind $name {programs}$name
+    else touch {programs}$name; mount --bind $name {programs}$name; fi
+done
+touch {programs}/dev/vboxdrv
+mount --rbind {programs}/dev /dev
 ip link set lo up
-ip tuntap add dev vboxnet0 mode tap
+ip link add vboxnet0 type bridge
 ip address add 192.168.63.1/24 dev vboxnet0
 ip link set vboxnet0 up
 echo ready
-exec sleep infinity
+# As the first process of its namespace it also collects what ends here.
+sleep infinity &
+wait
 """
 # Debian's own start script of VBoxManage warns on stdout that the driver is missing, which Vagrant takes for an answer.
-WRAPPER = """#!/bin/sh
+OUTSIDE = """#!/bin/sh
+(printf '%s\\t' "$@"; echo) >>{programs}/{program}.calls
 exec nsenter --target {pid} --mount --net --pid=/proc/{pid}/ns/pid_for_children chroot {root} \\
-    /usr/bin/env HOME=/root LC_ALL=C.UTF-8 PATH=/usr/lib/virtualbox:/usr/sbin:/usr/bin:/sbin:/bin \\
-    sh -c 'cd "$0" && exec "$@"' "$PWD" {program} "$@"
+    /usr/bin/env HOME=/root LC_ALL=C.UTF-8 PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
+    sh -c 'cd "$0" 2>/dev/null || cd /; exec "$@"' "$PWD" {program} "$@"
+"""
+INSIDE = """#!/bin/sh
+exec chroot /host /usr/bin/env USERLAND_ROOT={root} USERLAND_MACHINES={machines} PATH={path} \\
+    {python} {driver} "$@"
 """
 
 
 @dataclass(frozen=True)
 class Userland:
-    """A running userland: `programs` has VBoxManage and vagrant for the PATH of this host's programs."""
+    """A running userland: `programs` has VBoxManage and vagrant for the PATH of this host's programs.
+
+    `within` is what stands before the command of a process that is to have its network and its driver.
+    """
 
     programs: Path
+    within: tuple[str, ...]
 
-    def run(self, *argv: str, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run VBoxManage or vagrant."""
+    def run(
+        self, *argv: str, cwd: Path | None = None, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run VBoxManage or vagrant; WITHOUT_DRIVER in the environment takes the stand-in away."""
         done = subprocess.run(
             [self.programs / argv[0], *argv[1:]],
             cwd=cwd or "/",
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             timeout=300,
@@ -64,6 +95,15 @@ class Userland:
         )
         assert done.returncode == 0 or not check, f"{argv}: {done.stdout}\n{done.stderr}"
         return done
+
+    def calls(self, program: str) -> list[list[str]]:
+        """The words of every call of a program by labctl and by the tests."""
+        lines = (self.programs / f"{program}.calls").read_text(encoding="utf-8").splitlines()
+        return [line.split("\t")[:-1] for line in lines]
+
+    def manage(self, *words: str) -> str:
+        """Run VBoxManage; what it printed."""
+        return self.run("VBoxManage", *words).stdout
 
 
 def root() -> Path:
@@ -88,17 +128,24 @@ def root() -> Path:
 @contextlib.contextmanager
 def running(root: Path, programs: Path, shared: tuple[Path, ...]) -> Iterator[Userland]:
     """The userland with directories of this host in it, at the same paths."""
-    script = SETUP.format(root=shlex.quote(str(root)), shared=" ".join(shlex.quote(str(path)) for path in shared))
+    quoted = {"root": shlex.quote(str(root)), "programs": shlex.quote(str(programs))}
+    (programs / "machines").mkdir()
+    own = {"python": sys.executable, "driver": DRIVER, "machines": programs / "machines", "path": os.environ["PATH"]}
+    write_program(programs / "inside", INSIDE, **quoted, **{name: shlex.quote(str(own[name])) for name in own})
+    script = SETUP.format(**quoted, shared=" ".join(shlex.quote(str(path)) for path in shared))
     argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-ec", script]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "ready\n"
-            programs.mkdir(exist_ok=True)
             for program in ("VBoxManage", "vagrant"):
-                text = WRAPPER.format(pid=holder.pid, root=shlex.quote(str(root)), program=program)
-                (programs / program).write_text(text, encoding="utf-8")
-                (programs / program).chmod(0o755)
-            yield Userland(programs)
+                write_program(programs / program, OUTSIDE, **quoted, pid=holder.pid, program=program)
+            yield Userland(programs, ("nsenter", f"--target={holder.pid}", "--mount", "--net"))
         finally:
             holder.kill()
+
+
+def write_program(file: Path, text: str, **values: object) -> None:
+    """Write a shell script for a PATH."""
+    file.write_text(text.format(**values), encoding="utf-8")
+    file.chmod(0o755)
