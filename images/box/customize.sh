@@ -62,7 +62,7 @@ printf '127.0.0.1 localhost\n127.0.1.1 debian\n' >"$root/etc/hosts"
 kernel=$(basename "$root"/boot/vmlinuz-*)
 mkdir -p "$root/boot/grub"
 cat >"$root/boot/grub/grub.cfg" <<END
-linux /boot/$kernel root=LABEL=root ro net.ifnames=0 biosdevname=0 systemd.unified_cgroup_hierarchy=0 security=none tsc=reliable mitigations=off console=tty0 console=ttyS0
+linux /boot/$kernel root=LABEL=root ro net.ifnames=0 biosdevname=0 security=none tsc=reliable mitigations=off console=tty0 console=ttyS0
 initrd /boot/initrd.img-${kernel#vmlinuz-}
 boot
 END
