@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from orchestrator.box import Box
+
 Role = Literal["control_plane", "worker"]
 Runtime = Literal["docker", "containerd"]
 Cni = Literal["calico", "bridge_cni", "none"]
@@ -189,10 +191,9 @@ class SourcePlan:
 class Plan:
     """Every decision about a lab, made before anything starts; printable, and saved as plan.json.
 
-    `static_hosts` are the machines of the provider `static`, in the order of `nodes`; `static_key` lets this host in
-    the first time, `static_shared_kernel` says that they are containers. `uuid` and `owner` (the path of the directory
-    that holds lab.yml) are the identity that every machine, network and volume carries. `kubernetes` is None in the
-    `bare` profile.
+    `static_hosts` are the machines of the provider `static`, as in `nodes`; `static_key` lets this host in the first
+    time, `static_shared_kernel` says that they are containers. `uuid` and `owner` (the directory of lab.yml) are the
+    identity that all it makes carries. `kubernetes` is None in the `bare` profile, `box` where lab.yml names none.
     """
 
     name: str
@@ -213,6 +214,7 @@ class Plan:
     static_hosts: tuple[StaticHost, ...] = ()
     static_key: str | None = None
     static_shared_kernel: bool = False
+    box: Box | None = None
 
     @property
     def control_plane(self) -> NodePlan:

@@ -44,7 +44,7 @@ class ProviderTraits:
     `shares_kernel`: its machines run on the kernel of this host. Without `creates_machines` they are those that
     lab.yml lists: their number, addresses and network are given, and `auto` never takes them. `adapters` begins the
     names of interfaces that its labs leave on the host and take again. `loopback_resolver`: the machines' own DNS
-    server is on their loopback, where no pod reaches it.
+    server is on their loopback, where no pod reaches it. `has_boxes`: they are made from Vagrant boxes.
     """
 
     sizing: Sizing = Sizing()
@@ -52,6 +52,7 @@ class ProviderTraits:
     creates_machines: bool = True
     adapters: str = ""
     loopback_resolver: bool = False
+    has_boxes: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from orchestrator.paths import write_private
 class Known:
     """Digests by name, in a file of the cache; `accepted` are those the user confirms with this command.
 
-    `ask` puts a question to the user and is False where nobody can answer.
+    `ask` puts a question to the user and is False where nobody can answer; `option` is how to accept a digest then.
     """
 
     file: Path
     accepted: Mapping[str, str] = field(default_factory=dict)
     ask: Callable[[str], bool] = lambda question: False
+    option: str = "--accept {name}={digest}"
 
     def get(self, name: str) -> str:
         """The digest that is remembered or accepted; empty when there is none."""
@@ -32,7 +33,7 @@ class Known:
         if seen and seen != digest:
             raise HostError(
                 f"{what} is not what it was at its first fetch: sha256 {digest} instead of {seen}; it is not used",
-                fix=f"--accept {name}={digest}, if its owner tells you of the change",
+                fix=f"{self.option.format(name=name, digest=digest)}, if its owner tells you of the change",
             )
 
     def confirm(self, name: str, digest: str, url: str) -> None:
@@ -41,7 +42,7 @@ class Known:
         if self.accepted.get(name) != digest and not self.ask(question):
             raise HostError(
                 f"the checksum of {name} is not confirmed: what {url} sent has the sha256 {digest}",
-                fix=f"--accept {name}={digest}, if that is what you expect",
+                fix=f"{self.option.format(name=name, digest=digest)}, if that is what you expect",
             )
         self.remember(name, digest)
 

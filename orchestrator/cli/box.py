@@ -30,17 +30,20 @@ def list_(output: str) -> int:
 
 
 @box.command(name="import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("source", metavar="FILE|URL")
 @click.option("--guest", default="debian-12", show_default=True, help="The guest it is a box of (labctl catalog).")
-@click.option("--sha256", metavar="SUM", help="The sum that its publisher gives; required.")
+@click.option("--sha256", metavar="SUM", help="The sum that its publisher gives; a file needs one, a URL is asked for.")
 @options.preview_options
-def import_(file: Path, guest: str, sha256: str | None, dry_run: bool, output: str) -> int:
-    """Import the box FILE after comparing its sha256."""
+@options.progress_option
+def import_(source: str, guest: str, sha256: str | None, dry_run: bool, output: str, progress: str) -> int:
+    """Import the box FILE, or the one at URL, after comparing its sha256."""
     from orchestrator.verbs import box as verb
 
     if dry_run:
-        return show_dry_run(verb.preview_import(file, guest), output)
-    return show(verb.import_box(file, guest, sha256), output, text=fields)
+        return show_dry_run(verb.preview_import(source, guest), output)
+    with show_progress(progress) as emit:
+        imported = verb.import_box(source, guest, sha256, ask=options.agreement(yes=False), emit=emit)
+    return show(imported, output, text=fields)
 
 
 @box.command()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
+from orchestrator.box import Box
 from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import Purpose, guest_refusals
 from orchestrator.model import KubernetesPlan, NetworkPlan, NodePlan, Plan, ProviderName, SourcePlan
@@ -16,6 +17,9 @@ from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.provider import check_capacity, provider
 from orchestrator.plan.select_source import select
 from orchestrator.spec import Spec
+
+_GUESTS_BOX = "the box of its guest"
+_KERNELS = ("each has a kernel of its own", "containers: swap, modules and SELinux stay as they are")
 
 
 def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "converge") -> Plan:
@@ -31,8 +35,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
     diagnostics.decide("profile", lab.profile)
     state = provider(diagnostics)
     if lab.listed:
-        kinds = ("each has a kernel of its own", "containers: swap, modules and SELinux stay as they are")
-        diagnostics.decide("static.shared_kernel", lab.listed.shared_kernel, kinds[lab.listed.shared_kernel])
+        diagnostics.decide("static.shared_kernel", lab.listed.shared_kernel, _KERNELS[lab.listed.shared_kernel])
     diagnostics.decide("guest", lab.guest)
     diagnostics.refuse_all(tuple(guest_refusals(lab.guest, state.name, purpose, catalog)))
     networks = network.network(state.traits, diagnostics)
@@ -63,11 +66,24 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         static_hosts=network.static_hosts(lab),
         static_key=lab.listed.key if lab.listed else None,
         static_shared_kernel=bool(lab.listed and lab.listed.shared_kernel),
+        box=_box(state, diagnostics),
     )
     if observed.existing:
         _refuse_changes(observed.existing, result, diagnostics)
     diagnostics.raise_problems()
     return result
+
+
+def _box(state: ProviderState, diagnostics: Diagnostics) -> Box | None:
+    """The box of lab.yml; None for a lab that names none."""
+    box = diagnostics.spec.lab.box
+    if box.name is None:
+        return None
+    if not state.traits.has_boxes:
+        diagnostics.refuse("box.name", f"machines of {state.name} are not made from Vagrant boxes", "remove `box`")
+    registry = "by version from a Vagrant registry, without a sum; the public one stops downloads on 2026-12-31"
+    diagnostics.decide("box.name", box.name, "lab.yml, with its sha256" if box.sha256 else f"lab.yml: {registry}")
+    return Box(box.name, box.url or "", box.sha256 or "", box.version or "")
 
 
 def _as_if_ready(observed: Observed) -> Observed:
@@ -178,6 +194,7 @@ def _refuse_changes(old: Plan, new: Plan, diagnostics: Diagnostics) -> None:
     pairs: list[tuple[str, object, object]] = [
         ("provider", old.provider, new.provider),
         ("guest", old.guest, new.guest),
+        ("box", old.box or _GUESTS_BOX, new.box or _GUESTS_BOX),
         ("network.subnet", old.network.subnet, new.network.subnet),
         ("kubernetes.pod_cidr", old.network.pod_cidr, new.network.pod_cidr),
         ("kubernetes.service_cidr", old.network.service_cidr, new.network.service_cidr),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.model import ProviderName
 from orchestrator.spec.values import (
     Address,
+    BoxName,
+    BoxVersion,
     Cpus,
     Domain,
     File,
@@ -27,6 +29,7 @@ from orchestrator.spec.values import (
     Url,
     Version,
     WorkerPattern,
+    refusal,
 )
 
 
@@ -112,6 +115,30 @@ class Names(Section):
     """appended to the name that VirtualBox shows"""
 
 
+class VagrantBox(Section):
+    """The Vagrant box of virtual machines, in the place of the guest's own."""
+
+    name: BoxName | None = None
+    """name as Vagrant has it, such as `bento/debian-12`"""
+    version: BoxVersion | None = None
+    """version of the box in a Vagrant registry; without `url`"""
+    url: Url | None = None
+    """where its file is, with its `sha256`"""
+    sha256: Sha256 | None = None
+    """sum of that file"""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if any((self.version, self.url, self.sha256)) and not self.name:
+            raise refusal("the box has no name", "add `name`: what Vagrant is to call it")
+        if self.url and not self.sha256:
+            what = "the box at a URL has no sum"
+            raise refusal(what, "add its publisher's `sha256`, or take it in by labctl box import URL and name no box")
+        if self.name and bool(self.version) == bool(self.url):
+            raise refusal("the box is named by nothing, or twice", "give its `version`, or its `url` and `sha256`")
+        return self
+
+
 class VirtualBox(Section):
     """Settings that only VirtualBox knows."""
 
@@ -185,6 +212,8 @@ class Lab(Section):
     """the workers"""
     names: Names = Names()
     """names of the machines"""
+    box: VagrantBox = VagrantBox()
+    """the Vagrant box of virtual machines"""
     virtualbox: VirtualBox = VirtualBox()
     """settings of VirtualBox"""
     static: Static = Static()

@@ -29,7 +29,8 @@ STATIC_HOST = re.compile(
 )
 
 
-def _refuse(what: str, fix: str) -> PydanticCustomError:
+def refusal(what: str, fix: str) -> PydanticCustomError:
+    """Why a value is refused, for a validator to raise."""
     # Braces would be taken for placeholders of pydantic's message template.
     return PydanticCustomError("labctl", "{what}", {"what": what, "fix": fix})
 
@@ -40,7 +41,7 @@ def _matching(pattern: str, kind: str, fix: str, longest: int = 1000) -> AfterVa
 
     def check(value: str) -> str:
         if len(value) > longest or not compiled.fullmatch(value):
-            raise _refuse(f"{value[:60]!r} is not {kind}", fix)
+            raise refusal(f"{value[:60]!r} is not {kind}", fix)
         return value
 
     return AfterValidator(check)
@@ -49,7 +50,7 @@ def _matching(pattern: str, kind: str, fix: str, longest: int = 1000) -> AfterVa
 def _worker_pattern(value: str) -> str:
     name = value.replace("{i}", "1")
     if value.count("{i}") != 1 or len(value) > 40 or not re.fullmatch(_DNS_LABEL, name):
-        raise _refuse(f"{value[:60]!r} is not a host name with one {{i}} in it", "for example `w{i}-k8s`")
+        raise refusal(f"{value[:60]!r} is not a host name with one {{i}} in it", "for example `w{i}-k8s`")
     return value
 
 
@@ -57,8 +58,8 @@ def _version(value: str) -> str:
     if value in ("auto", "oldest") or _VERSION.fullmatch(value):
         return value
     if value.startswith("v") and _VERSION.fullmatch(value[1:]):
-        raise _refuse(f"{value!r} starts with a v", f'write "{value[1:]}"')
-    raise _refuse(f"{value[:40]!r} is not a Kubernetes version", 'write `auto`, `oldest`, "1.36" or "1.20.2"')
+        raise refusal(f"{value!r} starts with a v", f'write "{value[1:]}"')
+    raise refusal(f"{value[:40]!r} is not a Kubernetes version", 'write `auto`, `oldest`, "1.36" or "1.20.2"')
 
 
 def _network(value: str) -> str:
@@ -66,11 +67,11 @@ def _network(value: str) -> str:
     try:
         network = ipaddress.IPv4Network(value, strict=False)
     except ValueError as error:
-        raise _refuse(f"{value[:60]!r} is not an IPv4 network ({error})"[:200], example) from None
+        raise refusal(f"{value[:60]!r} is not an IPv4 network ({error})"[:200], example) from None
     if value.partition("/")[0] != str(network.network_address):
-        raise _refuse(f"{value} has host bits set", f"write {network}")
+        raise refusal(f"{value} has host bits set", f"write {network}")
     if not 8 <= network.prefixlen <= 29 or network.is_loopback or network.is_multicast or network.is_link_local:
-        raise _refuse(f"{value} cannot be used for a lab (a private network, /8 to /29)", example)
+        raise refusal(f"{value} cannot be used for a lab (a private network, /8 to /29)", example)
     return str(network)
 
 
@@ -82,7 +83,7 @@ def _address(value: str) -> str:
     try:
         return str(ipaddress.IPv4Address(value))
     except ValueError:
-        raise _refuse(f"{value[:60]!r} is not an IPv4 address", "for example 1.1.1.1") from None
+        raise refusal(f"{value[:60]!r} is not an IPv4 address", "for example 1.1.1.1") from None
 
 
 def _url(value: str) -> str:
@@ -92,21 +93,21 @@ def _url(value: str) -> str:
     except ValueError:
         is_url = False
     if not is_url or not value.isprintable() or " " in value:
-        raise _refuse(f"{value[:60]!r} is not an http or https URL", "for example http://mirror.example:8080/lab")
+        raise refusal(f"{value[:60]!r} is not an http or https URL", "for example http://mirror.example:8080/lab")
     return value.rstrip("/")
 
 
 def _plain(value: str) -> str:
     # Ends up in VirtualBox's command line and in generated files.
     if not value.isprintable() or any(character in value for character in "\"'\\`$") or len(value) > 120:
-        raise _refuse("has a quote, backslash, dollar or control character, or is too long", "leave them out")
+        raise refusal("has a quote, backslash, dollar or control character, or is too long", "leave them out")
     return value
 
 
 def _static_host(value: str) -> str:
     host = STATIC_HOST.fullmatch(value)
     if not host or not 0 < int(host["port"] or 22) < 65536:
-        raise _refuse(
+        raise refusal(
             f"{value[:80]!r} is not `USER@ADDRESS[:PORT] FINGERPRINT`",
             "take the fingerprint from the machine's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
         )
@@ -134,12 +135,24 @@ _is_fingerprint = _matching(
     r"[0-9A-F]{40}", "a key's fingerprint (40 upper-case hexadecimal digits)", "take it from `gpg --show-keys FILE`"
 )
 
+_is_box_name = _matching(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?",
+    "the name of a Vagrant box",
+    "for example bento/debian-12",
+    longest=120,
+)
+_is_box_version = _matching(
+    r"[0-9]+(\.[0-9A-Za-z]+)*(-[0-9A-Za-z.]+)?", "the version of a Vagrant box", 'for example "202510.26.0"', longest=40
+)
+
 Label = Annotated[str, _is_label]
 Domain = Annotated[str, _is_domain]
 Registry = Annotated[str, _is_registry]
 Package = Annotated[str, _is_package]
 Sha256 = Annotated[str, _is_sha256]
 Host = Annotated[str, _is_host]
+BoxName = Annotated[str, _is_box_name]
+BoxVersion = Annotated[str, _is_box_version]
 Fingerprint = Annotated[str, _is_fingerprint]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from orchestrator import catalog
+from orchestrator import bundle, catalog, paths
 from orchestrator.catalog import Guest
 from orchestrator.errors import SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab.build_tools import install_build_tools
+from orchestrator.lab.fetching import is_url, local_file
 from orchestrator.lab.host_setup import Agree
 from orchestrator.lab.result import Result
 from orchestrator.providers import registry
@@ -74,18 +74,37 @@ def _missing_box(guest: Guest, provider: str) -> Mapping[str, Any]:
         "name": guest.box,
         "url": guest.url,
         "sha256": guest.sha256,
-        "how": boxes.build_command(provider) if is_buildable else "labctl box import FILE --sha256 SUM",
+        "how": boxes.build_command(provider) if is_buildable else "labctl box import FILE|URL --sha256 SUM",
     }
 
 
-def import_box(file: Path, guest: str, sha256: str | None) -> CachedBox:
-    """Import a box file. Raises SpecError, HostError."""
-    return CachedBox(boxes.import_box(file, guest, sha256))
+def import_box(source: str, guest: str, sha256: str | None, *, ask: Agree, emit: Emit) -> CachedBox:
+    """Import the box in a file or at a URL, whose sum is confirmed once when nobody gave one, and remembered.
+
+    Raises SpecError, HostError.
+    """
+    expected = boxes.expected_sum(guest, sha256)
+    with (
+        phase(emit, "import", f"Import {source.rpartition('/')[2]}"),
+        local_file(source, emit, "import", command="labctl box import", sha256=expected or "") as file,
+    ):
+        if not is_url(source):
+            return CachedBox(boxes.import_box(file, guest, expected))
+        known = bundle.Known(paths.cache_dir() / bundle.KNOWN, ask=ask, option="--sha256 {digest}")
+        found = expected or boxes.sum_of(file)
+        if expected:
+            known.remember(source, expected)
+        elif known.get(source):
+            known.require(source, found, f"the box at {source}")
+        else:
+            known.confirm(source, found, source)
+        return CachedBox(boxes.import_box(file, guest, found, source))
 
 
-def preview_import(file: Path, guest: str) -> list[str]:
+def preview_import(source: str, guest: str) -> list[str]:
     """What `import_box` would do."""
-    return [f"compare the sha256 of {file}", f"keep it as the box of {guest}"]
+    fetch = [f"fetch {source}"] if is_url(source) else []
+    return [*fetch, f"compare the sha256 of {source}", f"keep it as the box of {guest}"]
 
 
 def select_provider(name: str | None, spec: Spec) -> BoxProvider:

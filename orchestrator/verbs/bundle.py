@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from orchestrator import bundle, catalog, host, paths
+from orchestrator import bundle, catalog, paths
 from orchestrator.bundle import BundleInfo
-from orchestrator.errors import HostError, Problem, SpecError
-from orchestrator.events import Emit, Note, phase
+from orchestrator.errors import Problem, SpecError
+from orchestrator.events import Emit, phase
 from orchestrator.lab.build_tools import install_build_tools
+from orchestrator.lab.fetching import is_url, local_file
 from orchestrator.lab.host_setup import Agree
 from orchestrator.lab.package_source import UNCONFIRMED, Confirmation
 from orchestrator.model import ORIGINS, BundleOrigin, Cni, Runtime
@@ -156,30 +156,19 @@ def import_bundle(source: str, key: Path | None, emit: Emit) -> BundleSummary:
     Raises HostError when a file differs from its manifest, and for what cannot be fetched.
     """
     cache, needed = paths.cache_dir(), (WEB_IMAGE, SHELL_IMAGE)
-    with phase(emit, "import", f"Import {source.rpartition('/')[2] or source}"):
-        if not _is_url(source):
-            info = bundle.import_bundle(cache, Path(source), emit, "import", key=key, needed=needed)
-            return BundleSummary(info)
-        if host.offline() and urlsplit(source).hostname not in ("localhost", "127.0.0.1", "::1"):
-            raise HostError(f"LABCTL_OFFLINE is set: {source} is not fetched", fix="labctl bundle import FILE")
-        archive = cache / "downloads" / source.rpartition("/")[2]
-        downloads = bundle.Downloads(lambda text: emit(Note(phase="import", text=text)))
-        # Every file is compared with the manifest afterwards.
-        downloads.fetch(source, archive, source, sha256="")
-        info = bundle.import_bundle(cache, archive, emit, "import", key=key, needed=needed)
-        archive.unlink()
-        return BundleSummary(info)
-
-
-def _is_url(source: str) -> bool:
-    return source.startswith(("http://", "https://"))
+    # What is fetched needs no sum: every file is compared with the manifest.
+    with (
+        phase(emit, "import", f"Import {source.rpartition('/')[2] or source}"),
+        local_file(source, emit, "import", command="labctl bundle import") as file,
+    ):
+        return BundleSummary(bundle.import_bundle(cache, file, emit, "import", key=key, needed=needed))
 
 
 def preview_import(source: str) -> list[str]:
     """What `import_bundle` would do. Raises HostError for a directory that is no bundle."""
     cache = paths.cache_dir()
-    if _is_url(source) or not Path(source).is_dir():
-        done = f"fetch {source}, unpack it" if _is_url(source) else f"unpack {source}"
+    if is_url(source) or not Path(source).is_dir():
+        done = f"fetch {source}, unpack it" if is_url(source) else f"unpack {source}"
         return [f"{done}, check every file against its manifest, place it in {cache}"]
     info = bundle.load(Path(source))
     place = "replace" if bundle.find(cache, info.id) else "place"

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from orchestrator import catalog, paths
+from orchestrator import catalog, host, paths
+from orchestrator.box import Box
 from orchestrator.errors import HostError, Problem, SpecError
 from orchestrator.model import Plan
 from orchestrator.providers.vagrant import box_check
-from orchestrator.providers.vagrant.vagrantfile import Box
 
 BoxProvider = Literal["virtualbox", "libvirt"]
 PROVIDERS: tuple[BoxProvider, ...] = ("virtualbox", "libvirt")
@@ -74,7 +74,9 @@ def find(guest: str, provider: str) -> StoredBox | None:
 
 
 def choose(plan: Plan) -> Box:
-    """The box of a plan: the one in the cache, else the catalog's name with whatever URL and sum it has."""
+    """The box of a plan: lab.yml's, else the one in the cache, else the catalog's with whatever URL and sum it has."""
+    if plan.box:
+        return plan.box
     if box := find(plan.guest, plan.provider):
         return box.for_vagrant()
     guest = catalog.load().guest(plan.guest)
@@ -88,6 +90,11 @@ def obstacle(plan: Plan, added: tuple[str, ...] = ()) -> Problem | None:
     box = choose(plan)
     if box.sha256 or box.name in added:
         return None
+    if box.version and not host.offline():
+        return None
+    if box.version:
+        what = f"LABCTL_OFFLINE is set, and Vagrant has no box {box.name}"
+        return Problem(what, "box", f"vagrant box add {box.name} --box-version {box.version}, where a network is")
     build = f", or: {build_command(plan.provider)}" if buildable(plan.guest, plan.provider) else ""
     return Problem(
         f"there is no box for {plan.guest} with {plan.provider}: the catalog knows {box.name} by name only, "
@@ -107,25 +114,31 @@ def build_command(provider: str) -> str:
     return f"labctl box build --provider {provider}"
 
 
-def import_box(file: Path, guest: str, sha256: str | None) -> StoredBox:
-    """Take a box file into the cache under the guest's name.
-
-    The sum is the one given, or the catalog's. Raises SpecError when neither is there or the guest is
-    unknown, HostError when the file has another sum, is no box, or the disk is full.
-    """
+def expected_sum(guest: str, sha256: str | None) -> str | None:
+    """The sum that a box of this guest has to have: the one given, or the catalog's. Raises SpecError."""
     known = catalog.load().guest(guest)
     if known is None:
         names = ", ".join(item.name for item in catalog.load().guests)
         raise SpecError(f"{guest!r} is not in the catalog", fix=f"--guest with one of {names}")
     expected = sha256 or known.sha256
+    if expected is not None and not _SUM.match(expected):
+        raise SpecError(
+            f"{expected[:80]!r} is not a sha256 sum (64 lower-case hexadecimal digits)", fix="sha256sum FILE"
+        )
+    return expected
+
+
+def import_box(file: Path, guest: str, sha256: str | None, source: str = "") -> StoredBox:
+    """Take a box file into the cache under the guest's name; `source` is where it comes from, if not from the file.
+
+    The sum is the one given, or the catalog's. Raises SpecError when neither is there or the guest is
+    unknown, HostError when the file has another sum, is no box, or the disk is full.
+    """
+    expected = expected_sum(guest, sha256)
     if expected is None:
         raise SpecError(
-            f"the catalog has no confirmed sha256 for {known.box}: an unknown box is not taken in",
+            f"nobody has confirmed a sha256 of a box of {guest}: an unknown box is not taken in",
             fix=f"compare `sha256sum {file}` with what the publisher of the box says, then give it with --sha256",
-        )
-    if not _SUM.match(expected):
-        raise SpecError(
-            f"{expected[:80]!r} is not a sha256 sum (64 lower-case hexadecimal digits)", fix=f"sha256sum {file}"
         )
     found = sum_of(file)
     if found != expected:
@@ -133,7 +146,7 @@ def import_box(file: Path, guest: str, sha256: str | None) -> StoredBox:
     provider = provider_of(file)
     if provider == "virtualbox":
         box_check.check(file)
-    return keep(file, guest, provider, found, str(file.resolve()))
+    return keep(file, guest, provider, found, source or str(file.resolve()))
 
 
 def keep(file: Path, guest: str, provider: BoxProvider, sha256: str, source: str) -> StoredBox:

@@ -53,6 +53,9 @@ def boxes_of_vagrant(plan: Plan) -> tuple[str, ...]:
 
 def box_problems(plan: Plan) -> list[Problem]:
     """No box, or one that changed in the cache; a box that can be built here is none."""
+    if plan.box:
+        problem = boxes.obstacle(plan, boxes_of_vagrant(plan))
+        return [problem] if problem else []
     stored = boxes.find(plan.guest, plan.provider)
     if stored is not None and boxes.damaged(stored):
         fix = (

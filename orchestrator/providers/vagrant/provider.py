@@ -34,7 +34,7 @@ class VagrantProvider(Provider):
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._hypervisor = hypervisor
         self.name = hypervisor.name
-        self.traits = ProviderTraits(hypervisor.sizing, adapters=hypervisor.adapters)
+        self.traits = ProviderTraits(hypervisor.sizing, adapters=hypervisor.adapters, has_boxes=True)
 
     def obstacle(self) -> Problem | None:
         """The first program of the hypervisor's that is not installed, or what else no machine starts without."""
@@ -232,6 +232,8 @@ class VagrantProvider(Provider):
 
     def _ensure_box(self, plan: Plan, emit: Emit, phase: str) -> None:
         """Build the box of new machines where nobody has one and labctl can."""
+        if plan.box:
+            return
         has_box = boxes.choose(plan).name in preflight.boxes_of_vagrant(plan)
         if not has_box and box_build.due(plan.guest, plan.provider):
             box_build.build(boxes.provider_named(self.name), emit, phase)

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator import paths
+from orchestrator.box import Box
 from orchestrator.model import Plan
 
 TEMPLATE = "Vagrantfile.j2"
@@ -23,15 +24,6 @@ EMULATED_FEATURES = ("ssse3", "sse4.1", "sse4.2", "popcnt", "aes", "pclmuldq")
 BOOT_SECONDS = {False: 300, True: 900}
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-
-@dataclass(frozen=True)
-class Box:
-    """A Vagrant box: the name Vagrant knows it by, and, when it is to be fetched, from where and with which sha256."""
-
-    name: str
-    url: str = ""
-    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ LAYERS = {
     "errors": 0,
     "proc": 0,
     "paths": 0,
+    # A part of the model that found no room in its module.
+    "box": -1,
 }
 
 # A library -> the only place that may import it.

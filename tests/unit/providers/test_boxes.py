@@ -12,10 +12,13 @@ import pytest
 
 from orchestrator import catalog, spec
 from orchestrator.errors import HostError, SpecError
+from orchestrator.events import discard
 from orchestrator.model import Plan
 from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.vagrant import box_build, boxes
+from orchestrator.verbs.box import CachedBox, import_box
+from tests.web import serving
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +52,50 @@ METADATA = json.dumps({"provider": "libvirt", "format": "qcow2"})
 
 
 def test_a_box_without_a_confirmed_sum_is_refused(make_box: Callable[..., Path]) -> None:
-    with pytest.raises(SpecError, match="no confirmed sha256") as caught:
+    with pytest.raises(SpecError, match="nobody has confirmed a sha256") as caught:
         boxes.import_box(make_box(metadata_json=METADATA), "debian-12", None)
     assert "--sha256" in caught.value.fix
     assert boxes.stored() == []
+
+
+def test_a_box_at_a_url_is_asked_for_once_and_remembered(make_box: Callable[..., Path]) -> None:
+    file, questions = make_box(metadata_json=METADATA), []
+    with serving(file.parent) as site:
+        url = f"{site.url}/{file.name}"
+
+        def take(answer: bool) -> CachedBox:
+            def ask(question: str) -> bool:
+                questions.append(question)
+                return answer
+
+            return import_box(url, "debian-12", None, ask=ask, emit=discard)
+
+        with pytest.raises(HostError, match="is not confirmed") as caught:
+            take(answer=False)
+        assert caught.value.fix.startswith(f"--sha256 {boxes.sum_of(file)}")
+        assert boxes.stored() == []
+        assert take(answer=True).box.source == url
+        assert take(answer=False).box.sha256 == boxes.sum_of(file)
+    assert len(questions) == 2
+    assert boxes.sum_of(file) in questions[0]
+
+
+def test_a_box_that_changed_at_its_url_is_refused(make_box: Callable[..., Path], tmp_path: Path) -> None:
+    file = make_box(metadata_json=METADATA)
+    with serving(tmp_path) as site:
+        url = f"{site.url}/{file.name}"
+        import_box(url, "debian-12", boxes.sum_of(file), ask=lambda _: False, emit=discard)
+        make_box(metadata_json=METADATA, box_img="another")
+        with pytest.raises(HostError, match="is not what it was at its first fetch") as caught:
+            import_box(url, "debian-12", None, ask=lambda _: True, emit=discard)
+    assert caught.value.fix.startswith(f"--sha256 {boxes.sum_of(file)}")
+
+
+def test_offline_no_box_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABCTL_OFFLINE", "1")
+    with pytest.raises(HostError, match="LABCTL_OFFLINE is set") as caught:
+        import_box("https://boxes.invalid/some.box", "debian-12", "0" * 64, ask=lambda _: True, emit=discard)
+    assert caught.value.fix == "labctl box import FILE"
 
 
 def test_a_box_with_another_sum_is_refused(make_box: Callable[..., Path]) -> None:

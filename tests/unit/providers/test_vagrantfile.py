@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator import catalog, spec
+from orchestrator.box import Box
 from orchestrator.model import Plan
 from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.vagrant import vagrantfile
-from orchestrator.providers.vagrant.vagrantfile import Box, LibvirtSettings, render, ruby
+from orchestrator.providers.vagrant.vagrantfile import LibvirtSettings, render, ruby
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "vagrant"
 BUILT = Box("labctl/debian-12-0123abcd", "file:///home/reader/.cache/labctl/boxes/debian-12-libvirt/box.box", "0" * 64)
