@@ -29,6 +29,9 @@ def refused(text: str, observed: Observed, *overrides: Override) -> LabError:
 
 
 WRONG = [
+    pytest.param(
+        "box: {name: a/b, version: '1'}", ONLINE, "box.name", "not made from Vagrant boxes", "remove `box`", id="box"
+    ),
     pytest.param('kubernetes: {version: "1.99"}', {}, "kubernetes.version", "is not known", '"1.37.2"', id="future"),
     pytest.param('kubernetes: {version: "1.10"}', {}, "kubernetes.version", "is not known", '"1.18.20"', id="past"),
     pytest.param(

@@ -131,6 +131,21 @@ def test_without_a_box_and_a_sum_nothing_is_fetched(make: Callable[..., Plan], r
     assert "labctl box import FILE" in problem.fix
 
 
+def test_a_box_of_a_registry_needs_the_network_unless_vagrant_has_it(
+    make: Callable[..., Plan], ready: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make("virtualbox", "box: {name: bento/debian-12, version: '202510.26.0'}\n")
+    ready["vagrant box list"] = ""
+    monkeypatch.delenv("LABCTL_OFFLINE", raising=False)
+    assert vagrant_preflight.problems(plan, Hypervisor(forwards=True)) == []
+    monkeypatch.setenv("LABCTL_OFFLINE", "1")
+    (problem,) = vagrant_preflight.problems(plan, Hypervisor(forwards=True))
+    assert "Vagrant has no box bento/debian-12" in problem.what
+    assert problem.fix.startswith("vagrant box add bento/debian-12 --box-version 202510.26.0")
+    ready["vagrant box list"] = "bento/debian-12 (virtualbox, 202510.26.0, (amd64))\n"
+    assert vagrant_preflight.problems(plan, Hypervisor(forwards=True)) == []
+
+
 def test_a_box_that_can_be_built_here_is_no_problem_but_what_keeps_it_from_it_is(
     make: Callable[..., Plan], ready: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

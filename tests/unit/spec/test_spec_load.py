@@ -136,6 +136,12 @@ BAD = [
     pytest.param("http_proxy: ftp://x", "lab.yml:1 http_proxy", "not an http or https URL", "http://", id="proxy"),
     pytest.param("packages: {checksums: {a: b}}", "lab.yml:1 packages.checksums.a", "sha256", "sha256sum", id="sum"),
     pytest.param("packages: {base: ['a b']}", "lab.yml:1 packages.base.0", "not a package name", "vim", id="package"),
+    pytest.param("box: {version: '1.0'}", "lab.yml:1 box", "has no name", "add `name`", id="box-name"),
+    pytest.param("box: {name: a/b}", "lab.yml:1 box", "by nothing, or twice", "`version`, or", id="box-source"),
+    pytest.param(
+        "box: {name: a/b, url: 'https://x.invalid/a.box'}", "lab.yml:1 box", "no sum", "box import URL", id="box-sum"
+    ),
+    pytest.param("box: {name: a b, version: '1'}", "lab.yml:1 box.name", "name of a Vagrant box", "bento", id="box"),
     pytest.param('names: {suffix: "$(x)"}', "lab.yml:1 names.suffix", "dollar", "leave them out", id="shell"),
 ]
 
