@@ -58,6 +58,11 @@ _KNOWN = tuple(
             LOAD_VIRTUALBOX_DRIVER,
         ),
         (
+            r"VERR_VMX_IN_VMX_ROOT_MODE|VERR_SVM_IN_USE",
+            "KVM holds the processor's virtualization",
+            "end KVM's machines and sudo modprobe -r kvm_intel (or kvm_amd); `labctl doctor` says how for good",
+        ),
+        (
             r"VT-x is (not available|disabled)|AMD-V|VERR_VMX|VERR_SVM|hardware virtualization",
             "the processor's virtualization (VT-x or AMD-V) is off or taken by another hypervisor",
             "switch it on in the firmware (BIOS), end other hypervisors, or use provider: container",

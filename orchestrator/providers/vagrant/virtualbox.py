@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import platform
 import re
 import shutil
-import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +20,9 @@ from orchestrator.events import Emit
 from orchestrator.model import Plan, ProviderName
 from orchestrator.observed import Sizing
 from orchestrator.providers.base import LabIdentity, Provider
-from orchestrator.providers.vagrant import box_build
+from orchestrator.providers.vagrant import box_build, virtualbox_driver
 from orchestrator.providers.vagrant.host_checks import common_checks, program_check
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
-from orchestrator.providers.vagrant.output import LOAD_VIRTUALBOX_DRIVER
 from orchestrator.providers.vagrant.preflight import INSTALL_VAGRANT
 from orchestrator.providers.vagrant.provider import VagrantProvider
 from orchestrator.spec import Spec
@@ -34,11 +31,6 @@ PROGRAM = "VBoxManage"
 NETWORKS_CONF = Path("/etc/vbox/networks.conf")
 # What VirtualBox allows on Linux, macOS and Solaris from 6.1.28 on without a configuration file (its manual, 6.7).
 ALLOWED = (ipaddress.IPv4Network("192.168.56.0/21"),)
-DRIVER = Path("/dev/vboxdrv")
-# Where packages put the program that runs a machine; a hardened one gets to the driver by its set-user-ID bit.
-RUNNERS = tuple(
-    Path(place, "VBoxHeadless") for place in ("/usr/lib/virtualbox", "/usr/lib64/virtualbox", "/opt/VirtualBox")
-)
 HOST_KEYS = "labctl/host-keys"
 _VM = re.compile(r'"(?P<name>.*)" \{(?P<id>[0-9a-f-]+)\}$')
 _EXTRA = re.compile(r"Key: labctl/(?P<key>[\w-]+), Value: (?P<value>.*)$")
@@ -116,19 +108,6 @@ def machine_of(key: str, extra: str, info: str) -> Machine | None:
     )
 
 
-def driver_problem(driver: Path, runners: Sequence[Path]) -> Problem | None:
-    """Why no machine could start on a Linux host: the kernel driver is not loaded, or this user has no right to it."""
-    if not driver.exists():
-        what = f"VirtualBox's kernel driver is not loaded: there is no {driver}"
-        return Problem(what, "VirtualBox", LOAD_VIRTUALBOX_DRIVER)
-    installed = [runner.stat() for runner in runners if runner.exists()]
-    hardened = not installed or any(found.st_uid == 0 and found.st_mode & stat.S_ISUID for found in installed)
-    if hardened or os.access(driver, os.R_OK | os.W_OK):
-        return None
-    what = f"this user may not use VirtualBox's kernel driver {driver}"
-    return Problem(what, "VirtualBox", "sudo usermod -aG vboxusers $USER, then log in again")
-
-
 class VirtualBox(Hypervisor):
     """The VirtualBox of this user."""
 
@@ -141,15 +120,16 @@ class VirtualBox(Hypervisor):
     adapters: ClassVar[str] = "vboxnet"
 
     def obstacle(self) -> Problem | None:
-        """What keeps the kernel driver from this user; only Linux shows it as a device, WSL2 has it on Windows."""
-        native = platform.system() == "Linux" and "microsoft" not in platform.release().lower()
-        return driver_problem(DRIVER, RUNNERS) if native else None
+        """What keeps the kernel driver from this user."""
+        return virtualbox_driver.problem()
 
     def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
         get = self.programs["VBoxManage"]
         return (
             *common_checks(existing),
             program_check("provider.virtualbox", "VirtualBox", ["VBoxManage", "--version"], (6, 1, 28), get),
+            HostCheck("provider.virtualbox_driver", "VirtualBox's kernel driver", virtualbox_driver.evaluate),
+            HostCheck("provider.virtualization", "Processor free for VirtualBox", virtualbox_driver.evaluate_kvm),
             HostCheck(
                 "provider.host_only_range",
                 "VirtualBox's host-only range",

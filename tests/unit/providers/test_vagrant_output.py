@@ -53,6 +53,7 @@ def test_an_error_is_kept_with_its_node_and_is_no_step() -> None:
             "holds its lock",
             "wait",
         ),
+        ("VT-x is being used by another hypervisor (VERR_VMX_IN_VMX_ROOT_MODE).", "KVM holds", "modprobe -r kvm_intel"),
         ("VT-x is not available (VERR_VMX_NO_VMX)", "VT-x", "firmware"),
         (
             "Error -1908 in suplibOsInit!\nKernel driver not installed",

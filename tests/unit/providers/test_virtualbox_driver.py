@@ -11,9 +11,9 @@ import pytest
 from orchestrator.errors import HostError
 from orchestrator.observed import ProviderState
 from orchestrator.providers import registry
-from orchestrator.providers.vagrant import virtualbox
+from orchestrator.providers.vagrant import virtualbox, virtualbox_driver
 from orchestrator.providers.vagrant.provider import VagrantProvider
-from orchestrator.providers.vagrant.virtualbox import driver_problem
+from orchestrator.providers.vagrant.virtualbox_driver import driver_problem, evaluate_modules
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "release", lambda: "6.1.0")
-    monkeypatch.setattr(virtualbox, "DRIVER", tmp_path / "vboxdrv")
+    monkeypatch.setattr(virtualbox_driver, "DRIVER", tmp_path / "vboxdrv")
+    monkeypatch.setattr(virtualbox_driver, "FIRMWARE", tmp_path / "efivars")
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_a_user_without_rights_on_the_driver_is_told_which_group_has_them(
     driver.touch()
     runner.touch(mode=0o755)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    problem = driver_problem(driver, (runner,))
+    problem = driver_problem(driver, (runner,), tmp_path)
     assert problem is not None
     assert "this user may not use VirtualBox's kernel driver" in problem.what
     assert "vboxusers" in problem.fix
@@ -82,4 +83,34 @@ def test_a_hardened_virtualbox_gets_to_a_driver_of_roots_by_itself(
     runner.touch()
     runner.chmod(0o4755)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert driver_problem(driver, (runner,)) is None
+    assert driver_problem(driver, (runner,), tmp_path) is None
+
+
+def test_secure_boot_that_keeps_the_driver_out_is_named(programs: None, tmp_path: Path) -> None:
+    variable = tmp_path / "efivars" / "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    variable.parent.mkdir()
+    variable.write_bytes(b"\6\0\0\0\1")
+    problem = VagrantProvider(virtualbox.VirtualBox()).obstacle()
+    assert problem is not None
+    assert "Secure Boot loads signed drivers only" in problem.what
+    assert "mokutil --import" in problem.fix
+    variable.write_bytes(b"\6\0\0\0\0")
+    problem = VagrantProvider(virtualbox.VirtualBox()).obstacle()
+    assert problem is not None
+    assert "Secure Boot" not in problem.what
+
+
+@pytest.mark.parametrize(
+    ("module", "value", "status"),
+    [("kvm_intel", "Y", "failed"), ("kvm_amd", "Y", "failed"), ("kvm_intel", "N", "ok"), ("other", "Y", "ok")],
+)
+def test_kvm_that_holds_the_processor_is_told_with_the_way_to_end_that(
+    tmp_path: Path, module: str, value: str, status: str
+) -> None:
+    (tmp_path / module).mkdir()
+    (tmp_path / "kvm" / "parameters").mkdir(parents=True)
+    (tmp_path / "kvm" / "parameters" / "enable_virt_at_load").write_text(f"{value}\n", encoding="ascii")
+    outcome = evaluate_modules(tmp_path)
+    assert outcome.status == status
+    if status == "failed":
+        assert outcome.remedy.startswith(f"sudo modprobe -r {module}")
