@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Show every decision and its reason; start nothing",
     "verify": "Check the health of the lab, node by node",
     "status": "Show machines, nodes and versions",
+    "list": "Show every lab on this host",
     "kubeconfig": "Print the path of the lab's kubeconfig, or merge it into yours",
     "kubectl": "Run kubectl on the lab",
     "ssh": "Open a shell on a node, or run one command there",

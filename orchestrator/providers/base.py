@@ -207,6 +207,10 @@ class Provider(Protocol):
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
         """Remove everything that carries this identity, found from the backend alone."""
 
+    def disk_use(self, lab: LabIdentity) -> int | None:
+        """Bytes that a lab's machines hold on this host; None where nobody can tell. After `find_labs`."""
+        return None
+
     def find_labs(self) -> list[LabIdentity]:
         """Labs that the backend knows, from whatever checkout."""
 

@@ -64,6 +64,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         user.run("destroy", "--yes", timeout=300)
 
 
+def test_list_shows_the_lab_wherever_it_is_asked(lab: Reader, tmp_path: Path) -> None:
+    elsewhere = Reader(tmp_path, lab.labctl)
+    listed = elsewhere.json("list")["labs"]
+    (found,) = [one for one in listed if one["directory"] == str(lab.home)]
+    assert (found["name"], found["provider"], found["state"]) == ("everyday", "container", "running")
+    assert found["size"] > 10_000_000
+    assert elsewhere.run("destroy", "--id", found["id"], "--dry-run").returncode == 0
+
+
 def test_exec_runs_on_all_nodes_or_some_and_exits_with_the_worst_code(lab: Reader) -> None:
     assert lab.everywhere("hostname") == {name: name for name in NODES}
     assert lab.everywhere("hostname", on="w*") == {"w1-k8s": "w1-k8s"}

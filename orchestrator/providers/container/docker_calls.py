@@ -24,6 +24,18 @@ def execute(api: APIClient, container: str, argv: Sequence[str], user: str = "")
     return api.exec_inspect(run["Id"])["ExitCode"] == 0, output
 
 
+def disk_use(api: APIClient, label: str) -> int:
+    """Bytes that the containers and volumes with a label hold, those of their images aside."""
+    held, (key, value) = api.df(), label.split("=", 1)
+    ours = [
+        item
+        for kind in ("Containers", "Volumes")
+        for item in held[kind] or ()
+        if (item["Labels"] or {}).get(key) == value
+    ]
+    return sum(item.get("SizeRw", 0) + item.get("UsageData", {}).get("Size", 0) for item in ours)
+
+
 def remove(api: APIClient, filters: dict[str, list[str]], run_parallel: RunParallel, emit: Emit, phase: str) -> None:
     """Remove what the filter selects: containers first, then images, volumes and networks."""
     from docker.errors import NotFound

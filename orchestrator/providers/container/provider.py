@@ -22,7 +22,7 @@ from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.container import engine, node_image, preflight, reach, snapshots, volumes
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container.baked import BakedNodes, image_name
-from orchestrator.providers.container.docker_calls import docker_failures, remove
+from orchestrator.providers.container.docker_calls import disk_use, docker_failures, remove
 from orchestrator.providers.container.host_checks import host_checks
 from orchestrator.providers.container.machines import STOP_SECONDS, Machines
 from orchestrator.providers.without_systemd import private_engine
@@ -217,6 +217,10 @@ class ContainerProvider(Provider):
         ]
         labs = {lab.uuid: lab for item in objects if (lab := spec.lab_of(item["Labels"]))}
         return sorted(labs.values(), key=lambda lab: (lab.name, lab.uuid))
+
+    def disk_use(self, lab: LabIdentity) -> int:
+        """What its nodes wrote and what is in their volumes; layers that labs share count for each."""
+        return disk_use(self._api, f"{spec.UUID}={lab.uuid}") if self._engine else 0
 
     def close(self, emit: Emit, phase: str) -> None:
         """Let go of the engine; a private one that holds nothing any more is stopped."""
