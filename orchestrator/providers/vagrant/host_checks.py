@@ -10,6 +10,8 @@ from orchestrator.checks.model import Outcome, failed, passed
 from orchestrator.model import Plan
 from orchestrator.providers.vagrant import boxes, preflight
 
+VIRTUALIZATION = {"vmx", "svm"}
+
 
 def common_checks(existing: Plan | None) -> tuple[HostCheck, ...]:
     """The checks for machines of Vagrant, whichever hypervisor runs them."""
@@ -17,7 +19,7 @@ def common_checks(existing: Plan | None) -> tuple[HostCheck, ...]:
         HostCheck(
             "host.virtualization",
             "Hardware virtualization",
-            lambda: evaluate_virtualization(_cpu_flags(), Path("/dev/kvm").exists()),
+            lambda: evaluate_virtualization(cpu_flags(), Path("/dev/kvm").exists()),
             "warning",
         ),
         program_check("provider.vagrant", "Vagrant", ["vagrant", "--version"], (2, 2, 19), preflight.INSTALL_VAGRANT),
@@ -30,14 +32,15 @@ def program_check(identity: str, title: str, argv: Sequence[str], minimum: tuple
     return HostCheck(identity, title, lambda: evaluate_program(title, program_output(argv), minimum, remedy))
 
 
-def _cpu_flags() -> list[str]:
+def cpu_flags() -> list[str]:
+    """What the processor of this Linux host can do, by the kernel's names."""
     lines = read_text("/proc/cpuinfo").splitlines()
     return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
 
 
 def evaluate_virtualization(flags: Collection[str], has_kvm: bool) -> Outcome:
     """Whether the processor's flags or KVM's device say that it has hardware virtualization."""
-    found = ", ".join([*sorted({"vmx", "svm"} & set(flags)), *(["/dev/kvm"] if has_kvm else [])])
+    found = ", ".join([*sorted(VIRTUALIZATION & set(flags)), *(["/dev/kvm"] if has_kvm else [])])
     if found:
         return passed(found, "VT-x or AMD-V")
     remedy = "switch virtualization on in the firmware, or take provider: container"

@@ -21,7 +21,7 @@ from orchestrator.model import Plan, ProviderName
 from orchestrator.observed import Sizing
 from orchestrator.providers.base import LabIdentity, Provider
 from orchestrator.providers.vagrant import box_build, virtualbox_driver
-from orchestrator.providers.vagrant.host_checks import common_checks, program_check
+from orchestrator.providers.vagrant.host_checks import VIRTUALIZATION, common_checks, cpu_flags, program_check
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine, MachineState, foreign_machine
 from orchestrator.providers.vagrant.preflight import INSTALL_VAGRANT
 from orchestrator.providers.vagrant.provider import VagrantProvider
@@ -122,6 +122,10 @@ class VirtualBox(Hypervisor):
     def obstacle(self) -> Problem | None:
         """What keeps the kernel driver from this user."""
         return virtualbox_driver.problem()
+
+    def is_emulated(self) -> bool:
+        """Whether only software can run machines here: VirtualBox takes the processor's virtualization."""
+        return virtualbox_driver.is_native() and not VIRTUALIZATION & set(cpu_flags())
 
     def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
         get = self.programs["VBoxManage"]

@@ -29,7 +29,7 @@ _ENROL = (
 
 def problem() -> Problem | None:
     """What keeps the driver from this user; only Linux shows it as a device, WSL2 has it on Windows."""
-    return driver_problem(DRIVER, RUNNERS, FIRMWARE) if _is_native() else None
+    return driver_problem(DRIVER, RUNNERS, FIRMWARE) if is_native() else None
 
 
 def driver_problem(driver: Path, runners: Sequence[Path], firmware: Path) -> Problem | None:
@@ -65,7 +65,7 @@ def evaluate() -> Outcome:
 
 def evaluate_kvm() -> Outcome:
     """Whether KVM leaves the processor's virtualization to VirtualBox."""
-    return evaluate_modules(MODULES) if _is_native() else passed("not of Linux")
+    return evaluate_modules(MODULES) if is_native() else passed("not of Linux")
 
 
 def evaluate_modules(modules: Path) -> Outcome:
@@ -82,5 +82,6 @@ def evaluate_modules(modules: Path) -> Outcome:
     return failed(f"the module {loaded} holds it", expected, f"sudo modprobe -r {loaded}   ({for_good})")
 
 
-def _is_native() -> bool:
+def is_native() -> bool:
+    """Whether VirtualBox runs machines on this Linux: in WSL2 they are Windows' own."""
     return platform.system() == "Linux" and "microsoft" not in platform.release().lower()
