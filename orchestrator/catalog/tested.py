@@ -35,9 +35,10 @@ Run with Kubernetes 1.20.2 and Docker 20.10.24 on one worker of a lab of virtual
 
 - works: the kubelet and Docker with the systemd driver, the node Ready, system pods, a pod with limits of memory and
   processor (it reads its limit in its own `memory.max`), pod networks, Services and names; `labctl verify` is green.
-- 1.37.2 with containerd on 1 + 1 emulated machines, both with it, came up to `labctl verify`, whose calls took longer there
-  than it waited.
-- not run: a green `labctl verify` of such a control plane, container nodes (all hosts so far had cgroup v1), other releases.
+- 1.37.2 with containerd on 1 + 1 emulated machines, both with it, came up to `labctl verify`, whose calls took longer
+  there than it waited.
+- not run: a green `labctl verify` of such a control plane, container nodes (all hosts so far had cgroup v1), other
+  releases.
 """
 ALONE = """\
 ## Roles by themselves

@@ -36,9 +36,11 @@ def lab(reader: Reader) -> Iterator[Reader]:
     # The machines' network leads nowhere else.
     done = reader.user.run("bundle", "build", "--cni", "bridge_cni", "--yes")
     assert done.returncode == 0, done.stderr
-    (reader.home / "first.json").write_text(reader.good("provision", "--yes", "--output", "json"), encoding="utf-8")
-    yield reader
-    reader.labctl("destroy", "--yes")
+    try:
+        (reader.home / "first.json").write_text(reader.good("provision", "--yes", "--output", "json"), encoding="utf-8")
+        yield reader
+    finally:
+        reader.labctl("destroy", "--yes")
 
 
 def kubectl(lab: Reader, *words: str) -> str:

@@ -22,9 +22,11 @@ def lab(reader: Reader) -> Iterator[Reader]:
     # Its packages; the machines' network leads nowhere else.
     done = reader.user.run("bundle", "build", "--system", "--yes")
     assert done.returncode == 0, done.stderr
-    (reader.home / "first.json").write_text(reader.good("provision", "--yes", "--output", "json"), encoding="utf-8")
-    yield reader
-    reader.labctl("destroy", "--yes")
+    try:
+        (reader.home / "first.json").write_text(reader.good("provision", "--yes", "--output", "json"), encoding="utf-8")
+        yield reader
+    finally:
+        reader.labctl("destroy", "--yes")
 
 
 def on(lab: Reader, command: str) -> str:

@@ -31,6 +31,8 @@ PROGRAM = "VBoxManage"
 NETWORKS_CONF = Path("/etc/vbox/networks.conf")
 # What VirtualBox allows on Linux, macOS and Solaris from 6.1.28 on without a configuration file (its manual, 6.7).
 ALLOWED = (ipaddress.IPv4Network("192.168.56.0/21"),)
+# Bytes: a file system's 255 without `.vbox-prev`, `-disk001.vmdk` and the like that VirtualBox appends.
+LONGEST_NAME = 230
 HOST_KEYS = "labctl/host-keys"
 _VM = re.compile(r'"(?P<name>.*)" \{(?P<id>[0-9a-f-]+)\}$')
 _EXTRA = re.compile(r"Key: labctl/(?P<key>[\w-]+), Value: (?P<value>.*)$")
@@ -73,6 +75,16 @@ def range_problem(subnet: str, conf: str | None, *, free: bool) -> Problem | Non
         "network.subnet",
         f"add the line `* {subnet}` to {NETWORKS_CONF} (as root), or take a subnet of 192.168.56.0/21",
     )
+
+
+def name_problems(plan: Plan) -> list[Problem]:
+    """Names that cannot be a folder's, which VirtualBox makes for every machine."""
+    what = "the machine's name {!r} has {} bytes; VirtualBox makes a folder and files of it, which have room for {}"
+    return [
+        Problem(what.format(node.display_name, size, LONGEST_NAME), "names.suffix", "a shorter suffix")
+        for node in plan.nodes
+        if (size := len(node.display_name.encode())) > LONGEST_NAME
+    ]
 
 
 def parse_info(text: str) -> dict[str, str]:
@@ -181,18 +193,19 @@ class VirtualBox(Hypervisor):
         return any(network.overlaps(subnet) for network in networks)
 
     def problems(self, plan: Plan) -> list[Problem]:
-        """The host-only range rule, and names that other machines have."""
+        """The host-only range rule, and names that are too long or that other machines have."""
         free = platform.system() == "Windows" or "microsoft" in platform.release().lower()
         conf = NETWORKS_CONF.read_text(encoding="utf-8", errors="replace") if NETWORKS_CONF.exists() else None
         problem = range_problem(plan.network.subnet, conf, free=free)
+        found = [*([problem] if problem else []), *name_problems(plan)]
         if not self.answers():
-            return [problem] if problem else []
+            return found
         own = {machine.id for machine in self.machines(plan.uuid)}
         names = {node.display_name for node in plan.nodes}
         rename = 'VBoxManage modifyvm "{0}" --name "{0}-old", or set names.suffix in lab.yml'.format
         foreign = [name for name, key in self._listed() if name in names and key not in own]
         return [
-            *([problem] if problem else []),
+            *found,
             *(foreign_machine(name, "VirtualBox", rename(name)) for name in foreign),
         ]
 

@@ -13,7 +13,7 @@ from orchestrator.observed import Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant import libvirt, libvirt_files, virtualbox
+from orchestrator.providers.vagrant import libvirt, libvirt_files, virtualbox, virtualbox_driver
 
 LAB = LabIdentity("k8s-lab", "0f0e-uuid", "/home/reader/my labs")
 
@@ -70,6 +70,26 @@ class TestVirtualBox:
         assert virtualbox.range_problem("192.168.1.0/24", conf, free=False) is None
         assert virtualbox.range_problem("10.77.4.0/22", conf, free=False) is None
         assert virtualbox.range_problem("192.168.56.0/24", conf, free=False) is not None
+
+    def test_a_name_that_no_folder_can_have_is_refused(self, observe: Callable[..., Observed]) -> None:
+        def named(suffix: str) -> Plan:
+            text = f"provider: virtualbox\nworkers: {{count: 0}}\nnames: {{suffix: '{suffix}'}}\n"
+            return make_plan(spec.parse(text), catalog.load(), observe(), "render")
+
+        assert virtualbox.name_problems(named("가" * 70)) == []
+        (problem,) = virtualbox.name_problems(named("가" * 110))
+        assert "has 335 bytes" in problem.what
+        assert problem.where == "names.suffix"
+
+    @pytest.mark.parametrize(("flags", "emulated"), [(["fpu", "vmx"], False), (["svm"], False), (["fpu"], True)])
+    def test_where_no_processor_can_help_its_machines_are_emulated(
+        self, monkeypatch: pytest.MonkeyPatch, flags: list[str], emulated: bool
+    ) -> None:
+        monkeypatch.setattr(virtualbox, "cpu_flags", lambda: flags)
+        monkeypatch.setattr(virtualbox_driver, "is_native", lambda: True)
+        assert virtualbox.VirtualBox().is_emulated() is emulated
+        monkeypatch.setattr(virtualbox_driver, "is_native", lambda: False)
+        assert not virtualbox.VirtualBox().is_emulated()
 
     def test_a_host_without_the_rule_takes_any_range(self) -> None:
         assert virtualbox.range_problem("192.168.1.0/24", None, free=True) is None
