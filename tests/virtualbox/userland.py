@@ -90,7 +90,7 @@ class Userland:
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0 or not check, f"{argv}: {done.stdout}\n{done.stderr}"
