@@ -22,6 +22,7 @@ MAX_LINES = 12
 # Every command and its line in `labctl --help`. The command is in the module of its name and imported when it is used:
 # `labctl --help` loads neither Ansible nor Docker.
 COMMANDS: dict[str, str] = {
+    "init": "Write a lab.yml with every key explained",
     "provision": "Create the lab, or converge it to lab.yml, and verify it",
     "plan": "Show every decision and its reason; start nothing",
     "verify": "Check the health of the lab, node by node",
