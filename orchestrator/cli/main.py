@@ -93,14 +93,26 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="kubeadm-lab", prog_name="labctl")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.option("--offline", is_flag=True, help="Never look outside this host (same as LABCTL_OFFLINE=1).")
-def labctl(debug: bool, offline: bool) -> None:
+@click.pass_context
+def labctl(ctx: click.Context, debug: bool, offline: bool) -> None:
     """A real multi-node Kubernetes lab on this machine: create it, verify it, break and repair it."""
     if offline:
         os.environ["LABCTL_OFFLINE"] = "1"
+    if ctx.invoked_subcommand is None:
+        from orchestrator.cli.output import table
+        from orchestrator.verbs.next_steps import next_steps
+
+        found = next_steps()
+        commands = table([*found.commands, ("labctl --help", "list every command")])
+        click.echo("\n".join([found.state, *(f"  {line}" for line in commands)]))
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
