@@ -34,6 +34,7 @@ ALLOWED = (ipaddress.IPv4Network("192.168.56.0/21"),)
 # Bytes: a file system's 255 without `.vbox-prev`, `-disk001.vmdk` and the like that VirtualBox appends.
 LONGEST_NAME = 230
 HOST_KEYS = "labctl/host-keys"
+_FOLDER = "Default machine folder:"
 _VM = re.compile(r'"(?P<name>.*)" \{(?P<id>[0-9a-f-]+)\}$')
 _EXTRA = re.compile(r"Key: labctl/(?P<key>[\w-]+), Value: (?P<value>.*)$")
 _INFO = re.compile(r'(?P<key>[\w()]+)="?(?P<value>.*?)"?$')
@@ -75,6 +76,14 @@ def range_problem(subnet: str, conf: str | None, *, free: bool) -> Problem | Non
         "network.subnet",
         f"add the line `* {subnet}` to {NETWORKS_CONF} (as root), or take a subnet of 192.168.56.0/21",
     )
+
+
+def room_problem(folder: str, free: int, needed: int) -> Problem | None:
+    """Why machines have no room in VirtualBox' folder; both sizes in MB."""
+    if free >= needed:
+        return None
+    what = f"{folder}, where VirtualBox keeps machines, has {free} MB free; the lab's may take {needed} MB"
+    return Problem(what, "VirtualBox", "free space there, or: VBoxManage setproperty machinefolder DIR")
 
 
 def name_problems(plan: Plan) -> list[Problem]:
@@ -201,6 +210,8 @@ class VirtualBox(Hypervisor):
         if not self.answers():
             return found
         own = {machine.id for machine in self.machines(plan.uuid)}
+        if problem := self._room_problem(plan, len(plan.nodes) - len(own)):
+            found.append(problem)
         names = {node.display_name for node in plan.nodes}
         rename = 'VBoxManage modifyvm "{0}" --name "{0}-old", or set names.suffix in lab.yml'.format
         foreign = [name for name, key in self._listed() if name in names and key not in own]
@@ -208,6 +219,16 @@ class VirtualBox(Hypervisor):
             *found,
             *(foreign_machine(name, "VirtualBox", rename(name)) for name in foreign),
         ]
+
+    def _room_problem(self, plan: Plan, machines: int) -> Problem | None:
+        """Why so many more machines have no room where VirtualBox keeps them, which need not be where the lab is."""
+        said = self._manage("list", "systemproperties", check=False).stdout
+        folder = next((line.partition(":")[2].strip() for line in said.splitlines() if _FOLDER in line), "")
+        if not folder:
+            return None
+        place = next(path for path in (Path(folder), *Path(folder).parents) if path.is_dir())
+        size = self.sizing.disk_node if plan.kubernetes else self.sizing.disk_bare
+        return room_problem(folder, shutil.disk_usage(place).free // 2**20, machines * size)
 
     def stop(self, machine: Machine, seconds: float) -> None:
         """Press the machine's power button; switch it off after `seconds`."""

@@ -81,6 +81,13 @@ class TestVirtualBox:
         assert "has 335 bytes" in problem.what
         assert problem.where == "names.suffix"
 
+    def test_machines_without_room_in_virtualboxs_own_folder_are_refused(self) -> None:
+        assert virtualbox.room_problem("/vms", 24000, 24000) is None
+        problem = virtualbox.room_problem("/vms", 23999, 24000)
+        assert problem is not None
+        assert "/vms, where VirtualBox keeps machines, has 23999 MB free" in problem.what
+        assert "setproperty machinefolder" in problem.fix
+
     @pytest.mark.parametrize(("flags", "emulated"), [(["fpu", "vmx"], False), (["svm"], False), (["fpu"], True)])
     def test_where_no_processor_can_help_its_machines_are_emulated(
         self, monkeypatch: pytest.MonkeyPatch, flags: list[str], emulated: bool
