@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from orchestrator.providers.vagrant.hypervisor import Machine
 
 UP_SECONDS = 3600
 LIST_SECONDS = 120
+# Whatever else is called differently: a user's own snapshots are never touched.
+SNAPSHOT_PREFIX = "labctl."
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,17 @@ def relink(provider: ProviderName, lab: LabDir, machines: Iterable[Machine]) -> 
             (place / "creator_uid").write_text(str(os.getuid()), encoding="ascii")
         if not (place / "private_key").exists():
             write_private(place / "private_key", lab.private_key.read_text(encoding="ascii"))
+
+
+def without_own_key(provider: ProviderName, lab: LabDir, names: Iterable[str]) -> list[str]:
+    """Those of the machines that still have the key which is in every box, so that anybody could log in."""
+    return [name for name in names if not (notes(provider, lab, name) / "private_key").exists()]
+
+
+def unkept(names: Collection[str], kept: Collection[str]) -> list[str]:
+    """Those of the snapshots that labctl made and nobody keeps."""
+    ours = (name for name in names if name.startswith(SNAPSHOT_PREFIX))
+    return sorted(name for name in ours if name.removeprefix(SNAPSHOT_PREFIX) not in kept)
 
 
 def is_state_of(identity: LabIdentity) -> bool:

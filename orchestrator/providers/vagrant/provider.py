@@ -16,16 +16,13 @@ from orchestrator.observed import ProviderTraits
 from orchestrator.paths import LabDir, write_private
 from orchestrator.providers import base, ssh_access, ssh_bootstrap
 from orchestrator.providers.base import LabIdentity, Provider
-from orchestrator.providers.vagrant import box_build, boxes, preflight, vagrantfile
-from orchestrator.providers.vagrant.command import Vagrant, is_state_of, notes, relink
+from orchestrator.providers.vagrant import box_build, boxes, command, preflight, vagrantfile
 from orchestrator.providers.vagrant.hypervisor import Hypervisor, Machine
 from orchestrator.spec import Spec
 
 DESTROY_SECONDS = 600
 STOP_SECONDS = 60
 READY_SECONDS = 120
-# Whatever else is called differently: a user's own snapshots are never touched.
-SNAPSHOT_PREFIX = "labctl."
 
 
 class VagrantProvider(Provider):
@@ -85,7 +82,7 @@ class VagrantProvider(Provider):
             self._ensure_box(plan, emit, phase)
         text = vagrantfile.render(plan, boxes.choose(plan), self._hypervisor.settings(plan))
         write_private(lab.root / "Vagrantfile", text)
-        relink(self.name, lab, existing.values())
+        command.relink(self.name, lab, existing.values())
         running = [name for name, machine in existing.items() if machine.state == "running"]
         sizes = {name: (machine.cpus, machine.memory) for name, machine in existing.items()}
         resized = [
@@ -96,6 +93,7 @@ class VagrantProvider(Provider):
             self._vagrant(plan, lab, emit, phase).run("reload", "--no-provision", *resized)
         if absent := [node.name for node in plan.nodes if node.name not in running]:
             self._up(plan, lab, absent, emit, phase)
+            self._replace_keyless(plan, lab, absent, emit, phase)
         return self._wait_for_login(plan, lab, emit, phase)
 
     def start(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> list[Node]:
@@ -104,7 +102,7 @@ class VagrantProvider(Provider):
         existing = self._machines(plan)
         if missing := [node.name for node in plan.nodes if node.name not in existing]:
             raise ProviderError(f"{', '.join(missing)} does not exist", fix="labctl provision")
-        relink(self.name, lab, existing.values())
+        command.relink(self.name, lab, existing.values())
         if stopped := [name for name, machine in existing.items() if machine.state != "running"]:
             self._up(plan, lab, stopped, emit, phase)
         return self._wait_for_login(plan, lab, emit, phase)
@@ -128,7 +126,7 @@ class VagrantProvider(Provider):
         for name, machine in self._machines(plan).items():
             if name in names:
                 self._remove(machine, emit, phase)
-                shutil.rmtree(notes(self.name, base.identity(plan).directory, name).parent, ignore_errors=True)
+                shutil.rmtree(command.notes(self.name, base.identity(plan).directory, name).parent, ignore_errors=True)
 
     def save(self, plan: Plan, lab: LabDir, snapshot: str, emit: Emit, phase: str) -> int:
         """Shut the machines down, keep all their disks, boot those that ran again."""
@@ -136,10 +134,10 @@ class VagrantProvider(Provider):
         if problems := base.unusable(self.nodes(plan)):
             raise ProviderError("the lab cannot be saved as it is", problems=problems)
         existing = self._machines(plan)
-        relink(self.name, lab, existing.values())
+        command.relink(self.name, lab, existing.values())
         ran = [machine.node for machine in existing.values() if machine.state == "running"]
         self.halt(plan, emit, phase)
-        vagrant, tag = self._vagrant(plan, lab, emit, phase), SNAPSHOT_PREFIX + snapshot
+        vagrant, tag = self._vagrant(plan, lab, emit, phase), command.SNAPSHOT_PREFIX + snapshot
         try:
             vagrant.run("snapshot", "save", tag)
         except BaseException:
@@ -162,18 +160,18 @@ class VagrantProvider(Provider):
         if gone := [name for name in names if name not in existing]:
             text = f"{', '.join(gone)} was removed since, and its part of the snapshot with it"
             raise ProviderError(text, fix="labctl snapshot list")
-        relink(self.name, lab, existing.values())
+        command.relink(self.name, lab, existing.values())
         self.remove_nodes(plan, [name for name in existing if name not in names], emit, phase)
         self.halt(plan, emit, phase)
         vagrant = self._vagrant(plan, lab, emit, phase)
-        vagrant.run("snapshot", "restore", "--no-provision", "--no-start", SNAPSHOT_PREFIX + snapshot)
+        vagrant.run("snapshot", "restore", "--no-provision", "--no-start", command.SNAPSHOT_PREFIX + snapshot)
         return self.start(plan, lab, emit, phase)
 
     def forget(self, plan: Plan, lab: LabDir, kept: Collection[str], emit: Emit, phase: str) -> None:
         """Delete those of labctl's snapshots that are not kept."""
         if self._hypervisor.answers() and self._machines(plan):
             vagrant = self._vagrant(plan, lab, emit, phase)
-            for tag in unkept(vagrant.list_snapshots(), kept):
+            for tag in command.unkept(vagrant.list_snapshots(), kept):
                 vagrant.run("snapshot", "delete", tag)
 
     def destroy(self, identity: LabIdentity, emit: Emit, phase: str) -> None:
@@ -181,8 +179,8 @@ class VagrantProvider(Provider):
         machines = self._hypervisor.machines(identity.uuid)
         if machines or self._hypervisor.has_networks(identity):
             self._hypervisor.open(emit, phase)
-        if machines and is_state_of(identity):
-            vagrant = Vagrant(self.name, identity.directory, [m.node for m in machines], emit, phase)
+        if machines and command.is_state_of(identity):
+            vagrant = command.Vagrant(self.name, identity.directory, [m.node for m in machines], emit, phase)
             # Only so that Vagrant's own records are clean; what it leaves or refuses is removed below.
             with contextlib.suppress(LabError):
                 vagrant.run("destroy", "-f", seconds=DESTROY_SECONDS)
@@ -203,8 +201,8 @@ class VagrantProvider(Provider):
 
     # Inside.
 
-    def _vagrant(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> Vagrant:
-        return Vagrant(self.name, lab, [node.name for node in plan.nodes], emit, phase)
+    def _vagrant(self, plan: Plan, lab: LabDir, emit: Emit, phase: str) -> command.Vagrant:
+        return command.Vagrant(self.name, lab, [node.name for node in plan.nodes], emit, phase)
 
     def _machines(self, plan: Plan) -> dict[str, Machine]:
         return {machine.node: machine for machine in self._hypervisor.machines(plan.uuid)}
@@ -226,7 +224,7 @@ class VagrantProvider(Provider):
             if not machine.host_keys or machine.state == "broken":
                 emit(Note(phase=phase, text=f"{name} is incomplete: recreating"))
                 self._remove(machine, emit, phase)
-                shutil.rmtree(notes(self.name, lab, name), ignore_errors=True)
+                shutil.rmtree(command.notes(self.name, lab, name), ignore_errors=True)
         for what in self._hypervisor.remove_leftovers(plan):
             emit(Note(phase=phase, text=f"removed {what}, which belonged to no machine"))
 
@@ -249,6 +247,13 @@ class VagrantProvider(Provider):
                 self._install_keys(plan, lab, emit, phase, seconds=5)
             raise
 
+    def _replace_keyless(self, plan: Plan, lab: LabDir, names: Sequence[str], emit: Emit, phase: str) -> None:
+        """Make machines again that Vagrant left with the key of every box: it does when it misses their state once."""
+        if keyless := command.without_own_key(self.name, lab, names):
+            emit(Note(phase=phase, text=f"{', '.join(keyless)} got no key of its own from Vagrant: making it again"))
+            self.remove_nodes(plan, keyless, emit, phase)
+            self._up(plan, lab, keyless, emit, phase)
+
     def _install_keys(self, plan: Plan, lab: LabDir, emit: Emit, phase: str, seconds: float) -> None:
         """Let the lab's key into machines that are new, and pin their host keys."""
         public_key = ssh_access.ensure_key(lab)
@@ -258,7 +263,7 @@ class VagrantProvider(Provider):
             if machine is None or machine.state != "running" or machine.host_keys:
                 return
             node = self._node(plan, planned, machine)
-            own_key = notes(self.name, lab, planned.name) / "private_key"
+            own_key = command.notes(self.name, lab, planned.name) / "private_key"
             expected = self._hypervisor.host_keys(machine)
             keys = ssh_bootstrap.install_key(node, planned.address, own_key, public_key, expected, seconds)
             self._hypervisor.pin(machine, keys)
@@ -292,9 +297,3 @@ class VagrantProvider(Provider):
     def _remove(self, machine: Machine, emit: Emit, phase: str) -> None:
         self._hypervisor.remove(machine)
         emit(Step(phase=phase, node=machine.node, name="remove the machine", status="changed"))
-
-
-def unkept(names: Collection[str], kept: Collection[str]) -> list[str]:
-    """Those of the snapshots that labctl made and nobody keeps."""
-    ours = (name for name in names if name.startswith(SNAPSHOT_PREFIX))
-    return sorted(name for name in ours if name.removeprefix(SNAPSHOT_PREFIX) not in kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.model import Node
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container import snapshots
-from orchestrator.providers.vagrant import provider as vagrant_provider
+from orchestrator.providers.vagrant import command
 from orchestrator.providers.vagrant.output import snapshot_names
 from tests.unit.providers.test_container_spec import PLAN
 
@@ -39,5 +39,5 @@ def test_of_vagrants_snapshots_only_those_that_labctl_made_are_ever_deleted() ->
     listing = "1,m-k8s,ui,output,==> m-k8s: \n2,,ui,detail,labctl.one.0123abcd\n3,,ui,detail,their-own\n"
     names = set(snapshot_names(listing))
     assert {"labctl.one.0123abcd", "their-own"} <= names
-    assert vagrant_provider.unkept(names, set()) == ["labctl.one.0123abcd"]
-    assert vagrant_provider.unkept(names, {"one.0123abcd"}) == []
+    assert command.unkept(names, set()) == ["labctl.one.0123abcd"]
+    assert command.unkept(names, {"one.0123abcd"}) == []

@@ -15,9 +15,10 @@ from orchestrator import catalog, host, proc, spec
 from orchestrator.events import Event
 from orchestrator.model import Plan
 from orchestrator.observed import Observed, Sizing
+from orchestrator.paths import LabDir
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.vagrant import box_build, libvirt
+from orchestrator.providers.vagrant import box_build, command, libvirt
 from orchestrator.providers.vagrant import preflight as vagrant_preflight
 from orchestrator.providers.vagrant.hypervisor import Machine
 from orchestrator.providers.vagrant.provider import VagrantProvider
@@ -197,3 +198,11 @@ def test_destroy_without_vagrants_notes_removes_every_machine_and_network(make: 
     assert hypervisor.calls == ["open", "remove m-k8s", "remove w1-k8s"]
     assert [machine.lab for machine in hypervisor.existing] == [other]
     assert any("network labctl-00000000" in str(event) for event in events)
+
+
+def test_a_machine_that_kept_the_key_of_its_box_is_known_by_vagrants_notes(tmp_path: Path) -> None:
+    lab = LabDir(tmp_path)
+    own = command.notes("virtualbox", lab, "m-k8s") / "private_key"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert command.without_own_key("virtualbox", lab, ["m-k8s", "w1-k8s"]) == ["w1-k8s"]
