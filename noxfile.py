@@ -175,7 +175,7 @@ def molecule(session: nox.Session) -> None:
 
 @nox.session
 def virtualbox(session: nox.Session) -> None:
-    """VirtualBox' own programs: box, Vagrantfile, refusals, and one machine that QEMU runs in place of the driver."""
+    """VirtualBox' own programs: box, Vagrantfile, refusals, machines found, stopped and removed."""
     with unchanged_host(session):
         session.run("pytest", "tests/virtualbox", "-m", "not full_only", "--timeout=1800", *session.posargs)
 

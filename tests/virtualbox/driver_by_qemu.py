@@ -190,11 +190,14 @@ def snapshot(machine: str, word: str, *words: str) -> int:
     """Keep, restore or delete a snapshot; deleting is possible while the machine runs."""
     if word in ("take", "restore", "restorecurrent"):
         return change("snapshot", machine, word, *words)
-    before = facts_of(machine)
+    image = image_of(facts_of(machine))
+    written = overlay(image) if image and word == "delete" else None
     status = show(real("snapshot", machine, word, *words))
-    if word == "delete" and status == 0 and (kept := image_of(facts_of(machine))) != image_of(before):
-        # VirtualBox merged the image that the machine wrote to into its parent.
-        (STATE / f"{kept}.merged").symlink_to(overlay(image_of(before)))
+    if written and status == 0 and (kept := image_of(facts_of(machine))) != image:
+        # VirtualBox merged the image that the machine writes to into its parent.
+        merged = STATE / f"{kept}.merged"
+        merged.unlink(missing_ok=True)
+        merged.symlink_to(written)
     return status
 
 

@@ -12,7 +12,7 @@ from tests.virtualbox.conftest import MACHINE, Reader
 
 NODE, ADDRESS = "m-k8s", "192.168.63.10"
 
-pytestmark = [pytest.mark.real, pytest.mark.story, pytest.mark.representative, pytest.mark.takes(60)]
+pytestmark = [pytest.mark.real, pytest.mark.full_only, pytest.mark.story, pytest.mark.takes(60)]
 
 
 @pytest.fixture(scope="module")

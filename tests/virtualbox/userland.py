@@ -52,6 +52,8 @@ ip link set lo up
 ip link add vboxnet0 type bridge
 ip address add 192.168.63.1/24 dev vboxnet0
 ip link set vboxnet0 up
+# VirtualBox' server, which otherwise ends five seconds after its last client and is missed by the next.
+chroot {root} /usr/bin/env HOME=/root LC_ALL=C.UTF-8 /usr/lib/virtualbox/VBoxSVC >{programs}/VBoxSVC.log 2>&1 &
 echo ready
 # As the first process of its namespace it also collects what ends here.
 sleep infinity &
