@@ -29,12 +29,12 @@ def init(lab: Path, yes: bool, dry_run: bool, output: str, **given: Any) -> int:
     """Write a lab.yml with every key explained, after five questions."""
     from orchestrator.verbs import init as verb
 
-    # An existing file is refused before anything is asked.
-    verb.render({}, lab)
+    # Before anything is asked.
+    verb.refuse_existing(lab)
     chosen = _ask(given) if not yes else given
     fields = {_FIELDS[name]: value for name, value in chosen.items()}
     if dry_run:
-        return show_dry_run([f"write {lab}:", *verb.render(fields, lab).splitlines()], output)
+        return show_dry_run([f"write {lab}:", *verb.render(fields).splitlines()], output)
     return show(verb.init(fields, lab), output, _text)
 
 

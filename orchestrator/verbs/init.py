@@ -20,19 +20,24 @@ class Written(Result):
     schema = "labctl/init/v1"
 
 
-def render(chosen: Mapping[str, Any], file: Path) -> str:
-    """The text of a new lab.yml for the chosen values, by dotted field; defaults of labctl are not written.
-
-    Raises SpecError for values that do not go together, and for a file that exists.
-    """
+def refuse_existing(file: Path) -> None:
+    """Raise SpecError for a file that exists."""
     if file.exists():
         raise SpecError(f"{file} exists and is left alone", fix=f"labctl plan, or: mv {file} {file}.old")
+
+
+def render(chosen: Mapping[str, Any]) -> str:
+    """The text of a new lab.yml for the chosen values, by dotted field; defaults of labctl are not written.
+
+    Raises SpecError for values that do not go together.
+    """
     return template.render({field: value for field, value in chosen.items() if value is not None})
 
 
 def init(chosen: Mapping[str, Any], file: Path) -> Written:
-    """Write it. Raises SpecError as `render` does, and for a folder that cannot be written to."""
-    text = render(chosen, file)
+    """Write it. Raises SpecError as both do, and for a folder that cannot be written to."""
+    refuse_existing(file)
+    text = render(chosen)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)

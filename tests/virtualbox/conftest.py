@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +56,22 @@ class Reader:
     def home(self) -> Path:
         return self.user.home
 
+    @contextmanager
+    def provisioned(self, *bundle: str) -> Iterator[Reader]:
+        """The lab of lab.yml, verified, from what `bundle build` makes; first.json has what provision said."""
+        # The machines' network leads nowhere else.
+        done = self.user.run("bundle", "build", *bundle, "--yes")
+        assert done.returncode == 0, done.stderr
+        try:
+            (self.home / "first.json").write_text(self.good("provision", "--yes", "--output", "json"), encoding="utf-8")
+            yield self
+        finally:
+            self.labctl("destroy", "--yes")
+
     def registered(self) -> list[str]:
-        """Names of the machines that VirtualBox has."""
-        return [line.split('"')[1] for line in self.virtualbox.manage("list", "vms").splitlines()]
+        """Names of the machines that VirtualBox has, the masters of Vagrant's linked clones aside."""
+        names = [line.split('"')[1] for line in self.virtualbox.manage("list", "vms").splitlines()]
+        return [name for name in names if not name.startswith("labctl-debian-12")]
 
     def shown(self, machine: str) -> dict[str, str]:
         """What showvminfo says of a machine."""

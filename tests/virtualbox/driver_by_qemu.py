@@ -7,8 +7,8 @@ host-only network. What depends on a running machine answers from QEMU; all othe
 What guests write goes to an overlay for each of VirtualBox' disk images, stacked as VirtualBox stacks them: linked
 clones and snapshots hold what their images would.
 
-Runs in the userland's namespaces with this host's files: see userland.py. Not for the tests that import it, which find
-it as `VBoxManage` on their PATH.
+Runs in the userland's namespaces with this host's files: see userland.py. Nobody imports it; tests, labctl and Vagrant
+find it as `VBoxManage` on their PATH.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT, STATE = os.environ["USERLAND_ROOT"], Path(os.environ["USERLAND_MACHINES"])
 PROGRAM = "/usr/lib/virtualbox/VBoxManage"
 # The plainest 64 bit processor, and what QEMU emulates by one helper each: fast where all is software.
 CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq"
-# Where VirtualBox has its network cards on the bus, so that guests call them enp0s3 and enp0s8.
+# Where VirtualBox has its network cards on the bus.
 SLOTS = {1: "0x3", 2: "0x8"}
 CARDS = {"82540EM": "e1000"}
 END_SECONDS = 20.0

@@ -90,9 +90,9 @@ def obstacle(plan: Plan, added: tuple[str, ...] = ()) -> Problem | None:
     box = choose(plan)
     if box.sha256 or box.name in added:
         return None
-    if box.version and not host.offline():
-        return None
     if box.version:
+        if not host.offline():
+            return None
         what = f"LABCTL_OFFLINE is set, and Vagrant has no box {box.name}"
         return Problem(what, "box", f"vagrant box add {box.name} --box-version {box.version}, where a network is")
     build = f", or: {build_command(plan.provider)}" if buildable(plan.guest, plan.provider) else ""

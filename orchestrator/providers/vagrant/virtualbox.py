@@ -203,7 +203,7 @@ class VirtualBox(Hypervisor):
 
     def problems(self, plan: Plan) -> list[Problem]:
         """The host-only range rule, and names that are too long or that other machines have."""
-        free = platform.system() == "Windows" or "microsoft" in platform.release().lower()
+        free = platform.system() == "Windows" or virtualbox_driver.is_wsl()
         conf = NETWORKS_CONF.read_text(encoding="utf-8", errors="replace") if NETWORKS_CONF.exists() else None
         problem = range_problem(plan.network.subnet, conf, free=free)
         found = [*([problem] if problem else []), *name_problems(plan)]

@@ -57,10 +57,8 @@ def has_secure_boot(firmware: Path) -> bool:
 
 def evaluate() -> Outcome:
     """The driver as a check."""
-    found = problem()
-    return (
-        failed(found.what, "loaded, for this user", found.fix) if found else passed("usable", "loaded, for this user")
-    )
+    expected, found = "loaded, for this user", problem()
+    return failed(found.what, expected, found.fix) if found else passed("usable", expected)
 
 
 def evaluate_kvm() -> Outcome:
@@ -84,4 +82,9 @@ def evaluate_modules(modules: Path) -> Outcome:
 
 def is_native() -> bool:
     """Whether VirtualBox runs machines on this Linux: in WSL2 they are Windows' own."""
-    return platform.system() == "Linux" and "microsoft" not in platform.release().lower()
+    return platform.system() == "Linux" and not is_wsl()
+
+
+def is_wsl() -> bool:
+    """Whether this Linux is Windows' own."""
+    return "microsoft" in platform.release().lower()
