@@ -53,7 +53,7 @@ def _start(argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None 
 
 
 def end_group(pid: int, grace: float = 5.0) -> None:
-    """End the process group that `pid` leads: SIGTERM, then SIGKILL after `grace` seconds.
+    """End the process group that `pid` leads: SIGTERM, then SIGKILL once the leader ended or `grace` seconds passed.
 
     The leader must be a child of this process that was not waited for, so that its id cannot be another's.
     """
@@ -72,6 +72,8 @@ def end_group(pid: int, grace: float = 5.0) -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     done.set()
     late.join()
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses when only the leader is left
+        os.killpg(pid, signal.SIGKILL)
 
 
 def with_parent_death_signal(*argv: str) -> list[str]:
