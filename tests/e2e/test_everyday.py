@@ -73,6 +73,36 @@ def test_list_shows_the_lab_wherever_it_is_asked(lab: Reader, tmp_path: Path) ->
     assert elsewhere.run("destroy", "--id", found["id"], "--dry-run").returncode == 0
 
 
+def test_watch_shows_the_eight_steps_of_a_pods_life_as_they_happen(lab: Reader) -> None:
+    argv = [*lab.labctl, "watch", "pod", "watched", "--output", "json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd=lab.home, env=lab.environment, stdout=pipe, stderr=pipe, text=True) as watching:
+        assert watching.stderr is not None
+        assert watching.stderr.readline() == "waiting for the pod watched in the namespace default\n"
+        lab.kubectl("run", "watched", "--image", "labctl/nginx:1.22")
+        document, errors = watching.communicate(timeout=120)
+    assert watching.returncode == 0, errors
+    life = json.loads(document)
+    assert not life["existed"]
+    assert [step["number"] for step in life["steps"]] == list(range(1, 9))
+    seconds = [step["seconds"] for step in life["steps"]]
+    assert seconds == sorted(seconds)
+    assert 0 < seconds[-1] < 60
+    seen = {step["name"]: step["seen"] for step in life["steps"]}
+    assert (seen["scheduled"], seen["containers"]) == ("w1-k8s", "watched")
+    lab.kubectl("delete", "pod", "watched")
+
+
+def test_watch_tells_where_a_pod_that_is_never_ready_stands_and_why(lab: Reader) -> None:
+    lab.kubectl("run", "stuck", "--image", "labctl/nothing:1")
+    done = lab.run("watch", "pod", "stuck", "--timeout", "15")
+    lab.kubectl("delete", "pod", "stuck")
+    assert done.returncode == 6, done.stderr
+    assert "not ready after 15 s; it stands at step 6 of 8 (network): stuck: " in done.stderr
+    assert "ImagePull" in done.stderr
+    assert "fix: labctl kubectl -- describe pod stuck -n default" in done.stderr
+
+
 def test_exec_runs_on_all_nodes_or_some_and_exits_with_the_worst_code(lab: Reader) -> None:
     assert lab.everywhere("hostname") == {name: name for name in NODES}
     assert lab.everywhere("hostname", on="w*") == {"w1-k8s": "w1-k8s"}
