@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the root directory $1 with VirtualBox and Vagrant of Debian sid from the mirror $2 (keyring $3): everything of
-# VirtualBox but its kernel driver. $4: a directory for what is only needed meanwhile.
+# VirtualBox but its kernel driver. $4: a directory for what is only needed meanwhile; $5: more packages, with commas.
 set -eu
-root=$1 mirror=$2 keyring=$3 work=$4
+root=$1 mirror=$2 keyring=$3 work=$4 more=$5
 
 # VirtualBox asks for its kernel modules; nothing builds or loads any here.
 mkdir -p "$work/repository" "$work/dummy/DEBIAN"
@@ -44,7 +44,7 @@ mmdebstrap --variant=minbase --mode=root \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --include="$(sed 's/ *#.*//; /^$/d' "$(dirname "$0")/packages.txt" | paste -sd,)" \
+    --include="$(sed 's/ *#.*//; /^$/d' "$(dirname "$0")/packages.txt" | paste -sd,)${more:+,$more}" \
     --customize-hook="cp '$work/vagrant.sh' \"\$1/tmp/vagrant.sh\"" \
     --customize-hook='chroot "$1" sh /tmp/vagrant.sh' \
     sid "$root" "$work/sources.list"

@@ -108,9 +108,13 @@ class Userland:
         return self.run("VBoxManage", *words).stdout
 
 
-def root() -> Path:
-    """The root directory, made where the cache has none of this recipe; about 80 seconds and 700 MB."""
-    recipe = sha256((HERE / "make_userland.sh").read_bytes() + (HERE / "packages.txt").read_bytes()).hexdigest()[:12]
+def root(*more: str) -> Path:
+    """The root directory, made where the cache has none of this recipe; about 80 seconds and 700 MB.
+
+    `more` are packages beside those of packages.txt.
+    """
+    files = (HERE / "make_userland.sh").read_bytes() + (HERE / "packages.txt").read_bytes()
+    recipe = sha256(files + " ".join(more).encode()).hexdigest()[:12]
     place = paths.cache_dir() / "tests" / f"virtualbox-{recipe}"
     place.parent.mkdir(exist_ok=True)
     with FileLock(place.parent / ".virtualbox.lock"):
@@ -120,7 +124,7 @@ def root() -> Path:
             mirror = debian_mirror.find()
             assert mirror is not None, "this host's package sources name no Debian mirror"
             with tempfile.TemporaryDirectory() as work:
-                argv = ["sh", HERE / "make_userland.sh", fresh, mirror.url, str(mirror.keyring), work]
+                argv = ["sh", HERE / "make_userland.sh", fresh, mirror.url, str(mirror.keyring), work, ",".join(more)]
                 done = subprocess.run(argv, capture_output=True, text=True, timeout=MAKE_SECONDS, check=False)
             assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
             fresh.replace(place)
@@ -140,7 +144,7 @@ def running(root: Path, programs: Path, shared: tuple[Path, ...]) -> Iterator[Us
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "ready\n"
-            for program in ("VBoxManage", "vagrant"):
+            for program in ("VBoxManage", "vagrant", "xvfb-run"):
                 write_program(programs / program, OUTSIDE, **quoted, pid=holder.pid, program=program)
             yield Userland(programs, ("nsenter", f"--target={holder.pid}", "--mount", "--net"))
         finally:
