@@ -104,6 +104,7 @@ def lab_names(plan: Plan) -> dict[str, str]:
         "worker_address": workers[-1].address,
         "first_worker": workers[0].name,
         "grace_period": str(plan.kubernetes.node_grace_period if plan.kubernetes else ""),
+        "dns": plan.kubernetes.dns if plan.kubernetes else "",
     }
 
 

@@ -14,7 +14,15 @@ from .steps import Place, Section, Step, Steps, refuse, resolved, undo
 
 LANGUAGES = ("en", "ko")
 # What a text, a step or a kubectl line may name; labctl puts the lab's own names there.
-PLACEHOLDERS = ("control_plane", "control_plane_address", "worker", "worker_address", "first_worker", "grace_period")
+PLACEHOLDERS = (
+    "control_plane",
+    "control_plane_address",
+    "worker",
+    "worker_address",
+    "first_worker",
+    "grace_period",
+    "dns",
+)
 
 Tested = Literal["book", "modern", "teaching"]
 
