@@ -13,7 +13,9 @@ Role = Literal["control_plane", "worker"]
 Runtime = Literal["docker", "containerd"]
 Cni = Literal["calico", "bridge_cni", "none"]
 Dns = Literal["coredns", "dnsmasq"]
-BundleOrigin = Literal["debian", "modules", "system", "community", "mirror", "conformance"]
+# What the bundle of a lab can be made from, as lab.yml names it.
+LabOrigin = Literal["community", "mirror", "modules", "debian", "system"]
+BundleOrigin = Literal[LabOrigin, "conformance"]
 # What each origin is called in sentences.
 ORIGINS: dict[BundleOrigin, str] = {
     "debian": "Debian's source package",
@@ -54,8 +56,7 @@ NO_INOTIFY = Inotify()
 class NodePlan:
     """One machine to be: `name` is VM, host and Kubernetes node name; memory in MB.
 
-    `ssh_port` is the forward on 127.0.0.1 to the node's port 22; `display_name` is the name with the
-    suffix setting, as VirtualBox shows it.
+    `ssh_port` on 127.0.0.1 leads to the node's port 22; `display_name` is what VirtualBox shows, suffix included.
     """
 
     name: str
@@ -246,8 +247,7 @@ class Plan:
 class Node:
     """A machine as its provider reports it now: how to reach it by SSH, and whether it runs.
 
-    `host_keys` are public host keys (`ssh-ed25519 AAAA...`) handed over by the provider, never scanned
-    from the network where the provider can do better.
+    `host_keys` (`ssh-ed25519 AAAA...`) are handed over by the provider, never scanned where it can do better.
     """
 
     name: str
@@ -285,8 +285,7 @@ class Capabilities:
 class SourceAccess:
     """How nodes reach the bundle right now; `key_file` and `calico_manifest` are paths on this host.
 
-    `worker_archive_url` is the part of the image archive that workers need. An empty string means that the bundle has
-    no such thing.
+    `worker_archive_url` is the part of the image archive that workers need. An empty string: the bundle has none.
     """
 
     apt_url: str

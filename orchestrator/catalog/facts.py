@@ -183,6 +183,7 @@ def _community(data: Mapping[str, Any]) -> Community:
                 **row[family],
             )
             for row in data["repositories"]
+            if family in row
         )
         for family in ("debian", "redhat")
     }

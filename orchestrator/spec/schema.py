@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.model import ProviderName
+from orchestrator.model import LabOrigin, ProviderName
 from orchestrator.spec.values import (
     Address,
     BoxName,
@@ -177,7 +177,7 @@ class Mirror(Section):
 class Packages(Section):
     """Where packages and images come from."""
 
-    source: Literal["auto", "community", "mirror", "bundle", "modules", "debian", "system"] = "auto"
+    source: Literal["auto", "bundle", LabOrigin] = "auto"
     """`auto`: a bundle that fits, else community, else one built; `bundle`: from the cache; `system`: no Kubernetes"""
     mirror: Mirror = Mirror()
     """the mirror, for `source: mirror`"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from orchestrator import paths
 from orchestrator.bundle import compilers, debian_compile, go, images, modules_compile, packages, recipe, recipes
 from orchestrator.bundle.images import Layer
 from orchestrator.catalog.versions import number
+from orchestrator.model import ORIGINS, BundleOrigin
 
 
 @pytest.fixture
@@ -25,6 +27,14 @@ RECIPES = ("debian", "modules-1.37")
 def of(name: str, directory: Path | None = None) -> recipe.Recipe:
     origin, _, minor = name.partition("-")
     return recipes.load(origin, minor, directory)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("origin", get_args(BundleOrigin))
+def test_every_origin_has_a_name_and_a_recipe(origin: BundleOrigin) -> None:
+    # What a mirror has is the community's.
+    file = "community" if origin == "mirror" else origin
+    assert ORIGINS[origin]
+    assert paths.data("images", "bundle", f"{file}.toml").exists()
 
 
 @pytest.mark.parametrize(("name", "version"), [("debian", "1.20.2"), ("modules-1.37", "1.37.2")])

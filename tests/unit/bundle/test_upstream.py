@@ -23,7 +23,8 @@ def upstream(wish: Wish, addresses: Addresses = THEMSELVES) -> Upstream:
 
 
 def test_a_debian_guest_gets_its_own_repositories_and_the_newest_key() -> None:
-    kubernetes, docker = upstream(Wish("1.34.11", "debian-13")).repositories
+    found = {one.name: one for one in upstream(Wish("1.34.11", "debian-13")).repositories}
+    kubernetes, docker = found["kubernetes"], found["docker"]
     assert kubernetes.url == "https://pkgs.k8s.io/core:/stable:/v1.34/deb/"
     assert kubernetes.key_url == "https://pkgs.k8s.io/core:/stable:/v1.37/deb/Release.key"
     assert (docker.url, docker.suite) == ("https://download.docker.com/linux/debian", "trixie stable")
@@ -31,7 +32,8 @@ def test_a_debian_guest_gets_its_own_repositories_and_the_newest_key() -> None:
 
 
 def test_a_redhat_guest_gets_rpms() -> None:
-    kubernetes, docker = upstream(Wish("1.37.2", "rocky-9")).repositories
+    found = {one.name: one for one in upstream(Wish("1.37.2", "rocky-9")).repositories}
+    kubernetes, docker = found["kubernetes"], found["docker"]
     assert kubernetes.url == "https://pkgs.k8s.io/core:/stable:/v1.37/rpm/"
     assert docker.url == "https://download.docker.com/linux/centos/9/x86_64/stable"
     assert not docker.signed_index
@@ -39,7 +41,8 @@ def test_a_redhat_guest_gets_rpms() -> None:
 
 def test_docker_comes_with_its_interface_whose_sum_nobody_knows() -> None:
     found = upstream(Wish("1.37.2", "debian-12", "docker"))
-    assert found.repositories[1].packages == ("containerd.io", "docker-ce", "docker-ce-cli")
+    docker = next(one for one in found.repositories if one.name == "docker")
+    assert docker.packages == ("containerd.io", "docker-ce", "docker-ce-cli")
     assert found.cri_dockerd is not None
     assert found.cri_dockerd.sha256 is None
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from orchestrator import catalog
-from orchestrator.catalog import Refusal, Request, Resolution, resolve
+from orchestrator.catalog import Refusal, Request, Resolution, facts, resolve
 from orchestrator.catalog.facts import read_data
 from orchestrator.catalog.versions import at_least, minor, number, within
+from orchestrator.spec.schema import Mirror
 
 BOOK = Request("1.20.2", "docker", "debian-12", "container", kernel="6.1.0", cgroup="v1", shared_kernel=True)
 
@@ -135,6 +136,24 @@ def test_every_guest_says_why_when_it_cannot_be_set_up() -> None:
         if not guest.converge:
             assert guest.refused
             assert known.guest(guest.nearest)
+
+
+class TestRepositories:
+    def test_one_may_be_there_for_a_single_family(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sources = read_data("package_sources.yml")
+        apt = {"url": "https://apt.example/", "suite": "/", "key_url": "https://apt.example/key", "fingerprint": "AB"}
+        sources["community"]["repositories"].append({"name": "extra", "debian": apt, "packages": ["extra"]})
+        read = {"package_sources.yml": sources}
+        monkeypatch.setattr(facts, "read_data", lambda name: read.get(name) or read_data(name))
+        found = facts.load.__wrapped__().community.repositories
+        names = {family: [one.name for one in repositories] for family, repositories in found.items()}
+        assert "extra" in names["debian"]
+        assert "extra" not in names["redhat"]
+
+    def test_the_keys_of_a_mirror_are_named_after_them(self) -> None:
+        names = get_args(get_args(get_type_hints(Mirror)["keys"])[0])
+        every = catalog.load().community.repositories.values()
+        assert set(names) == {one.name for repositories in every for one in repositories}
 
 
 class TestVersions:
