@@ -13,19 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator import paths, proc
+from orchestrator import macos, operating_system, paths, proc
+from orchestrator.capabilities import absent_capabilities
 from orchestrator.errors import HostError
 from orchestrator.model import CgroupMode, Inotify
 
 PackageManager = Literal["apt", "dnf", "zypper", "pacman", "none"]
-
-CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
-    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
-    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-)
-"""Names of Linux capabilities in the order of their numbers (linux/capability.h), without CAP_."""
 
 # The program by which a package manager is known, and how it installs without asking.
 _INSTALL: Mapping[PackageManager, tuple[str, ...]] = {
@@ -80,22 +73,23 @@ def offline() -> bool:
 def facts(lab_dir: Path) -> HostFacts:
     """Look at this host; `lab_dir` is where the lab's state will lie and need not exist yet."""
     release = parse_os_release(_read("/etc/os-release"))
-    memory = parse_meminfo(_read("/proc/meminfo"))
+    own_name = operating_system.current().title
+    usage = memory()
     return HostFacts(
-        os_id=release.get("ID", "linux"),
+        os_id=release.get("ID", own_name.lower()),
         os_version=release.get("VERSION_ID", ""),
-        os_name=release.get("PRETTY_NAME", "Linux"),
+        os_name=release.get("PRETTY_NAME", own_name),
         package_manager=package_manager(),
-        cpus=len(os.sched_getaffinity(0)),
-        memory_total=memory.get("MemTotal", 0),
-        memory_available=memory.get("MemAvailable", 0),
+        cpus=cpus(),
+        memory_total=usage.get("MemTotal", 0),
+        memory_available=usage.get("MemAvailable", 0),
         disk_free_cache=disk_free(paths.cache_dir()),
         disk_free_lab=disk_free(lab_dir),
         networks=networks(),
         cgroup=cgroup_mode(),
         kernel=os.uname().release,
         missing_capabilities=missing_capabilities(),
-        service_manager=Path("/run/systemd/system").is_dir(),
+        service_manager=has_service_manager(),
         # systemd-resolved keeps the true servers elsewhere and names itself in the usual place.
         resolvers=parse_resolvers(_read("/run/systemd/resolve/resolv.conf") or _read("/etc/resolv.conf")),
     )
@@ -120,9 +114,30 @@ def parse_meminfo(text: str) -> dict[str, int]:
     return {key: int(value.split()[0]) // 1024 for key, _, value in pairs}
 
 
+def memory() -> dict[str, int]:
+    """The memory of this host in MB by the names of /proc/meminfo; macOS tells MemTotal and MemAvailable only."""
+    if operating_system.current().is_macos:
+        total, available = macos.memory_total(_output(macos.MEMORY)), macos.memory_available(_output(macos.FREE_MEMORY))
+        return {"MemTotal": total, "MemAvailable": available}
+    return parse_meminfo(_read("/proc/meminfo"))
+
+
 def memory_available() -> int:
     """Memory that processes can still get, in MB."""
-    return parse_meminfo(_read("/proc/meminfo")).get("MemAvailable", 0)
+    return memory().get("MemAvailable", 0)
+
+
+def cpus() -> int:
+    """The CPUs that this process may use; macOS only knows how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _output(argv: Sequence[str]) -> str:
+    """What a program of the system prints; empty when it is missing."""
+    try:
+        return proc.run(argv, check=False, timeout=10).stdout
+    except FileNotFoundError:
+        return ""
 
 
 def disk_free(path: Path) -> int:
@@ -148,12 +163,6 @@ def missing_capabilities() -> tuple[str, ...]:
     return absent_capabilities(_read("/proc/self/status"), last)
 
 
-def absent_capabilities(status: str, last: int) -> tuple[str, ...]:
-    """Capabilities up to number `last` that the CapBnd line of a /proc/PID/status text lacks."""
-    mask = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd:")), 0)
-    return tuple(name for bit, name in enumerate(CAPABILITIES.split()) if bit <= last and not mask >> bit & 1)
-
-
 def parse_resolvers(text: str) -> tuple[str, ...]:
     """The IPv4 name servers of a resolv.conf that others than this host can reach."""
     words = [line.split() for line in text.splitlines()]
@@ -163,12 +172,11 @@ def parse_resolvers(text: str) -> tuple[str, ...]:
 
 def networks() -> tuple[HostNetwork, ...]:
     """The IPv4 networks of this host's interfaces and routes; empty when `ip` is missing."""
-    try:
-        addresses = proc.run(["ip", "-j", "-4", "addr"], check=False, timeout=10).stdout
-        routes = proc.run(["ip", "-j", "-4", "route", "show", "table", "all"], check=False, timeout=10).stdout
-    except FileNotFoundError:
-        return ()
-    return parse_networks(addresses, routes)
+    if operating_system.current().is_macos:
+        return tuple(HostNetwork(*network) for network in macos.networks(_output(macos.INTERFACES)))
+    return parse_networks(
+        _output(["ip", "-j", "-4", "addr"]), _output(["ip", "-j", "-4", "route", "show", "table", "all"])
+    )
 
 
 def parse_networks(addresses: str, routes: str) -> tuple[HostNetwork, ...]:

@@ -10,7 +10,7 @@ from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, fi
 from orchestrator.bundle.pin import Pinned, add_to_catalog, pin, pin_suite
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.recipes import available, suites
-from orchestrator.bundle.root import required_host_tools, user_problem
+from orchestrator.bundle.root import required_host_tools, system_problem, user_problem
 from orchestrator.bundle.server import Served, serve
 from orchestrator.bundle.signature import find_flaw, sign
 from orchestrator.bundle.signature import require as require_signature
@@ -48,6 +48,7 @@ __all__ = [
     "serve",
     "sign",
     "suites",
+    "system_problem",
     "trusted",
     "unreachable",
     "user_problem",

@@ -16,8 +16,9 @@ from orchestrator.bundle.known import Known
 from orchestrator.bundle.manifest import BundleInfo
 from orchestrator.bundle.progress import Progress
 from orchestrator.bundle.recipe import Recipe
-from orchestrator.bundle.root import BuildRoot, required_host_tools, user_problem
+from orchestrator.bundle.root import BuildRoot, required_host_tools, system_problem, user_problem
 from orchestrator.bundle.upstream import TRUST_SETTING
+from orchestrator.checks.host import install_remedy
 from orchestrator.errors import HostError, LockedError, Problem
 from orchestrator.events import Emit, Note, Step
 
@@ -29,18 +30,19 @@ _TICK = 1.5
 
 def preflight(cache: Path, inputs: Recipe) -> list[Problem]:
     """Everything on this host that keeps a bundle from being built; an empty list means that it can be."""
-    problems = []
-    for program, package in required_host_tools().items():
-        if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
-            problems.append(Problem(f"the program {program} is missing", "bundle build", f"apt-get install {package}"))
+    if problem := system_problem():
+        return [problem]
+    problems = [
+        Problem(f"the program {program} is missing", "bundle build", install_remedy(program))
+        for program in required_host_tools()
+        if shutil.which(program) is None and not Path("/usr/sbin", program).exists()
+    ]
     if not problems and (problem := user_problem()):
         problems.append(problem)
     free = shutil.disk_usage(cache).free
     if free < inputs.disk:
         what = f"only {free // 10**6} MB are free in {cache}, building the bundle needs {inputs.disk // 10**6} MB"
         problems.append(Problem(what, "bundle build", "LABCTL_CACHE=<directory on a larger disk> labctl bundle build"))
-    if os.uname().machine != "x86_64":
-        problems.append(Problem(f"bundles are built on x86_64 only, this is {os.uname().machine}", "bundle build"))
     if inputs.origin == "community" and host.offline():
         what = "LABCTL_OFFLINE is set, and this bundle is fetched from the community"
         problems.append(Problem(what, "bundle build", "unset LABCTL_OFFLINE"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from orchestrator.bundle.progress import Progress
 from orchestrator.errors import HostError
 from orchestrator.events import Emit
 
-# As Debian and as the kernel call it.
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# The processor of every lab's nodes, as Debian calls it (docs/adr/0021-macos-and-arm64.md).
+_ARCHITECTURE = "amd64"
 _FIX = "get the bundle again from where it was made (`labctl bundle verify` there), then labctl bundle import PATH"
 
 
@@ -32,7 +31,7 @@ def import_bundle(
     """Verify the bundle in `source` (directory, .tar, .tar.gz, ...) and place it in the cache.
 
     Nothing reaches the cache unless every file is what the manifest says, the images that a lab needs are among them,
-    the processor is this host's, and, with a public `key`, the signature is of it; a bundle of that id that is
+    it is for the processor of nodes, and, with a public `key`, the signature is of it; a bundle of that id that is
     there already is replaced. Raises BrokenBundleError or HostError with every problem.
     """
     progress = Progress(emit, phase_name, {"copy": 10.0, "verify": 5.0})
@@ -80,10 +79,9 @@ def _derive_worker_images(info: BundleInfo) -> None:
 
 def _require_usable(info: BundleInfo, needed: Sequence[str]) -> None:
     """Raise BrokenBundleError for a bundle that is whole but of no use here."""
-    if info.architecture != _ARCHITECTURES.get(os.uname().machine):
-        raise BrokenBundleError(
-            f"{info.id} is for {info.architecture}, this host is {os.uname().machine}", fix="make one on such a host"
-        )
+    if info.architecture != _ARCHITECTURE:
+        what = f"{info.id} is for {info.architecture} machines; those of a lab are {_ARCHITECTURE}"
+        raise BrokenBundleError(what, fix="take a bundle that was made on an x86_64 machine")
     missing = [name for name in needed if info.kubernetes and info.kind == "lab" and name not in info.images]
     if missing:
         raise BrokenBundleError(

@@ -9,31 +9,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import proc
+from orchestrator import operating_system, proc
 from orchestrator.debian_mirror import MirrorConfig
 from orchestrator.errors import Problem
 
-# host program -> Debian package that has it
-_TOOLS = {
-    "mmdebstrap": "mmdebstrap",
-    "apt-get": "apt",
-    "dpkg-deb": "dpkg",
-    "unshare": "util-linux",
-    "setpriv": "util-linux",
-    "gpgv": "gpgv",
-}
-_USER_TOOLS = {"newuidmap": "uidmap"}
+# What the build starts on the host; the catalog knows the packages.
+_TOOLS = ("mmdebstrap", "apt-get", "dpkg-deb", "unshare", "setpriv", "gpgv")
+_USER_TOOLS = ("newuidmap",)
 _USER_NAMESPACE = ["unshare", "--user", "--map-root-user", "--map-auto", "--"]
 _ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 
 
-def required_host_tools() -> dict[str, str]:
-    """Programs the build starts on the host, each with the Debian package that has it."""
-    return _TOOLS if os.geteuid() == 0 else {**_TOOLS, **_USER_TOOLS}
+def required_host_tools() -> tuple[str, ...]:
+    """Programs the build starts on the host."""
+    return _TOOLS if os.geteuid() == 0 else (*_TOOLS, *_USER_TOOLS)
+
+
+def system_problem() -> Problem | None:
+    """Why no bundle is built on this system and processor, whoever the user is."""
+    system = operating_system.current()
+    if system.is_linux and system.has_amd64:
+        return None
+    what = f"bundles are built on Linux with an x86_64 processor, this is {system.title} on {system.machine}"
+    return Problem(what, "bundle build", "labctl bundle export FILE there, then here: labctl bundle import FILE")
 
 
 def user_problem() -> Problem | None:
     """What keeps this user from making a build root; None for root and where user namespaces map subordinate IDs."""
+    if problem := system_problem():
+        return problem
     if os.geteuid() == 0:
         return None
     fix = (

@@ -7,12 +7,13 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from orchestrator import host, proc
+from orchestrator.catalog.host_packages import by_hand, packages_of
 
 from .model import Check, Outcome, Repair, Result, Severity, failed, passed
 
@@ -115,16 +116,26 @@ def evaluate_program(
     return failed(shown, expected, remedy) if version and version < minimum else passed(shown, expected)
 
 
+def package_names(program: str) -> tuple[str, ...]:
+    """The packages of this host's package manager that bring a program; empty where nobody knows them."""
+    return packages_of(program, host.package_manager())
+
+
+def install_remedy(program: str) -> str:
+    """The command that installs what brings a program on this host, or what to install by hand."""
+    if names := package_names(program):
+        return host.install_command(host.package_manager(), names)
+    return f"install by hand: {by_hand(program)}"
+
+
 def package_check(
-    identity: str, title: str, argv: Sequence[str], packages: Mapping[str, str], minimum: tuple[int, ...] = ()
+    identity: str, title: str, argv: Sequence[str], program: str, minimum: tuple[int, ...] = ()
 ) -> HostCheck:
-    """The check of a program that a package of this host brings; `packages` names it by package manager."""
+    """The check of a program that a package of this host brings; `program` is its name in the catalog."""
 
     def evaluate() -> Outcome:
-        manager = host.package_manager()
-        package = packages.get(manager)
-        repair = Repair(packages=(package,)) if package else None
-        remedy = host.install_command(manager, [package or argv[0]])
+        repair = Repair(packages=names) if (names := package_names(program)) else None
+        remedy = install_remedy(program)
         return evaluate_program(argv[0], program_output(argv), minimum, remedy, repair)
 
     return HostCheck(identity, title, evaluate)

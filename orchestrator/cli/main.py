@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator import operating_system
 from orchestrator.errors import ExitCode, HostError, LabError
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
 def invoke(args: list[str]) -> int:
     """Run one command line and return its exit code; every failure is printed on stderr."""
     debug = "--debug" in args or bool(os.environ.get("LABCTL_DEBUG"))
+    if operating_system.current().name == "Windows":
+        fix = "  fix: run it in WSL2: docs/how-to/windows.md"
+        return _fail("labctl does not run on Windows itself: Ansible does not", fix, code=ExitCode.HOST)
     try:
         outcome: Any = labctl.main(args=args, prog_name="labctl", standalone_mode=False)
     except click.exceptions.Exit as leaving:

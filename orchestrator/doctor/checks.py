@@ -7,24 +7,22 @@ import os
 import platform
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator import host, paths
+from orchestrator import host, operating_system, paths
 from orchestrator.checks.host import HostCheck, Once, evaluate_program, package_check, read_text
 from orchestrator.checks.model import Outcome, failed, not_applicable, passed
 from orchestrator.model import NO_INOTIFY, Inotify
 from orchestrator.observed import Sizing
 from orchestrator.spec import Spec
 
-from . import evaluators, probes
+from . import evaluators, probes, wsl
 
 UNLIMITED = Inotify(2**31, 2**31)
 PROCESS_IDS, OPEN_FILES, INODES = 16384, 4096, 100_000
 TEMPORARY_MB, LAB_STATE_MB = 500, 100
 PYTHON = (3, 11)
-_SSH = {"apt": "openssh-client", "dnf": "openssh-clients", "zypper": "openssh-clients", "pacman": "openssh"}
-_IP = {"apt": "iproute2", "dnf": "iproute", "zypper": "iproute2", "pacman": "iproute2"}
 
 
 @dataclass(frozen=True)
@@ -83,28 +81,33 @@ def host_checks(lab: Requirements, state: Path, offline: bool) -> tuple[HostChec
         *_storage_checks(lab, state),
         *_limit_checks(lab),
         *_environment_checks(lab, offline),
-        package_check("host.ssh", "SSH client", ["ssh", "-V"], _SSH, (7, 6)),
-        package_check("host.ssh_keygen", "SSH key generator", ["ssh-keygen", "-?"], _SSH),
-        package_check("host.ip", "Program ip", ["ip", "-V"], _IP),
+        package_check("host.ssh", "SSH client", ["ssh", "-V"], "ssh", (7, 6)),
+        package_check("host.ssh_keygen", "SSH key generator", ["ssh-keygen", "-?"], "ssh"),
+        _on_linux(package_check("host.ip", "Program ip", ["ip", "-V"], "ip")),
         *_network_checks(lab),
         *_state_checks(state),
+        *wsl.checks(lab.memory),
     )
 
 
+def _on_linux(check: HostCheck) -> HostCheck:
+    """The check, not applicable on a system whose kernel is not Linux."""
+    if operating_system.current().is_linux:
+        return check
+    outcome = not_applicable("this host is not Linux")
+    return replace(check, evaluate=lambda: outcome)
+
+
 def _machine_checks(lab: Requirements) -> tuple[HostCheck, ...]:
-    memory = Once(lambda: host.parse_meminfo(read_text("/proc/meminfo")))
+    memory, system = Once(host.memory), operating_system.current()
     fewer, more_cpus = "set fewer workers (--workers N), or less memory for each", "take a machine with more CPUs"
     python = "install Python 3.11 or later"
     return (
-        HostCheck(
-            "host.system", "System and processor", lambda: evaluators.system(platform.system(), platform.machine())
-        ),
+        HostCheck("host.system", "System and processor", lambda: evaluators.system(system)),
         HostCheck(
             "host.python", "Python", lambda: evaluate_program("Python", platform.python_version(), PYTHON, python)
         ),
-        HostCheck(
-            "host.cpus", "CPUs", lambda: evaluators.at_least(len(os.sched_getaffinity(0)), lab.cpus, "CPUs", more_cpus)
-        ),
+        HostCheck("host.cpus", "CPUs", lambda: evaluators.at_least(host.cpus(), lab.cpus, "CPUs", more_cpus)),
         HostCheck(
             "host.memory",
             f"Memory for {lab.nodes} nodes",
@@ -165,7 +168,7 @@ def _storage_checks(lab: Requirements, state: Path) -> tuple[HostCheck, ...]:
 
 def _limit_checks(lab: Requirements) -> tuple[HostCheck, ...]:
     limit, in_use = Once(lambda: host.inotify_limit() or UNLIMITED), Once(host.inotify_in_use)
-    return (
+    on_linux = (
         HostCheck(
             "host.inotify_instances",
             "inotify instances",
@@ -186,6 +189,9 @@ def _limit_checks(lab: Requirements) -> tuple[HostCheck, ...]:
                 host.sysctl_command("kernel.pid_max", PROCESS_IDS),
             ),
         ),
+    )
+    return (
+        *map(_on_linux, on_linux),
         HostCheck(
             "host.open_files",
             "Open files",

@@ -11,6 +11,7 @@ from orchestrator.checks.model import Outcome, Repair, failed, not_applicable, p
 from orchestrator.host import HostNetwork
 from orchestrator.model import ORIGINS
 from orchestrator.observed import Observed
+from orchestrator.operating_system import OperatingSystem
 from orchestrator.plan.provider import inotify_remedy
 
 SOCKET_PATH_BYTES = 107
@@ -24,12 +25,12 @@ def at_least(amount: int, minimum: int, unit: str, remedy: str, place: str = "")
     return passed(text, expected) if amount >= minimum else failed(text, expected, remedy)
 
 
-def system(name: str, machine: str) -> Outcome:
-    """Whether labctl's nodes are made for this system and processor."""
-    text, expected = f"{name} on {machine}", "Linux on x86_64"
-    if name == "Linux" and machine in ("x86_64", "AMD64"):
+def system(system: OperatingSystem) -> Outcome:
+    """Whether labctl runs on this system at all; which providers do is the check of the provider's choice."""
+    text, expected = f"{system.title} on {system.machine}{' (WSL)' if system.is_wsl else ''}", "Linux or macOS"
+    if system.is_linux or system.is_macos:
         return passed(text, expected)
-    return failed(text, expected, "run labctl on a Linux machine with an x86_64 processor")
+    return failed(text, expected, "run labctl on Linux; on Windows in WSL2: docs/how-to/windows.md")
 
 
 def swap(total: int, free: int) -> Outcome:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 
 from orchestrator import bundle, host
+from orchestrator.checks.host import package_names
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note
 from orchestrator.model import Plan
@@ -21,25 +22,28 @@ def decline(question: str) -> bool:
     return False
 
 
-# Program -> package, by package manager; the programs labctl itself calls on the host.
-_PROGRAMS = {
-    "ssh": {"apt": "openssh-client", "dnf": "openssh-clients", "zypper": "openssh-clients", "pacman": "openssh"},
-    "ip": {"apt": "iproute2", "dnf": "iproute", "zypper": "iproute2", "pacman": "iproute2"},
-}
+# The programs that labctl itself calls on the host.
+_PROGRAMS = ("ssh", "ip")
 # Debian 12's package has the version that the bundle is compiled from the source of.
 _KUBECTL_PACKAGE, _KUBECTL_MINOR = "kubernetes-client", "1.20."
 
 
 def missing_packages(spec: Spec) -> tuple[str, ...]:
     """Packages of this host's package manager that the lab needs and that are not installed."""
-    manager = host.package_manager()
-    names = [by[manager] for program, by in _PROGRAMS.items() if manager in by and shutil.which(program) is None]
+    names = [name for program in _PROGRAMS if shutil.which(program) is None for name in package_names(program)]
     state = select(spec.lab.provider, registry.states()).state
     names += registry.provider(state.name).missing_packages(spec.lab.guest)
     if state.traits.shares_kernel:
         # Containers make a lab on a host without an internet, which builds its bundle itself.
-        names += [package for program, package in bundle.required_host_tools().items() if shutil.which(program) is None]
+        names += _build_packages()
     return tuple(dict.fromkeys(names))
+
+
+def _build_packages() -> list[str]:
+    """Packages to build a bundle that this host lacks; none where not all of them are to be had."""
+    missing = [program for program in bundle.required_host_tools() if shutil.which(program) is None]
+    packages = [package_names(program) for program in missing]
+    return [name for names in packages for name in names] if all(packages) else []
 
 
 def install_missing_packages(spec: Spec, agree: Agree, emit: Emit) -> None:

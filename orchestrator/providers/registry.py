@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import get_args
 
+from orchestrator import operating_system
 from orchestrator.checks.host import HostCheck
 from orchestrator.checks.model import not_applicable
 from orchestrator.errors import HostError, SpecError
@@ -15,6 +16,7 @@ from orchestrator.model import NodePlan, Plan, ProviderName
 from orchestrator.observed import ProviderState
 from orchestrator.plan import select
 from orchestrator.providers.base import LabIdentity, Provider
+from orchestrator.providers.platforms import unsupported
 from orchestrator.spec import Spec
 
 # Providers that share a folder; every other one is `<name>/provider.py`.
@@ -38,7 +40,8 @@ def states() -> tuple[ProviderState, ...]:
 
 
 def _state(one: Provider) -> ProviderState:
-    if problem := one.obstacle():
+    # A system on which it makes nothing first: what it lacks there could not be installed.
+    if problem := unsupported(one.name, operating_system.current()) or one.obstacle():
         return ProviderState(one.name, False, problem.what, problem.fix, traits=one.traits)
     return ProviderState(one.name, True, only_named=one.only_named(), traits=one.traits)
 

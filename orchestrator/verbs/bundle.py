@@ -10,7 +10,8 @@ from typing import Any
 
 from orchestrator import bundle, catalog, paths
 from orchestrator.bundle import BundleInfo
-from orchestrator.errors import Problem, SpecError
+from orchestrator.checks.host import install_remedy, package_names
+from orchestrator.errors import HostError, Problem, SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab.build_tools import install_build_tools
 from orchestrator.lab.fetching import is_url, local_file
@@ -87,8 +88,13 @@ def build(wanted: Wanted, *, agree: Agree, emit: Emit, sums: Confirmation = UNCO
     `sums` is what the user confirms of what is fetched. Raises SpecError, HostError.
     """
     recipe = _recipe(wanted)
-    tools = bundle.required_host_tools().items()
-    install_build_tools([package for program, package in tools if shutil.which(program) is None], agree)
+    if problem := bundle.system_problem():
+        raise HostError(problem.what, fix=problem.fix)
+    lacking = [program for program in bundle.required_host_tools() if shutil.which(program) is None]
+    if unknown := [program for program in lacking if not package_names(program)]:
+        elsewhere = "or build it on Debian and take it here: labctl bundle import FILE"
+        raise HostError(f"this host lacks {', '.join(unknown)}", fix=f"{install_remedy(unknown[0])}; {elsewhere}")
+    install_build_tools([name for program in lacking for name in package_names(program)], agree)
     with phase(emit, "bundle", f"Build the bundle from {ORIGINS[recipe.origin]}"):
         known = bundle.Known(paths.cache_dir() / bundle.KNOWN, sums.sums, sums.ask)
         return BundleSummary(bundle.build(paths.cache_dir(), recipe, emit, "bundle", known))

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator import host, proc
+from orchestrator import proc
+from orchestrator.checks.host import install_remedy
 from orchestrator.errors import HostError
 from orchestrator.lab.node_access import running_nodes
 from orchestrator.lab.result import Result
@@ -36,7 +37,7 @@ def open_console(lab: Lab, pattern: str) -> Console:
     Raises HostError without tmux, SpecError for a pattern without a node, ProviderError for a node that does not run.
     """
     if shutil.which("tmux") is None:
-        raise HostError("console needs tmux", fix=host.install_command(host.package_manager(), ["tmux"]))
+        raise HostError("console needs tmux", fix=install_remedy("tmux"))
     nodes = running_nodes(lab, pattern)
     tmux = tmux_argv(lab.plan.uuid)
     proc.run([*tmux, "kill-session", "-t", SESSION], check=False, timeout=10)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import host, proc
+from orchestrator.checks.host import install_remedy
 from orchestrator.errors import HostError
 from orchestrator.events import Emit, Note
 from orchestrator.providers.without_systemd import private_engine
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 API_SECONDS = 120
 START_SECONDS = 60
-PACKAGES = {"apt": ("docker.io", "iptables"), "dnf": ("moby-engine", "iptables-nft")}
 
 
 class Engine:
@@ -144,20 +144,10 @@ def obstacle() -> HostError | None:
         text = f"Docker runs, but this user may not use it ({SYSTEM_SOCKET})"
         return HostError(text, fix="sudo usermod -aG docker $USER, then log in again")
     if shutil.which("dockerd", path=host.SYSTEM_PATH) is None:
-        return HostError("Docker is not installed", fix=install_hint())
+        return HostError("Docker is not installed", fix=install_remedy("docker"))
     if os.geteuid() != 0:
         return HostError("Docker is not running and only root can start it", fix="sudo systemctl start docker")
     return None
-
-
-def install_hint() -> str:
-    """The command that installs Docker on this host."""
-    return host.install_command(host.package_manager(), docker_packages())
-
-
-def docker_packages() -> tuple[str, ...]:
-    """The packages that bring the Docker engine, by the host's package manager."""
-    return PACKAGES.get(host.package_manager(), ("docker",))
 
 
 def open_engine(emit: Emit, phase: str) -> Engine:

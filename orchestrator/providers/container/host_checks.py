@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import host
-from orchestrator.checks.host import HostCheck, Once, package_check, read_text
+from orchestrator.checks.host import HostCheck, Once, package_check, package_names, read_text
 from orchestrator.checks.model import Outcome, Repair, failed, not_applicable, passed
 from orchestrator.model import Plan
 from orchestrator.providers.container import engine, preflight
@@ -20,7 +20,6 @@ NEEDED_CAPABILITIES = frozenset(
     ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "SYS_ADMIN", "NET_ADMIN", "SYS_CHROOT", "MKNOD")
 )
 NEEDED_CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
-_IPTABLES = {"apt": "iptables", "dnf": "iptables-nft", "zypper": "iptables", "pacman": "iptables"}
 
 
 def host_checks(spec: Spec, existing: Plan | None) -> tuple[HostCheck, ...]:
@@ -50,7 +49,7 @@ def host_checks(spec: Spec, existing: Plan | None) -> tuple[HostCheck, ...]:
             "File system overlay",
             lambda: evaluate_module("overlay", "\toverlay\n" in read_text("/proc/filesystems")),
         ),
-        package_check("host.iptables", "Program iptables", ["iptables", "--version"], _IPTABLES),
+        package_check("host.iptables", "Program iptables", ["iptables", "--version"], "iptables"),
         HostCheck("engine.docker", "Docker engine", _evaluate_engine),
         HostCheck("engine.access", "Right to use Docker's socket", _evaluate_access),
         HostCheck(
@@ -115,7 +114,7 @@ def _evaluate_engine() -> Outcome:
     expected = "an engine that runs or that labctl can start"
     if problem := engine.obstacle():
         missing = shutil.which("dockerd", path=host.SYSTEM_PATH) is None
-        repair = Repair(packages=tuple(engine.docker_packages())) if missing else None
+        repair = Repair(packages=names) if missing and (names := package_names("docker")) else None
         return failed(problem.message, expected, problem.fix, repair)
     running = engine.running()
     text = f"answers at {running[0]}" if running else "not running; labctl starts it when a lab needs it"

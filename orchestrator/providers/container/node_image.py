@@ -12,11 +12,11 @@ import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import debian_mirror, host, paths, proc
+from orchestrator.checks.host import install_remedy
 from orchestrator.debian_mirror import MirrorConfig
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
@@ -92,11 +92,11 @@ def problems(flavour: Flavour = DEBIAN, source: MirrorConfig | None = None) -> l
     if cached(flavour).exists():
         return []
     found = []
-    install, where = partial(host.install_command, host.package_manager()), "node image"
+    where = "node image"
     mirror = source or debian_mirror.find()
     if shutil.which("mmdebstrap") is None:
         text = "mmdebstrap is not installed; it makes the node image"
-        found.append(Problem(text, where, install(["mmdebstrap"])))
+        found.append(Problem(text, where, install_remedy("mmdebstrap")))
     if os.geteuid() != 0:
         found.append(Problem("making the node image takes root, once", where, "sudo ./labctl provision"))
     if mirror is None:
@@ -105,7 +105,7 @@ def problems(flavour: Flavour = DEBIAN, source: MirrorConfig | None = None) -> l
         found.append(Problem(text, where, fix))
     elif mirror.keyring and not mirror.keyring.exists():
         text = f"Debian's signing keys are not here ({mirror.keyring})"
-        found.append(Problem(text, where, install(["debian-archive-keyring"])))
+        found.append(Problem(text, where, host.install_command(host.package_manager(), ["debian-archive-keyring"])))
     if (free := host.disk_free(paths.cache_dir())) < DISK_MB:
         text = f"{free} MB free, the node image takes {DISK_MB}"
         found.append(Problem(text, str(paths.cache_dir()), "free space, or set LABCTL_CACHE"))

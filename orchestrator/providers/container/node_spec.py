@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.host import CAPABILITIES
+from orchestrator.capabilities import CAPABILITIES
 from orchestrator.model import NodePlan, Plan
 from orchestrator.providers.base import LabIdentity, identity
 from orchestrator.providers.without_systemd.host_state import BRIDGE_PREFIX

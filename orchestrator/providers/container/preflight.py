@@ -40,11 +40,10 @@ def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
         found += node_image.problems(source=node_image.source_of(plan.source.bundle_id))
     found += port_problems(plan, own, host.port_is_free, holders)
     found += overlap_problems(plan, host.networks(), own=spec.bridge(plan.uuid))
-    memory = host.parse_meminfo(Path("/proc/meminfo").read_text(encoding="ascii"))
     found += size_problems(
         nodes=missing,
         with_kubernetes=plan.kubernetes is not None,
-        memory_available=memory.get("MemAvailable", 0),
+        memory_available=host.memory_available(),
         disk_free=host.disk_free(root),
         disk_path=str(root),
     )

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator import host
-from orchestrator.checks.host import HostCheck
+from orchestrator.checks.host import HostCheck, package_names
 from orchestrator.errors import HostError, Problem, ProviderError
 from orchestrator.events import Emit, Step, discard
 from orchestrator.model import Capabilities, Inotify, Node, NodePlan, Plan, ProviderName
@@ -73,7 +73,7 @@ class ContainerProvider(Provider):
     def missing_packages(self, guest: str) -> Sequence[str]:
         """Docker's, where neither an engine answers nor dockerd is installed."""
         installed = shutil.which("dockerd", path=host.SYSTEM_PATH) or engine.running()
-        return () if installed else engine.docker_packages()
+        return () if installed else package_names("docker")
 
     def host_checks(self, spec: Spec, existing: Plan | None) -> Sequence[HostCheck]:
         return host_checks(spec, existing)

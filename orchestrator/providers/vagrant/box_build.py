@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from orchestrator import debian_mirror, host, paths, proc
+from orchestrator import debian_mirror, host, operating_system, paths, proc
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
 from orchestrator.providers.vagrant import boxes
@@ -109,6 +109,10 @@ def tools_for(guest: str, provider: str) -> list[str]:
 
 def problems() -> list[Problem]:
     """Why the box could not be built here, all at once."""
+    system = operating_system.current()
+    if not (system.is_linux and system.has_amd64):
+        what = f"boxes are built on Linux with an x86_64 processor, this is {system.title} on {system.machine}"
+        return [Problem(what, "box", "labctl box build there, then here: labctl box import FILE")]
     found = []
     manager = host.package_manager()
     if missing := missing_tools():

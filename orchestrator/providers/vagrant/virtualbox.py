@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import platform
 import re
 import shutil
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote
 
-from orchestrator import host, proc
+from orchestrator import host, operating_system, proc
 from orchestrator.checks.host import HostCheck
 from orchestrator.checks.model import Outcome, failed, passed
 from orchestrator.errors import HostError, Problem, ProviderError
@@ -203,7 +202,8 @@ class VirtualBox(Hypervisor):
 
     def problems(self, plan: Plan) -> list[Problem]:
         """The host-only range rule, and names that are too long or that other machines have."""
-        free = platform.system() == "Windows" or virtualbox_driver.is_wsl()
+        # The rule is VirtualBox' on Linux and macOS; in WSL2 it is Windows' own.
+        free = operating_system.current().is_wsl
         conf = NETWORKS_CONF.read_text(encoding="utf-8", errors="replace") if NETWORKS_CONF.exists() else None
         problem = range_problem(plan.network.subnet, conf, free=free)
         found = [*([problem] if problem else []), *name_problems(plan)]

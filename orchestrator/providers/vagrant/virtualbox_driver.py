@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator import operating_system
 from orchestrator.checks.host import read_text
 from orchestrator.checks.model import Outcome, failed, passed
 from orchestrator.errors import Problem
@@ -82,9 +82,5 @@ def evaluate_modules(modules: Path) -> Outcome:
 
 def is_native() -> bool:
     """Whether VirtualBox runs machines on this Linux: in WSL2 they are Windows' own."""
-    return platform.system() == "Linux" and not is_wsl()
-
-
-def is_wsl() -> bool:
-    """Whether this Linux is Windows' own."""
-    return "microsoft" in platform.release().lower()
+    system = operating_system.current()
+    return system.is_linux and not system.is_wsl

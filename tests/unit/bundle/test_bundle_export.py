@@ -103,7 +103,7 @@ def test_an_existing_file_is_not_replaced(whole: BundleInfo, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "arm64"}, "is for arm64, this host is x86_64"),
+        ({"architecture": "arm64"}, "is for arm64 machines; those of a lab are amd64"),
         ({"images": (IMAGES[0], NEEDED[0])}, "lacks the image labctl/shell:1, which verify needs"),
     ],
 )

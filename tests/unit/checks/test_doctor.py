@@ -19,6 +19,7 @@ from orchestrator.doctor import Requirements, evaluators, host_checks, probes, r
 from orchestrator.errors import HostError
 from orchestrator.host import HostNetwork
 from orchestrator.observed import BuildableBundle, Observed, Sizing, SourceContent
+from orchestrator.operating_system import OperatingSystem
 from orchestrator.providers.container import host_checks as container
 from orchestrator.providers.registry import host_checks as provider_checks
 from orchestrator.providers.vagrant.host_checks import evaluate_virtualization
@@ -43,9 +44,11 @@ NETWORKS = (HostNetwork("eth0", "10.0.0.0/24"), HostNetwork("wlan0", "192.168.56
 @pytest.mark.parametrize(
     ("outcome", "status", "says"),
     [
-        (evaluators.system("Linux", "x86_64"), "ok", "Linux"),
-        (evaluators.system("Linux", "aarch64"), "failed", "aarch64"),
-        (evaluators.system("Darwin", "x86_64"), "failed", "Darwin"),
+        (evaluators.system(OperatingSystem("Linux", "x86_64")), "ok", "Linux on x86_64"),
+        (evaluators.system(OperatingSystem("Darwin", "arm64")), "ok", "macOS on arm64"),
+        (evaluators.system(OperatingSystem("Linux", "x86_64", "5.15-microsoft-standard-WSL2")), "ok", "(WSL)"),
+        (evaluators.system(OperatingSystem("Windows", "AMD64")), "failed", "Windows"),
+        (evaluators.system(OperatingSystem("FreeBSD", "amd64")), "failed", "FreeBSD"),
         (evaluate_program("ssh", "OpenSSH_9.2p1 Debian", (7, 6), ""), "ok", "9.2"),
         (evaluate_program("ssh", "OpenSSH_7.2p2", (7, 6), ""), "failed", "7.2"),
         (evaluate_program("ssh", None, (7, 6), "install it"), "failed", "not installed"),

@@ -40,6 +40,10 @@ LAYERS = {
     "paths": 0,
     # A part of the model that found no room in its module.
     "box": -1,
+    # What every layer may ask of the system that it runs on.
+    "operating_system": -1,
+    "macos": -1,
+    "capabilities": -1,
 }
 
 # A library -> the only place that may import it.

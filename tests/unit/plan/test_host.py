@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import host
+from orchestrator.capabilities import absent_capabilities
 from orchestrator.host import HostNetwork
 from orchestrator.model import Inotify
 
@@ -25,12 +26,12 @@ def test_memory_is_told_in_megabytes() -> None:
 
 
 def test_a_capability_missing_from_the_bounding_set_is_named() -> None:
-    assert host.absent_capabilities("Name:\tx\nCapBnd:\t000001fffeffffff\n", last=40) == ("SYS_RESOURCE",)
+    assert absent_capabilities("Name:\tx\nCapBnd:\t000001fffeffffff\n", last=40) == ("SYS_RESOURCE",)
 
 
 def test_a_full_bounding_set_lacks_nothing_and_capabilities_the_kernel_does_not_know_are_not_missed() -> None:
-    assert host.absent_capabilities("CapBnd:\t000001ffffffffff\n", last=40) == ()
-    assert host.absent_capabilities("CapBnd:\t0000003fffffffff\n", last=37) == ()
+    assert absent_capabilities("CapBnd:\t000001ffffffffff\n", last=40) == ()
+    assert absent_capabilities("CapBnd:\t0000003fffffffff\n", last=37) == ()
 
 
 def test_networks_come_from_addresses_and_routes_without_loopback_default_and_host_routes() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.host import CAPABILITIES, HostNetwork
+from orchestrator.capabilities import CAPABILITIES
+from orchestrator.host import HostNetwork
 from orchestrator.model import KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourcePlan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
