@@ -120,9 +120,12 @@ def test_doctor_on_a_mac_asks_for_nothing_that_only_linux_has(mac: None) -> None
     assert "error" not in status.values(), [one for one in report.results if one.status == "error"]
 
 
-def test_a_mac_plans_machines_that_are_given(mac: None) -> None:
-    plan = planning.decide(spec.parse(STATIC))
-    assert (plan.provider, plan.nodes[0].address) == ("static", "192.0.2.11")
+def test_a_mac_with_given_machines_lacks_nothing_but_a_bundle_to_import(mac: None) -> None:
+    with pytest.raises(HostError) as refused:
+        planning.decide(spec.parse(STATIC))
+    (problem,) = refused.value.problems
+    assert problem.fix.startswith("`labctl bundle import FILE`")
+    assert "bundles are built on Linux" in problem.what
 
 
 def test_windows_itself_is_refused_with_the_way_through_wsl2(
