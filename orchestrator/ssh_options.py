@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import PurePath
 
 from orchestrator.model import Node
 
@@ -12,7 +12,7 @@ from orchestrator.model import Node
 NO_USER_CONFIG = ("-F", "/dev/null")
 
 
-def login_options(key: Path | None, known_hosts: Path) -> dict[str, str]:
+def login_options(key: PurePath | None, known_hosts: PurePath) -> dict[str, str]:
     """The options that decide who logs in where: only this key, only the host keys in this file, no agent."""
     own_key = {"IdentityFile": str(key), "IdentitiesOnly": "yes", "IdentityAgent": "none"} if key else {}
     return {
@@ -25,7 +25,7 @@ def login_options(key: Path | None, known_hosts: Path) -> dict[str, str]:
     }
 
 
-def session_options(key: Path | None, known_hosts: Path) -> dict[str, str]:
+def session_options(key: PurePath | None, known_hosts: PurePath) -> dict[str, str]:
     """The login options, and limits after which a dead connection ends."""
     return {
         **login_options(key, known_hosts),
@@ -56,6 +56,6 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if " " in value else value
 
 
-def for_ansible(key: Path, known_hosts: Path) -> str:
+def for_ansible(key: PurePath, known_hosts: PurePath) -> str:
     """The login options as `ansible_ssh_common_args`; Ansible adds the limits of its own configuration."""
     return shlex.join([*NO_USER_CONFIG, *as_arguments(login_options(key, known_hosts))])

@@ -22,15 +22,25 @@ if TYPE_CHECKING:
 @click.option("--unmerge", is_flag=True, help="Remove it again; destroy does so by itself.")
 @click.option("--into", type=click.Path(path_type=Path, dir_okay=False), help="Another file than ~/.kube/config.")
 @click.option("--context", default="", metavar="NAME", help="Another name than the lab's.")
+@options.windows_options
 @options.preview_options
 def kubeconfig(
-    lab: Lab, merge: bool, unmerge: bool, into: Path | None, context: str, dry_run: bool, output: str
-) -> int:
+    lab: Lab, merge: bool, unmerge: bool, into: Path | None, context: str, system: str, to: Path | None,
+    windows_folder: str | None, dry_run: bool, output: str,
+) -> int:  # fmt: skip
     """Print the path of the lab's kubeconfig, or merge it into your own (a backup is kept)."""
     from orchestrator.verbs import kubeconfig as verb
 
     if merge and unmerge:
         raise click.UsageError("either --merge or --unmerge")
+    folder = options.windows_folder(lab, system, to, windows_folder)
+    if folder and not (merge or unmerge):
+        if dry_run:
+            return show_dry_run([f"write {verb.windows_file(lab, folder).path}"], output)
+        made = verb.write_for_windows(lab, folder)
+        return show(made, output, text=lambda made: [f"wrote {made.path}", *made.steps])
+    if folder or to:
+        raise click.UsageError("--to goes with --for windows" if to else "either --for windows or --merge, --unmerge")
     if not (merge or unmerge):
         if into or context:
             raise click.UsageError("--into and --context go with --merge or --unmerge")

@@ -127,8 +127,8 @@ def invoke(args: list[str]) -> int:
     """Run one command line and return its exit code; every failure is printed on stderr."""
     debug = "--debug" in args or bool(os.environ.get("LABCTL_DEBUG"))
     if operating_system.current().name == "Windows":
-        fix = "  fix: run it in WSL2: docs/how-to/windows.md"
-        return _fail("labctl does not run on Windows itself: Ansible does not", fix, code=ExitCode.HOST)
+        why = "labctl does not run on Windows itself: Ansible does not"
+        return _fail(why, "  fix: run it in WSL2: docs/how-to/windows.md", code=ExitCode.HOST)
     try:
         outcome: Any = labctl.main(args=args, prog_name="labctl", standalone_mode=False)
     except click.exceptions.Exit as leaving:

@@ -18,6 +18,8 @@ from orchestrator.cli.output import show_dry_run
 
 if TYPE_CHECKING:
     from orchestrator.lab.package_source import Confirmation
+    from orchestrator.lab.state import Lab
+    from orchestrator.lab.windows import WindowsFolder
     from orchestrator.spec import Override, Spec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -174,6 +176,35 @@ def complete_nodes(ctx: click.Context, param: click.Parameter, incomplete: str) 
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             names |= {node["name"] for node in json.loads(file.read_text(encoding="utf-8"))["nodes"]}
     return sorted(name for name in names if name.startswith(incomplete))
+
+
+windows_options = compose(
+    click.option(
+        "--for",
+        "system",
+        type=click.Choice(["linux", "windows"]),
+        default="linux",
+        show_default=True,
+        help="windows: paths, line ends and keys of Windows.",
+    ),
+    click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="The directory to write to."),
+    click.option(
+        "--windows-folder",
+        metavar="FOLDER",
+        help="Where the files will lie in Windows; by default that of --to on a drive of Windows, else in C:\\labctl.",
+    ),
+)
+
+
+def windows_folder(lab: Lab, system: str, to: Path | None, there: str | None) -> WindowsFolder | None:
+    """The folder of files for Windows, None for this system. Raises UsageError for an option of Windows alone."""
+    if system == "windows":
+        from orchestrator.lab.windows import folder_of
+
+        return folder_of(lab.plan.name, to, there)
+    if there:
+        raise click.UsageError("--windows-folder goes with --for windows")
+    return None
 
 
 node_pattern = click.option(

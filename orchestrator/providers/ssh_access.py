@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from orchestrator import paths, proc
 from orchestrator.model import Node
@@ -146,3 +146,12 @@ def ssh_config(lab: LabDir, nodes: Iterable[Node]) -> str:
     del values["LogLevel"]
     head = f"# The nodes of {lab.root.name} ({lab.root}), written by labctl."
     return "\n\n".join([head, *as_config(values, nodes)]) + "\n"
+
+
+def windows_ssh_config(name: str, nodes: Iterable[Node], folder: PureWindowsPath) -> str:
+    """An ssh_config for Windows' OpenSSH, whose key and known_hosts lie beside it in `folder`."""
+    values = session_options(folder / "id_ed25519", folder / "known_hosts")
+    # Windows has no /dev/null, and its own file of host keys names none of the lab's ports.
+    for option in ("LogLevel", "GlobalKnownHostsFile"):
+        del values[option]
+    return "\n\n".join([f"# The nodes of {name}, written by labctl for Windows.", *as_config(values, nodes)]) + "\n"
