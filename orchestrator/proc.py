@@ -190,6 +190,11 @@ def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = Non
         os.close(descriptor)
 
 
+def foreground(argv: Sequence[str]) -> int:
+    """Run a program on this process's own terminal, which Ctrl-C reaches as well, and return its exit code."""
+    return subprocess.run(argv, check=False).returncode
+
+
 def replace(argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Replace this process by another program (ssh, kubectl), which gives the terminal and the exit code."""
     os.execvpe(argv[0], list(argv), {**os.environ, **(env or {})})

@@ -24,6 +24,7 @@ MAX_LINES = 12
 # `labctl --help` loads neither Ansible nor Docker.
 COMMANDS: dict[str, str] = {
     "init": "Write a lab.yml with every key explained",
+    "tutorial": "Ten minutes from the plan to your first solved drill",
     "provision": "Create the lab, or converge it to lab.yml, and verify it",
     "plan": "Show every decision and its reason; start nothing",
     "verify": "Check the health of the lab, node by node",
@@ -46,7 +47,7 @@ COMMANDS: dict[str, str] = {
     "console": "Open all nodes side by side in tmux and type in all of them at once",
     "export": "Export the nodes for OpenSSH and for SuperPuTTY",
     "logs": "Collect a support archive without secrets",
-    "completion": "Print the completion script for bash, zsh or fish",
+    "completion": "Print the completion script for bash, zsh, fish or PowerShell",
     "inventory": "Print the Ansible inventory of the lab",
     "packages": "Install packages of the bundle on the nodes, at any time",
     "bundle": "Make, export, import, sign and verify bundles",
@@ -129,6 +130,8 @@ def invoke(args: list[str]) -> int:
     if operating_system.current().name == "Windows":
         why = "labctl does not run on Windows itself: Ansible does not"
         return _fail(why, "  fix: run it in WSL2: docs/how-to/windows.md", code=ExitCode.HOST)
+    if os.environ.get("_LABCTL_COMPLETE", "").startswith("powershell"):
+        importlib.import_module("orchestrator.cli.completion")  # click knows its own shells only
     try:
         outcome: Any = labctl.main(args=args, prog_name="labctl", standalone_mode=False)
     except click.exceptions.Exit as leaving:

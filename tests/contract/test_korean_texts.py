@@ -16,6 +16,7 @@ TEXTS = sorted(
     [
         ROOT / "README.ko.md",
         ROOT / "orchestrator/drills/messages.py",
+        ROOT / "orchestrator/verbs/tutorial.yml",
         ROOT / "orchestrator/drills/templates/class.html.j2",
         *ROOT.glob("docs/**/*.ko.md"),
         *ROOT.glob("drills/*/drill.yml"),

@@ -220,7 +220,7 @@ def test_a_look_into_a_node_tells_what_changed_since_the_last_verify() -> None:
 # What only shows something, asks before each thing it does, or runs the user's own words.
 CHANGES_NOTHING = {
     "plan", "verify", "status", "kubectl", "ssh", "exec", "console", "logs", "completion", "inventory", "catalog",
-    "doctor", "list", "snapshot list", "export ssh-config", "bundle info", "bundle verify", "box list", "cache list",
+    "doctor", "list", "snapshot list", "bundle info", "bundle verify", "box list", "cache list",
     "packages list", "packages serve",
 }  # fmt: skip
 
