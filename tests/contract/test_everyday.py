@@ -192,7 +192,7 @@ def test_a_destroyed_lab_leaves_the_kubeconfig_and_a_new_cluster_updates_it(lab:
     assert YAML(typ="safe").load(file) == YAML(typ="safe").load(THEIRS)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_completion_prints_a_script_for_the_shell(lab: Lab, shell: str) -> None:
     done = labctl(lab, "completion", shell)
     assert done.returncode == 0
@@ -212,6 +212,40 @@ def test_completion_offers_verbs_and_the_labs_nodes(lab: Lab) -> None:
 
     assert offered("labctl prov", 1) == ["provision"]
     assert offered("labctl ssh ", 2) == ["m-k8s", "w1-k8s"]
+
+
+def test_completion_for_powershell_says_that_it_is_untested_and_is_balanced(lab: Lab) -> None:
+    script = labctl(lab, "completion", "powershell").stdout
+    assert "UNTESTED" in script.splitlines()[0]
+    assert all(script.count(left) == script.count(right) > 0 for left, right in ("{}", "()", "[]"))
+    assert script.count("'") % 2 == script.count('"') % 2 == 0
+    assert "%" not in script
+
+
+HELP = "json prints one document on stdout; progress goes to stderr."
+
+
+@pytest.mark.parametrize(
+    ("words", "word", "offered"),
+    [
+        ("labctl", "prov", ["plain", "provision", "Create the lab, or converge it to lab.yml, and verify it"]),
+        ("labctl\nssh", "w1", ["plain", "w1-k8s", ""]),
+        (
+            "labctl\nplan",
+            "--out",
+            ["plain", "--output", HELP],
+        ),
+    ],
+)
+def test_what_powershell_hands_over_is_answered_a_line_each(
+    lab: Lab, words: str, word: str, offered: list[str]
+) -> None:
+    asked = {"_LABCTL_COMPLETE": "powershell_complete", "COMP_WORDS": words, "COMP_CWORD": word}
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli"], cwd=lab.plan.owner,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **asked}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert [line.split("\t") for line in done.stdout.splitlines()] == [offered]
 
 
 def with_lab_file(lab: Lab, text: str) -> Path:
