@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 
@@ -40,7 +41,13 @@ def missing_packages(spec: Spec) -> tuple[str, ...]:
 
 
 def _build_packages() -> list[str]:
-    """Packages to build a bundle that this host lacks; none where not all of them are to be had."""
+    """Packages to build a bundle that this host lacks; none where not all of them are to be had.
+
+    Whoever is not root could not install them, and mostly need not: an engine that answers and a bundle at hand are
+    enough. Where one has to be built, the build says what is missing.
+    """
+    if os.geteuid() != 0:
+        return []
     missing = [program for program in bundle.required_host_tools() if shutil.which(program) is None]
     packages = [package_names(program) for program in missing]
     return [name for names in packages for name in names] if all(packages) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import get_args
 
@@ -62,6 +63,15 @@ def test_without_a_known_package_manager_doctor_says_what_to_install_by_hand(mon
 
 
 def test_a_provision_asks_no_other_package_manager_for_debians_build_tools(manager: str) -> None:
+    assert host_setup._build_packages() == []
+
+
+def test_who_is_not_root_is_asked_for_no_build_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "package_manager", lambda: "apt")
+    monkeypatch.setattr(shutil, "which", lambda program, path=None: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "mmdebstrap" in host_setup._build_packages()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert host_setup._build_packages() == []
 
 
