@@ -10,18 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-
 END_OF_INPUT = "\x04"
 
 
-def answered(
-    argv: Sequence[str],
-    home: Path,
-    answers: Sequence[str],
-    *,
-    seconds: float = 60,
-    env: Mapping[str, str] | None = None,
-) -> tuple[int, str]:
+def answered(argv: Sequence[str], home: Path, answers: Sequence[str], *, seconds: float = 60) -> tuple[int, str]:
     """Exit code and terminal of a command whose user types these answers.
 
     Behind them the input ends, as by Ctrl-D, so that a further question is aborted at once. One that hangs is killed:

@@ -61,5 +61,5 @@ def test_a_question_that_nobody_answers_is_aborted_at_once(tmp_path: Path) -> No
 
 
 def test_a_command_that_hangs_at_a_terminal_fails_at_the_deadline(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="still running at the deadline.*\n.*busy"):
+    with pytest.raises(AssertionError, match=r"still running at the deadline.*\n.*busy"):
         answered([sys.executable, "-c", "import time; print('busy'); time.sleep(60)"], tmp_path, [], seconds=5)
