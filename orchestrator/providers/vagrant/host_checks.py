@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from orchestrator import operating_system
 from orchestrator.checks.host import HostCheck, evaluate_program, program_output, read_text
-from orchestrator.checks.model import Outcome, failed, passed
+from orchestrator.checks.model import Outcome, failed, not_applicable, passed
 from orchestrator.model import Plan
 from orchestrator.providers.vagrant import boxes, preflight
 
@@ -19,7 +20,7 @@ def common_checks(existing: Plan | None) -> tuple[HostCheck, ...]:
         HostCheck(
             "host.virtualization",
             "Hardware virtualization",
-            lambda: evaluate_virtualization(cpu_flags(), Path("/dev/kvm").exists()),
+            _evaluate_processor,
             "warning",
         ),
         program_check("provider.vagrant", "Vagrant", ["vagrant", "--version"], (2, 2, 19), preflight.INSTALL_VAGRANT),
@@ -30,6 +31,12 @@ def common_checks(existing: Plan | None) -> tuple[HostCheck, ...]:
 def program_check(identity: str, title: str, argv: Sequence[str], minimum: tuple[int, ...], remedy: str) -> HostCheck:
     """The check that a program is installed and new enough."""
     return HostCheck(identity, title, lambda: evaluate_program(title, program_output(argv), minimum, remedy))
+
+
+def _evaluate_processor() -> Outcome:
+    if not operating_system.current().is_linux:
+        return not_applicable("only Linux tells it")
+    return evaluate_virtualization(cpu_flags(), Path("/dev/kvm").exists())
 
 
 def cpu_flags() -> list[str]:

@@ -120,6 +120,13 @@ def test_doctor_on_a_mac_asks_for_nothing_that_only_linux_has(mac: None) -> None
     assert "error" not in status.values(), [one for one in report.results if one.status == "error"]
 
 
+def test_doctor_on_a_mac_looks_for_no_processor_flags_and_no_kernel_driver_of_linux(mac: None) -> None:
+    report = doctor.diagnose(spec.parse("provider: virtualbox\nprofile: bare"))
+    status = {result.id: result.status for result in report.results}
+    assert status["host.virtualization"] == "not_applicable"
+    assert status["provider.virtualbox_driver"] == status["provider.virtualization"] == "ok"
+
+
 def test_a_mac_with_given_machines_lacks_nothing_but_a_bundle_to_import(mac: None) -> None:
     with pytest.raises(HostError) as refused:
         planning.decide(spec.parse(STATIC))
