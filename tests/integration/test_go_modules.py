@@ -146,11 +146,15 @@ def test_nothing_runs_on_when_a_build_is_ended(
     assert running.process is not None
     group = running.process.pid
     running.end()
-    deadline = time.monotonic() + 30  # what the build started is init's to bury, which takes it a moment
     with pytest.raises(ProcessLookupError):
-        while time.monotonic() < deadline:
-            os.killpg(group, 0)
-            time.sleep(0.05)
+        signal_until(time.monotonic() + 30, group)  # what the build started is init's to bury, which takes it a moment
+
+
+def signal_until(deadline: float, group: int) -> None:
+    """Ask until the deadline whether a process group is there. Raises ProcessLookupError once it is not."""
+    while time.monotonic() < deadline:
+        os.killpg(group, 0)
+        time.sleep(0.05)
 
 
 def test_go_comes_from_pypi_where_path_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
