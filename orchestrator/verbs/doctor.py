@@ -98,11 +98,19 @@ def _evaluate_plan(spec: Spec, observed: Observed) -> Outcome:
 
 def _evaluate_lost_labs() -> Outcome:
     expected = "no lab without its directory"
-    lost = [(provider, lab) for provider, lab in registry.find_labs() if not Path(lab.owner).is_dir()]
+    lost = [(provider, lab) for provider, lab in registry.find_labs() if _is_gone(Path(lab.owner))]
     if not lost:
         return passed("none", expected)
     text = "; ".join(f"{lab.name} ({provider}) of {lab.owner}" for provider, lab in lost)
     return failed(text, expected, f"labctl destroy --id {lost[0][1].uuid}")
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether a folder is not there; one that only its owner may look at is."""
+    try:
+        return not folder.is_dir()
+    except PermissionError:
+        return False
 
 
 def repair(report: Report, agree: Agree, emit: Emit = discard) -> bool:

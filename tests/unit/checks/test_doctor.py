@@ -319,3 +319,15 @@ def test_inotify_is_enough_for_the_nodes_of_a_new_lab(
     found = evaluators.inotify(unit, limit, in_use, needed)
     assert found.status == status
     assert (status == "ok") != (f"sudo sysctl -w fs.inotify.max_user_{unit}=512" in found.remedy)
+
+
+def test_a_folder_that_only_its_owner_may_look_at_is_not_taken_for_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert workflow._is_gone(tmp_path / "none")
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert not workflow._is_gone(tmp_path)
