@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.model import NO_INOTIFY, Addresses, BundleOrigin, CgroupMode, Inotify, Plan, ProviderName
+from orchestrator.addresses import Addresses
+from orchestrator.model import NO_INOTIFY, BundleOrigin, CgroupMode, Inotify, Plan, ProviderName
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from orchestrator.addresses import THEMSELVES, Addresses
 from orchestrator.catalog.facts import Repository
-from orchestrator.model import THEMSELVES, Addresses, BundleOrigin
+from orchestrator.model import BundleOrigin
 
 # Counts up when the code of this package packs a bundle differently from the same recipe; what is compiled stays.
 LAYOUT = 3

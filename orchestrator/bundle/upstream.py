@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.addresses import THEMSELVES, Addresses
 from orchestrator.bundle import recipes
 from orchestrator.bundle.recipe import Archive, Recipe, Upstream
 from orchestrator.catalog import Catalog
 from orchestrator.catalog.facts import Calico, Guest, Repository
 from orchestrator.catalog.versions import minor, within
 from orchestrator.errors import SpecError
-from orchestrator.model import THEMSELVES, Addresses, BundleOrigin, Cni, Runtime
+from orchestrator.model import BundleOrigin, Cni, Runtime
 
 # A file that names what to trust in the place of the catalog and the system: for repositories signed by yourself.
 TRUST_SETTING = "LABCTL_TRUST"

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import bundle, catalog, debian_mirror, host, paths
+from orchestrator.addresses import Addresses
 from orchestrator.bundle import BundleInfo, manifest, probe
 from orchestrator.catalog.versions import minor, number
 from orchestrator.errors import Problem
 from orchestrator.lab import claims
 from orchestrator.lab.state import lab_identity, saved_plan
-from orchestrator.model import Addresses, BundleOrigin, Cni, KubernetesPlan, Plan, Runtime
+from orchestrator.model import BundleOrigin, Cni, KubernetesPlan, Plan, Runtime
 from orchestrator.observed import BuildableBundle, BusyPort, Observed, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
 from orchestrator.plan.source import OPEN_VERSIONS

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import bundle, catalog
+from orchestrator.addresses import Addresses
 from orchestrator.bundle import download, recipe
 from orchestrator.bundle.community import Fetcher
 from orchestrator.bundle.known import Known
 from orchestrator.bundle.root import BuildRoot
 from orchestrator.errors import HostError
-from orchestrator.model import Addresses
 
 # Seconds: what takes a minute at a user's takes a moment here.
 PATIENCE = 3.0

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from orchestrator import bundle, catalog
+from orchestrator.addresses import Addresses
 from orchestrator.bundle import Wish
 from orchestrator.bundle.community import Fetcher
 from orchestrator.bundle.known import Known
 from orchestrator.bundle.recipe import Archive
 from orchestrator.errors import HostError
-from orchestrator.model import Addresses
 
 CONTENT = b"a manifest\n" * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator import bundle, catalog
+from orchestrator.addresses import THEMSELVES, Addresses
 from orchestrator.bundle import Wish
 from orchestrator.bundle.community import images_in
 from orchestrator.bundle.recipe import Upstream
 from orchestrator.bundle.registry import Reference
 from orchestrator.bundle.upstream_packages import fingerprints
 from orchestrator.errors import SpecError
-from orchestrator.model import THEMSELVES, Addresses
 
 
 def upstream(wish: Wish, addresses: Addresses = THEMSELVES) -> Upstream:

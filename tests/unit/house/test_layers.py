@@ -38,7 +38,8 @@ LAYERS = {
     "errors": 0,
     "proc": 0,
     "paths": 0,
-    # A part of the model that found no room in its module.
+    # Parts of the model that found no room in its module.
+    "addresses": -1,
     "box": -1,
     # What every layer may ask of the system that it runs on.
     "operating_system": -1,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator import catalog
-from orchestrator.model import Addresses, Plan
+from orchestrator.addresses import Addresses
+from orchestrator.model import Plan
 from orchestrator.observed import BuildableBundle, BusyPort, Observed, ProviderState, SourceContent, TakenNetwork
 from orchestrator.plan import plan
 from orchestrator.spec import Override, parse
