@@ -14,6 +14,7 @@ from pathlib import Path
 from orchestrator import debian_mirror, host, operating_system, paths, proc
 from orchestrator.errors import HostError, Problem
 from orchestrator.events import Emit, Note, Step
+from orchestrator.model import Plan
 from orchestrator.providers.vagrant import boxes
 from orchestrator.providers.vagrant.box_disk import EPOCH, ROOT_MB, SWAP_MB, clamp_times, make_disk, tool_path
 from orchestrator.providers.vagrant.box_pack import pack
@@ -105,6 +106,14 @@ def missing_tools() -> list[str]:
 def tools_for(guest: str, provider: str) -> list[str]:
     """Packages that this host lacks to build the box of this guest, none where one is here or none can be built."""
     return missing_tools() if boxes.buildable(guest, provider) and boxes.find(guest, provider) is None else []
+
+
+def ensure(plan: Plan, emit: Emit, phase: str) -> None:
+    """Build the box of new machines where lab.yml names none, nobody has one and labctl can."""
+    if plan.box or boxes.choose(plan).name in boxes.names_in_vagrant(plan):
+        return
+    if due(plan.guest, plan.provider):
+        build(boxes.provider_named(plan.provider), emit, phase)
 
 
 def problems() -> list[Problem]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from orchestrator import catalog, host, paths
+from orchestrator import catalog, host, paths, proc
 from orchestrator.box import Box
 from orchestrator.errors import HostError, Problem, SpecError
 from orchestrator.model import Plan
@@ -102,6 +102,15 @@ def obstacle(plan: Plan, added: tuple[str, ...] = ()) -> Problem | None:
         "guest",
         f"labctl box import FILE --guest {plan.guest} --sha256 SUM{build}",
     )
+
+
+def names_in_vagrant(plan: Plan) -> tuple[str, ...]:
+    """Names of boxes that Vagrant has for this provider; read only when it matters."""
+    if choose(plan).sha256:
+        return ()
+    listed = proc.run(["vagrant", "box", "list"], check=False, timeout=120).stdout
+    rows = (line.split() for line in listed.splitlines() if f"({plan.provider}," in line)
+    return tuple(row[0] for row in rows)
 
 
 def buildable(guest: str, provider: str) -> bool:

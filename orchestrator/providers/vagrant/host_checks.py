@@ -58,5 +58,5 @@ def _evaluate_box(existing: Plan | None) -> Outcome:
     if existing is None:
         names = [box.name for box in boxes.stored()]
         return passed(f"stored: {', '.join(names)}" if names else "none stored; the plan says where it comes from")
-    problem = boxes.obstacle(existing, preflight.boxes_of_vagrant(existing))
+    problem = boxes.obstacle(existing, boxes.names_in_vagrant(existing))
     return failed(problem.what, "a box", problem.fix) if problem else passed("available", "a box")

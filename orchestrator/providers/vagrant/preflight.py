@@ -42,19 +42,10 @@ def has_plugin(name: str) -> bool:
     return name in listed.stdout
 
 
-def boxes_of_vagrant(plan: Plan) -> tuple[str, ...]:
-    """Names of boxes that Vagrant has for this provider; read only when it matters."""
-    if boxes.choose(plan).sha256:
-        return ()
-    listed = proc.run(["vagrant", "box", "list"], check=False, timeout=120).stdout
-    rows = (line.split() for line in listed.splitlines() if f"({plan.provider}," in line)
-    return tuple(row[0] for row in rows)
-
-
 def box_problems(plan: Plan) -> list[Problem]:
     """No box, or one that changed in the cache; a box that can be built here is none."""
     if plan.box:
-        problem = boxes.obstacle(plan, boxes_of_vagrant(plan))
+        problem = boxes.obstacle(plan, boxes.names_in_vagrant(plan))
         return [problem] if problem else []
     stored = boxes.find(plan.guest, plan.provider)
     if stored is not None and boxes.damaged(stored):
@@ -64,7 +55,7 @@ def box_problems(plan: Plan) -> list[Problem]:
             else "labctl box import it again"
         )
         return [Problem(f"{stored.path} is not the box that was taken in: its sha256 changed", "box", fix)]
-    problem = boxes.obstacle(plan, boxes_of_vagrant(plan))
+    problem = boxes.obstacle(plan, boxes.names_in_vagrant(plan))
     if problem and boxes.buildable(plan.guest, plan.provider):
         return box_build.problems()
     return [problem] if problem else []

@@ -79,7 +79,7 @@ class VagrantProvider(Provider):
         self._remove_incomplete(plan, lab, emit, phase)
         existing = self._machines(plan)
         if len(existing) < len(plan.nodes):
-            self._ensure_box(plan, emit, phase)
+            box_build.ensure(plan, emit, phase)
         text = vagrantfile.render(plan, boxes.choose(plan), self._hypervisor.settings(plan))
         write_private(lab.root / "Vagrantfile", text)
         command.relink(self.name, lab, existing.values())
@@ -227,14 +227,6 @@ class VagrantProvider(Provider):
                 shutil.rmtree(command.notes(self.name, lab, name), ignore_errors=True)
         for what in self._hypervisor.remove_leftovers(plan):
             emit(Note(phase=phase, text=f"removed {what}, which belonged to no machine"))
-
-    def _ensure_box(self, plan: Plan, emit: Emit, phase: str) -> None:
-        """Build the box of new machines where nobody has one and labctl can."""
-        if plan.box:
-            return
-        has_box = boxes.choose(plan).name in preflight.boxes_of_vagrant(plan)
-        if not has_box and box_build.due(plan.guest, plan.provider):
-            box_build.build(boxes.provider_named(self.name), emit, phase)
 
     def _up(self, plan: Plan, lab: LabDir, names: Sequence[str], emit: Emit, phase: str) -> None:
         """Boot machines; what came up although another failed is finished all the same, so that it stays."""
