@@ -199,12 +199,12 @@ def parse_networks(addresses: str, routes: str) -> tuple[HostNetwork, ...]:
     )
 
 
-def port_is_free(port: int) -> bool:
-    """Whether a program of this user could listen on this TCP port of 127.0.0.1 now."""
+def port_is_free(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether a program of this user could listen on this TCP port of an address now; 0 asks for the address alone."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
         return True

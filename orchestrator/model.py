@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from orchestrator.addresses import Addresses
 from orchestrator.box import Box
+from orchestrator.host_access import Forward, Mount
 
 Role = Literal["control_plane", "worker"]
 Runtime = Literal["docker", "containerd"]
@@ -160,6 +161,7 @@ class Plan:
     `static_hosts` are the machines of the provider `static`, as in `nodes`; `static_key` lets this host in the first
     time, `static_shared_kernel` says that they are containers. `uuid` and `owner` (the directory of lab.yml) are the
     identity that all it makes carries. `kubernetes` is None in the `bare` profile, `box` where lab.yml names none.
+    `forwards` are those of lab.yml, besides SSH and the API server.
     """
 
     name: str
@@ -181,6 +183,8 @@ class Plan:
     static_key: str | None = None
     static_shared_kernel: bool = False
     box: Box | None = None
+    mounts: tuple[Mount, ...] = ()
+    forwards: tuple[Forward, ...] = ()
 
     @property
     def control_plane(self) -> NodePlan:
@@ -189,6 +193,20 @@ class Plan:
     @property
     def workers(self) -> tuple[NodePlan, ...]:
         return tuple(node for node in self.nodes if node.role == "worker")
+
+    @property
+    def host_ports(self) -> tuple[int, ...]:
+        """Every port of this host that leads into the lab."""
+        api_port = (self.kubernetes.api_port,) if self.kubernetes else ()
+        return (*(node.ssh_port for node in self.nodes), *api_port, *(one.host_port for one in self.forwards))
+
+    def mounts_of(self, node: str) -> tuple[Mount, ...]:
+        """The mounts of one node."""
+        return tuple(mount for mount in self.mounts if node in mount.nodes)
+
+    def forwards_of(self, node: str) -> tuple[Forward, ...]:
+        """The forwards to one node that lab.yml asks for."""
+        return tuple(forward for forward in self.forwards if forward.node == node)
 
     def as_json(self) -> str:
         """The plan as the one document `labctl/plan/v1`."""

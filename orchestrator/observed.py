@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from orchestrator.addresses import Addresses
 from orchestrator.model import NO_INOTIFY, BundleOrigin, CgroupMode, Inotify, Plan, ProviderName
@@ -45,7 +46,8 @@ class ProviderTraits:
     `shares_kernel`: its machines run on the kernel of this host. Without `creates_machines` they are those that
     lab.yml lists: their number, addresses and network are given, and `auto` never takes them. `adapters` begins the
     names of interfaces that its labs leave on the host and take again. `loopback_resolver`: the machines' own DNS
-    server is on their loopback, where no pod reaches it. `has_boxes`: they are made from Vagrant boxes.
+    server is on their loopback, where no pod reaches it. `has_boxes`: they are made from Vagrant boxes. `mounts`: a
+    folder of the host is itself in a machine, or a copy that only goes there. `forwards`: they have ports on the host.
     """
 
     sizing: Sizing = Sizing()
@@ -54,6 +56,8 @@ class ProviderTraits:
     adapters: str = ""
     loopback_resolver: bool = False
     has_boxes: bool = False
+    mounts: Literal["bind", "copy", "none"] = "none"
+    forwards: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,15 @@ class TakenNetwork:
 
 
 @dataclass(frozen=True)
+class HostFolder:
+    """A place on this host that lab.yml mounts: its absolute path, and what is there."""
+
+    path: str
+    is_folder: bool = True
+    exists: bool = True
+
+
+@dataclass(frozen=True)
 class Observed:
     """All facts about this host, its package sources and the lab as it exists that planning depends on.
 
@@ -151,7 +164,8 @@ class Observed:
     `inotify_limit` is None where the kernel has none; `inotify_in_use` is root's, as far as this user sees it.
     `addresses` are those of the mirror that lab.yml names, `signed_by` the file of the key that must have signed the
     bundle. `existing` is the saved plan of this lab when it has
-    machines: what it decided stays decided. `busy_ports` and `networks` leave this lab's own out.
+    machines: what it decided stays decided. `busy_ports` and `networks` leave this lab's own out. `folders` are those
+    of lab.yml's mounts, one each.
     """
 
     uuid: str
@@ -173,3 +187,4 @@ class Observed:
     addresses: Addresses | None = None
     signed_by: str = ""
     existing: Plan | None = None
+    folders: tuple[HostFolder, ...] = ()

@@ -173,6 +173,8 @@ def _baking_plan(plan: Plan, home: Path) -> Plan:
         nodes=(first,),
         http_proxy=None,
         ca=None,
+        mounts=(),
+        forwards=(),
     )
 
 

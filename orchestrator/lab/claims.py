@@ -51,8 +51,7 @@ def claim(plan: Plan, directory: LabDir, *, keep: bool) -> bool:
     """
     from filelock import FileLock
 
-    ports = [node.ssh_port for node in plan.nodes] + ([plan.kubernetes.api_port] if plan.kubernetes else [])
-    own = Claim(directory.root, plan.network.subnet, tuple(ports))
+    own = Claim(directory.root, plan.network.subnet, plan.host_ports)
     with FileLock(paths.cache_dir() / "claims.lock", timeout=LOCK_SECONDS, mode=0o600):
         rest = others(directory)
         if not keep and any(own.conflicts_with(other) for other in rest):

@@ -15,7 +15,7 @@ from orchestrator.errors import Problem
 from orchestrator.lab import claims
 from orchestrator.lab.state import lab_identity, saved_plan
 from orchestrator.model import BundleOrigin, Cni, KubernetesPlan, Plan, Runtime
-from orchestrator.observed import BuildableBundle, BusyPort, Observed, SourceContent, TakenNetwork
+from orchestrator.observed import BuildableBundle, BusyPort, HostFolder, Observed, SourceContent, TakenNetwork
 from orchestrator.paths import LabDir
 from orchestrator.plan.source import OPEN_VERSIONS
 from orchestrator.providers import registry
@@ -54,6 +54,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         addresses=addresses_of(spec),
         signed_by=str(key or ""),
         existing=existing,
+        folders=_folders(spec),
     )
 
 
@@ -91,6 +92,20 @@ def signing_key(spec: Spec) -> Path | None:
 
 def _beside_lab_yml(spec: Spec, name: str) -> Path:
     return ((spec.file.parent if spec.file else Path()) / name).resolve()
+
+
+def _folders(spec: Spec) -> tuple[HostFolder, ...]:
+    """What stands in the places that lab.yml mounts, in its order; links are followed."""
+    base = (spec.file.parent if spec.file else Path()).absolute()
+    return tuple(_folder(base, mount.host) for mount in spec.lab.mounts)
+
+
+def _folder(base: Path, name: str) -> HostFolder:
+    try:
+        place = (base / Path(name).expanduser()).resolve()
+        return HostFolder(str(place), place.is_dir(), place.exists())
+    except (OSError, RuntimeError):  # a loop of links, the home of nobody, a folder that this user may not enter
+        return HostFolder(str(base / name), is_folder=False, exists=False)
 
 
 def _published(spec: Spec, existing: Plan | None, cached: Collection[str]) -> Iterator[tuple[bundle.Recipe, str]]:
@@ -235,9 +250,7 @@ def _buildable_by(recipe: bundle.Recipe, reason: str, user: Problem | None) -> B
 
 def _busy_ports(existing: Plan | None) -> tuple[BusyPort, ...]:
     """Every TCP port somebody listens on, this lab's own forwards left out."""
-    own = {node.ssh_port for node in existing.nodes} if existing else set()
-    if existing and existing.kubernetes:
-        own.add(existing.kubernetes.api_port)
+    own = set(existing.host_ports) if existing else set()
     return tuple(BusyPort(port) for port in sorted(host.listening_ports() - own))
 
 

@@ -12,7 +12,7 @@ from orchestrator.catalog import Catalog, Request
 from orchestrator.catalog.resolve import Purpose, guest_refusals
 from orchestrator.model import KubernetesPlan, NetworkPlan, NodePlan, Plan, ProviderName, SourcePlan
 from orchestrator.observed import Observed, ProviderState
-from orchestrator.plan import cluster, network, source
+from orchestrator.plan import cluster, host_access, network, source
 from orchestrator.plan.diagnostics import Diagnostics
 from orchestrator.plan.provider import check_capacity, provider
 from orchestrator.plan.select_source import select
@@ -34,10 +34,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
     diagnostics.decide("name", lab.name)
     diagnostics.decide("profile", lab.profile)
     state = provider(diagnostics)
-    if lab.listed:
-        diagnostics.decide("static.shared_kernel", lab.listed.shared_kernel, _KERNELS[lab.listed.shared_kernel])
-    diagnostics.decide("guest", lab.guest)
-    diagnostics.refuse_all(tuple(guest_refusals(lab.guest, state.name, purpose, catalog)))
+    _system(state, purpose, diagnostics)
     networks = network.network(state.traits, diagnostics)
     nodes = network.nodes(networks.subnet, diagnostics)
     _sizes(diagnostics)
@@ -45,6 +42,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
     selection, packages, kubernetes = _software(state, purpose, networks, nodes, diagnostics)
     if purpose != "render":
         check_capacity(state, nodes, selection.build_disk if selection else 0, diagnostics)
+    mounts, forwards = host_access.host_access(state, nodes, kubernetes, diagnostics)
     _others(diagnostics)
 
     result = Plan(
@@ -67,11 +65,21 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         static_key=lab.listed.key if lab.listed else None,
         static_shared_kernel=bool(lab.listed and lab.listed.shared_kernel),
         box=_box(state, diagnostics),
+        mounts=mounts,
+        forwards=forwards,
     )
     if observed.existing:
         _refuse_changes(observed.existing, result, diagnostics)
     diagnostics.raise_problems()
     return result
+
+
+def _system(state: ProviderState, purpose: Purpose, diagnostics: Diagnostics) -> None:
+    lab = diagnostics.spec.lab
+    if lab.listed:
+        diagnostics.decide("static.shared_kernel", lab.listed.shared_kernel, _KERNELS[lab.listed.shared_kernel])
+    diagnostics.decide("guest", lab.guest)
+    diagnostics.refuse_all(tuple(guest_refusals(lab.guest, state.name, purpose, diagnostics.catalog)))
 
 
 def _box(state: ProviderState, diagnostics: Diagnostics) -> Box | None:
@@ -95,6 +103,7 @@ def _as_if_ready(observed: Observed) -> Observed:
         observed,
         providers=tuple(replace(state, ready=True, only_named="") for state in (*states.values(), *unseen)),
         busy_ports=(),
+        folders=tuple(replace(one, is_folder=True, exists=True) for one in observed.folders),
         networks=(),
         signed_by="",
         buildable=tuple(replace(one, possible=True) for one in observed.buildable),
@@ -206,6 +215,7 @@ def _refuse_changes(old: Plan, new: Plan, diagnostics: Diagnostics) -> None:
     if old.kubernetes and new.kubernetes:
         fields = ("version", "runtime", "cni", "dns", "grace_periods")
         pairs += [(f"kubernetes.{f}", getattr(old.kubernetes, f), getattr(new.kubernetes, f)) for f in fields]
+    pairs += host_access.changes(old, new)
     for name, before, after in pairs:
         if before == after:
             continue

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.errors import Problem, SpecError
 from orchestrator.spec import rules, source
 from orchestrator.spec.profiles import Profile, profiles
-from orchestrator.spec.schema import Lab
+from orchestrator.spec.schema import Lab, section_of_entries
 from orchestrator.spec.source import Document, FieldPath, dotted
 
 Fields = dict[FieldPath, Any]
@@ -93,11 +93,13 @@ def parse(text: str, name: str = "lab.yml", overrides: Sequence[Override] = (), 
         in_file = any(problem.where.startswith(name) for problem in problems)
         raise SpecError(f"{name if in_file else 'the request'} has {count}", problems=problems)
     explicit = frozenset(map(dotted, (*_fields(written), *options)))
-    return Spec(lab, explicit, {dotted(path): origins.where(path) for path in fields}, file)
+    # What stands in a list is no field of its own, and has a line.
+    listed = [path for path in document.lines if any(isinstance(part, int) for part in path)]
+    return Spec(lab, explicit, {dotted(path): origins.where(path) for path in (*fields, *listed)}, file)
 
 
 def _path(field: str) -> FieldPath:
-    return tuple(field.split("."))
+    return tuple(int(part) if part.isdigit() else part for part in field.split("."))
 
 
 def _profile(written: Mapping[str, Any], options: Mapping[FieldPath, Override]) -> Profile | None:
@@ -179,7 +181,7 @@ def _translate(path: FieldPath, item: dict[str, Any], origins: _Origins) -> Prob
     """pydantic's error as a Problem in the words of lab.yml."""
     raw = origins.document.raw.get(path, str(item.get("input")))[:60]
     what, fix = _explain(path, item, raw)
-    return Problem(what, origins.where(path), fix)
+    return Problem(what, origins.where(path[:-1] if item["type"] == "missing" else path), fix)
 
 
 def _explain(path: FieldPath, item: dict[str, Any], raw: str) -> tuple[str, str]:
@@ -194,6 +196,10 @@ def _explain(path: FieldPath, item: dict[str, Any], raw: str) -> tuple[str, str]
             return "has no value", "write a value after the colon, or leave the line out for the default"
         case "model_type" | "dict_type" | "model_attributes_type":
             return f"must be a block of keys, not {_kind(value)}", _block_example(path)
+        case "missing":
+            return f"has no `{path[-1]}`", _block_example(path[:-1])
+        case "too_short":
+            return "is empty", "leave the key out for its default"
         case "int_type":
             fix = f"write {raw} without quotes" if isinstance(value, str) and raw.isdigit() else "write a whole number"
             return f"must be a whole number, not {_kind(value)} ({raw})", fix
@@ -226,9 +232,9 @@ def _kind(value: Any) -> str:
 def _section(path: FieldPath) -> type[BaseModel] | None:
     """The model of a block of keys; None when the field is none."""
     model: type[BaseModel] = Lab
-    for part in path:
-        info = model.model_fields.get(str(part))
-        inner = info.annotation if info else None
+    for part in (part for part in path if not isinstance(part, int)):
+        info = model.model_fields.get(part)
+        inner = (section_of_entries(info) or info.annotation) if info else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return None
         model = inner
@@ -237,7 +243,8 @@ def _section(path: FieldPath) -> type[BaseModel] | None:
 
 def _suggest_key(path: FieldPath) -> str:
     """The known key that an unknown one is like, in its block or under that name in another."""
-    *block, name = map(str, path)
+    *block, last = path
+    name = str(last)
     known = list((_section(tuple(block)) or Lab).model_fields)
     sections = {top: _section((top,)) for top in Lab.model_fields}
     elsewhere = sorted(f"{top}.{name}" for top, section in sections.items() if section and name in section.model_fields)
@@ -250,4 +257,6 @@ def _block_example(path: FieldPath) -> str:
     model = _section(path)
     if not path or model is None:
         return "write `key: value` pairs"
-    return f"write `{path[-1]}: {{{next(iter(model.model_fields))}: ...}}`"
+    keys = [name for name, info in model.model_fields.items() if info.is_required()] or list(model.model_fields)[:1]
+    block = "{" + ", ".join(f"{key}: ..." for key in keys) + "}"
+    return f"write `{block}`" if isinstance(path[-1], int) else f"write `{path[-1]}: {block}`"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator.spec.profiles import profiles
-from orchestrator.spec.schema import Lab
+from orchestrator.spec.schema import Lab, section_of_entries
 
 INTRO = """\
 # lab.yml
@@ -58,10 +58,12 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, 
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from _rows(info.annotation, f"{prefix}{name}.")
         else:
-            default = info.get_default()
+            default = None if info.is_required() else info.get_default()
             shown = "" if default in (None, (), {}, "") else f"`{_text(default)}`"
             meaning = (info.description or "").replace("|", "\\|")
             yield f"`{prefix}{name}`", shown, _values(properties[name]), meaning
+        if entries := section_of_entries(info):
+            yield from _rows(entries, f"{prefix}{name}[].")
 
 
 def _values(schema: Mapping[str, Any]) -> str:

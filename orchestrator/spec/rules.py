@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from orchestrator.spec.schema import Lab
 from orchestrator.spec.values import KUBEADM_CPUS, KUBEADM_MEMORY, MIRROR_EXAMPLE, STATIC_HOST, WORKER_MEMORY
 
 # The range that VirtualBox allows without a configuration file; `subnet: auto` stays in it.
 AUTO_SUBNETS = "192.168.56.0/21"
+
+# What labctl, Kubernetes or the system of a node keeps there, or mounts there itself.
+MANAGED = {
+    "/etc": "the node's settings",
+    "/usr": "the node's programs",
+    "/bin": "the node's programs",
+    "/sbin": "the node's programs",
+    "/lib": "the node's programs",
+    "/lib64": "the node's programs",
+    "/boot": "the node's kernel",
+    "/dev": "devices",
+    "/proc": "the kernel's files",
+    "/sys": "the kernel's files",
+    "/run": "a file system in memory",
+    "/tmp": "a file system in memory",
+    "/root": "the administrator's home",
+    "/home/vagrant/.ssh": "the lab's key",
+    "/home/vagrant/.kube": "the lab's kubeconfig",
+    "/opt/cni": "the pod network's programs",
+    "/var/lib/kubelet": "the kubelet's data",
+    "/var/lib/etcd": "the cluster's data",
+    "/var/lib/docker": "Docker's data",
+    "/var/lib/containerd": "containerd's data",
+    "/var/lib/cni": "the pod network's data",
+    "/var/lib/calico": "the pod network's data",
+    "/var/lib/labctl": "labctl's data",
+    "/var/lib/apt": "the package manager's data",
+    "/var/lib/dpkg": "the package manager's data",
+    "/var/lib/rpm": "the package manager's data",
+    "/var/lib/systemd": "systemd's data",
+    "/var/cache": "the package manager's data",
+    "/var/log": "the node's logs",
+    "/var/run": "a file system in memory",
+    "/vagrant": "Vagrant's own shared folder, which labctl leaves off",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +70,8 @@ def violations(lab: Lab) -> Iterator[Violation]:
         yield from _cluster_networks(lab)
     yield from _ports(lab)
     yield from _names(lab)
+    yield from _mounts(lab)
+    yield from _forwards(lab)
     if lab.packages.source == "mirror" and not (lab.packages.mirror.url or lab.packages.mirror.hosts):
         what = "the package source `mirror` needs the URL of the mirror"
         yield Violation("packages.mirror.url", what, MIRROR_EXAMPLE, ("packages.source", "packages.mirror"))
@@ -167,3 +205,44 @@ def _names(lab: Lab) -> Iterator[Violation]:
         what = f"{lab.names.control_plane!r} is the name of a worker too"
         fix = "host names must differ: for example `m-k8s` and `w{i}-k8s`"
         yield Violation("names.control_plane", what, fix, ("names", "workers.count"))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one of two paths is the other or above it."""
+    return PurePosixPath(one).is_relative_to(other) or PurePosixPath(other).is_relative_to(one)
+
+
+def _unknown_nodes(lab: Lab, field: str, names: Iterable[str]) -> Iterator[Violation]:
+    known = offsets(lab)
+    for name in names:
+        if name not in known:
+            what = f"{name} is no machine of the lab"
+            fix = f"the lab has {', '.join(known)}; remove the entry with the machine"
+            yield Violation(field, what, fix, ("workers.count", "names"))
+
+
+def _mounts(lab: Lab) -> Iterator[Violation]:
+    """Every mount is on machines of the lab, away from what the machines are made of, and from the others."""
+    for index, mount in enumerate(lab.mounts):
+        field = f"mounts.{index}"
+        yield from _unknown_nodes(lab, field, mount.nodes or ())
+        if managed := next((place for place in MANAGED if _overlap(mount.node, place)), None):
+            what = f"{mount.node} would hide {managed} ({MANAGED[managed]})"
+            yield Violation(f"{field}.node", what, "choose a folder of its own, such as /data or /srv/data")
+        for earlier, other in enumerate(lab.mounts[:index]):
+            shared = mount.nodes is None or other.nodes is None or {*mount.nodes} & {*other.nodes}
+            if shared and _overlap(mount.node, other.node):
+                one = "the same place" if mount.node == other.node else "one inside the other"
+                what = f"{mount.node} and {other.node} (mounts.{earlier}) are {one} on the same machine"
+                yield Violation(f"{field}.node", what, "give each mount a folder of its own")
+
+
+def _forwards(lab: Lab) -> Iterator[Violation]:
+    """Every port is on a machine of the lab, and no port of this host leads to two of them."""
+    first: dict[int, int] = {}
+    for index, forward in enumerate(lab.ports):
+        yield from _unknown_nodes(lab, f"ports.{index}", [forward.node] if forward.node else [])
+        earlier = first.setdefault(forward.host, index)
+        if earlier != index:
+            what = f"{forward.host} is the port of ports.{earlier} already"
+            yield Violation(f"ports.{index}.host", what, "give each its own port of this host")

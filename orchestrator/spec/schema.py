@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from orchestrator.model import LabOrigin, ProviderName
 from orchestrator.spec.values import (
@@ -16,9 +17,12 @@ from orchestrator.spec.values import (
     File,
     Fingerprint,
     Host,
+    HostPath,
     Label,
     Memory,
     Network,
+    NodePath,
+    NodePort,
     Package,
     Plain,
     Port,
@@ -40,6 +44,12 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def section_of_entries(info: FieldInfo) -> type[Section] | None:
+    """The keys that each entry of a list has; None for a field that is no list of blocks."""
+    item = get_args(info.annotation)[0] if get_origin(info.annotation) is tuple else None
+    return item if isinstance(item, type) and issubclass(item, Section) else None
 
 
 class Kubernetes(Section):
@@ -174,6 +184,32 @@ class Mirror(Section):
     """file with logins, as in ~/.netrc; nobody else should be able to read it"""
 
 
+class Mount(Section):
+    """A folder of this host in nodes."""
+
+    host: HostPath
+    """folder of this host, relative to lab.yml; virtual machines get a copy, which `labctl provision` refreshes"""
+    node: NodePath
+    """where it is in the nodes, an absolute path"""
+    nodes: Annotated[tuple[Label, ...] | None, Field(min_length=1, max_length=200)] = None
+    """names of the nodes; default: all"""
+    writable: bool = False
+    """nodes may write into it: container nodes only"""
+
+
+class Forward(Section):
+    """A TCP port of a node on this host."""
+
+    node: Label | None = None
+    """name of the node; default: the control plane"""
+    port: NodePort
+    """port of the node, such as a NodePort"""
+    host: Port
+    """port of this host that leads there"""
+    address: Address = "127.0.0.1"
+    """address of this host that listens; 0.0.0.0 lets everybody in who reaches this host"""
+
+
 class Packages(Section):
     """Where packages and images come from."""
 
@@ -224,6 +260,10 @@ class Lab(Section):
     """HTTP proxy that the machines use"""
     ca: File | None = None
     """PEM file with a company's CA certificate that the machines trust"""
+    mounts: Annotated[tuple[Mount, ...], Field(max_length=50)] = ()
+    """folders of this host in the nodes, read-only, each as {host: ./data, node: /data}"""
+    ports: Annotated[tuple[Forward, ...], Field(max_length=100)] = ()
+    """ports of nodes on this host, each as {port: 30080, host: 8080}: 127.0.0.1:8080 leads to the control plane"""
 
     @property
     def listed(self) -> Static | None:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from orchestrator.spec.load import Override, parse
-from orchestrator.spec.schema import Section
+from orchestrator.spec.schema import Section, section_of_entries
 
 INTRO = """\
 # A lab of labctl. What stands behind a # is what the key is without being written: remove the # to change it.
@@ -41,6 +41,8 @@ def _lines(section: Section, prefix: str, chosen: Mapping[str, Any]) -> Iterator
             line = f"{indent}{'' if field in chosen else '# '}{name}: {_scalar(value)}"
             whole = f"{line:<{_COLUMN}} # {info.description}"
             yield from [whole] if len(whole) <= _WIDTH else [f"{indent}# {info.description}:", line]
+            if entries := section_of_entries(info):
+                yield from (f"{indent}#   {key}: {of.description}" for key, of in entries.model_fields.items())
 
 
 def _scalar(value: Any) -> str:

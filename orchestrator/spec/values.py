@@ -115,6 +115,26 @@ def _static_host(value: str) -> str:
     return value
 
 
+def _host_path(value: str) -> str:
+    if not value or not value.isprintable():
+        raise refusal("is empty or has a control character", "write a folder of this host, such as ./data")
+    return value
+
+
+def _node_path(value: str) -> str:
+    parts = value.split("/")[1:]
+    if not value.startswith("/"):
+        raise refusal(f"{value[:60]!r} is not an absolute path", f"write /{value[:60].lstrip('./~')}")
+    if (
+        len(value) > 200
+        or value == "/"
+        or not all(re.fullmatch(r"(?!\.\.?$)[A-Za-z0-9._+@-]+", part) for part in parts)
+    ):
+        what = f"{value[:60]!r} cannot be a mount's place: letters, digits, and . _ + @ - between single slashes"
+        raise refusal(what, "for example /data")
+    return value
+
+
 _is_label = _matching(
     _DNS_LABEL, "a DNS label (lower-case letters, digits and hyphens, at most 40)", "for example `k8s-lab`", longest=40
 )
@@ -166,3 +186,6 @@ Subnet = Annotated[str, AfterValidator(_subnet)]
 Version = Annotated[str, AfterValidator(_version)]
 WorkerPattern = Annotated[str, AfterValidator(_worker_pattern)]
 StaticHost = Annotated[str, AfterValidator(_static_host)]
+HostPath = Annotated[str, Field(max_length=1000), AfterValidator(_host_path)]
+NodePath = Annotated[str, AfterValidator(_node_path)]
+NodePort = Annotated[int, Field(ge=1, le=65535)]

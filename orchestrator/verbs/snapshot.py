@@ -13,6 +13,7 @@ from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab.cluster_recovery import wait_until_recovered
 from orchestrator.lab.convergence import install_kubeconfig
+from orchestrator.lab.host_setup import refuse_problems
 from orchestrator.lab.journal import changing, last_run, recorded
 from orchestrator.lab.lab_yml_edit import write_worker_count
 from orchestrator.lab.lock import exclusive_lock
@@ -26,6 +27,7 @@ from orchestrator.lab.state import Lab, save_plan
 from orchestrator.lab.verification import wait_until_healthy
 from orchestrator.model import Plan
 from orchestrator.paths import LabDir
+from orchestrator.providers.conflicts import folder_problems
 from orchestrator.spec import Spec
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -154,6 +156,7 @@ def restore(lab: Lab, snapshot: Snapshot, emit: Emit, *, spec: Spec) -> RestoreR
     """
     began = time.monotonic()
     plan, directory = snapshot.plan, lab.directory
+    refuse_problems(folder_problems(plan))
     with (
         changing(directory, RESTORE, emit, {"name": snapshot.name}) as emit,
         open_provider(plan.provider, emit) as provider,

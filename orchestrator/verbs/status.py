@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import LabError
+from orchestrator.host_access import Forward, Mount
 from orchestrator.lab.journal import Run, last_run
 from orchestrator.lab.kubectl import read_objects
 from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
@@ -60,6 +61,8 @@ class StatusResult(Result):
     last_run: Run | None
     snapshots: tuple[str, ...]
     unfinished: str
+    mounts: tuple[Mount, ...]
+    forwards: tuple[Forward, ...]
     schema = "labctl/status/v1"
 
     def lines(self) -> list[str]:
@@ -68,6 +71,8 @@ class StatusResult(Result):
         lines += [f"cluster: {text}" for text in (self.trouble, self.pod_network) if text]
         if self.certificate_days is not None:
             lines.append(f"certificates: {self.certificate_days:.0f} days left ({self.certificate})")
+        lines += [f"mount: {mount}" for mount in self.mounts]
+        lines += [f"port: {forward}" for forward in self.forwards]
         lines += self._verify_lines()
         lines += [f"snapshots: {', '.join(self.snapshots)}"] if self.snapshots else []
         if self.last_run:
@@ -114,6 +119,8 @@ def status(lab: Lab) -> StatusResult:
         last_run=last_run(lab.directory),
         snapshots=tuple(sorted(snapshot.name for snapshot in list_snapshots(lab.directory))),
         unfinished=pending.command if pending else "",
+        mounts=lab.plan.mounts,
+        forwards=lab.plan.forwards,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -72,6 +73,13 @@ def first_lab(tmp_path_factory: pytest.TempPathFactory, host_before: dict[str, l
         yield user
     finally:
         user.run("destroy", "--yes", timeout=300)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 def poll(what: str, condition: Any, seconds: float = 60) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.conftest import User, poll
+from tests.e2e.conftest import User, free_port, poll
 
 pytestmark = pytest.mark.real
 
@@ -24,13 +24,22 @@ provider: container
 workers: {count: 1}
 network: {subnet: auto}
 packages: {source: system}
+mounts: [{host: ./shared, node: /shared, writable: true}]
 """
 
 
+class Owner(User):
+    """A user whose `port` leads to the worker's port 22 besides labctl's own."""
+
+    port = 0
+
+
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    user = User(tmp_path_factory.mktemp("bare"))
-    (user.home / "lab.yml").write_text(LAB)
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
+    user = Owner(tmp_path_factory.mktemp("bare"))
+    (user.home / "shared").mkdir()
+    user.port = free_port()
+    (user.home / "lab.yml").write_text(f"{LAB}ports: [{{node: w1-k8s, port: 22, host: {user.port}}}]\n")
     try:
         done = user.run("provision", "--yes", "--output", "json", "--progress", "plain")
         assert done.returncode == 0, done.stderr[-4000:]
@@ -104,3 +113,21 @@ def test_a_taken_port_is_refused_and_nothing_is_installed(lab: User) -> None:
 def test_afterwards_nothing_is_served(lab: User) -> None:
     url = json.loads((lab.state / "plan.json").read_text())["source"]["url"]
     assert lab.run("ssh", "m-k8s", "--", f"curl -s --max-time 5 {url}/apt/Release").returncode == 7
+
+
+def test_a_snapshot_brings_mounts_and_ports_back_and_leaves_the_folder_as_it_is(lab: Owner) -> None:
+    lab.good("snapshot", "save", "shared")
+    assert lab.run("ssh", "m-k8s", "--", "echo later | sudo tee /shared/note").returncode == 0
+    lab.good("snapshot", "restore", "shared", "--yes")
+    assert lab.run("ssh", "w1-k8s", "--", "cat /shared/note").stdout == "later\n"
+    with socket.create_connection(("127.0.0.1", lab.port), timeout=10) as stream:
+        assert stream.recv(8).startswith(b"SSH-2.0")
+
+
+def test_without_its_folder_a_lab_is_not_restored(lab: Owner) -> None:
+    moved = (lab.home / "shared").rename(lab.home / "moved")
+    done = lab.run("snapshot", "restore", "shared", "--yes")
+    moved.rename(lab.home / "shared")
+    assert done.returncode == 3
+    assert f"fix: mkdir -p {lab.home}/shared" in done.stderr
+    assert lab.run("ssh", "w1-k8s", "--", "cat /shared/note").stdout == "later\n"

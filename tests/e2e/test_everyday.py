@@ -6,13 +6,14 @@ import json
 import shutil
 import subprocess
 import tarfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.e2e.conftest import User, poll
+from tests.e2e.conftest import User, free_port, poll
 
 pytestmark = pytest.mark.real
 
@@ -22,12 +23,37 @@ name: everyday
 provider: container
 workers: {count: 1}   # changed by scale
 network: {subnet: auto}
+mounts:
+  - {host: ./course, node: /course}
+  - {host: ./results, node: /srv/results, nodes: [w1-k8s], writable: true}
+"""
+WEB = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - name: web
+          image: labctl/nginx:1.22
+          volumeMounts: [{name: course, mountPath: /usr/share/nginx/html, readOnly: true}]
+      volumes: [{name: course, hostPath: {path: /course, type: Directory}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, nodePort: 30080}]}
 """
 NODES = ["m-k8s", "w1-k8s"]
 
 
 class Reader(User):
-    """A user with a home of their own: what is merged there is not the tester's."""
+    """A user with a home of their own: what is merged there is not the tester's. `port` leads to a NodePort."""
+
+    port = 0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,7 +81,11 @@ class Reader(User):
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     user = Reader(tmp_path_factory.mktemp("everyday"))
-    (user.home / "lab.yml").write_text(LAB)
+    (user.home / "course").mkdir()
+    (user.home / "course" / "index.html").write_text("chapter 3\n")
+    (user.home / "results").mkdir()
+    user.port = free_port()
+    (user.home / "lab.yml").write_text(f"{LAB}ports: [{{port: 30080, host: {user.port}}}]\n")
     try:
         done = user.run("provision", "--yes", "--output", "json", "--progress", "plain")
         assert done.returncode == 0, done.stderr[-4000:]
@@ -176,6 +206,35 @@ def test_the_support_archive_says_much_and_nothing_secret(lab: Reader) -> None:
             assert secret not in text, name
 
 
+def test_nodes_read_a_mounted_folder_and_write_into_one_that_says_so(lab: Reader) -> None:
+    assert set(lab.everywhere("cat /course/index.html").values()) == {"chapter 3"}
+    done = lab.run("exec", "--", "sudo touch /course/mine")
+    assert done.returncode == 1
+    assert done.stdout.count("Read-only file system") == 2
+    assert lab.everywhere("echo done | sudo tee /srv/results/w1", on="w1-k8s") == {"w1-k8s": "done"}
+    assert (lab.home / "results" / "w1").read_text() == "done\n"
+    assert lab.run("exec", "--on", "m-k8s", "--", "test -e /srv/results").returncode == 1
+
+
+def answer(lab: Reader) -> str:
+    """What the NodePort answers on this host; empty while nobody does."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{lab.port}/", timeout=5) as page:
+            text: str = page.read().decode()
+            return text
+    except OSError:
+        return ""
+
+
+def test_a_node_port_answers_on_this_host_what_a_pod_reads_from_it(lab: Reader) -> None:
+    (lab.home / "web.yml").write_text(WEB)
+    lab.kubectl("apply", "-f", "web.yml")
+    poll("the NodePort answers on this host", lambda: answer(lab) == "chapter 3\n")
+    lines = lab.good("status").splitlines()
+    assert f"mount: {lab.home}/course at /course of m-k8s, w1-k8s (read-only)" in lines
+    assert f"port: 127.0.0.1:{lab.port} to m-k8s:30080" in lines
+
+
 def test_a_halted_lab_starts_and_is_verified(lab: Reader) -> None:
     lab.kubectl("create", "configmap", "kept", "--from-literal=a=b")
     assert lab.json("halt")["stopped"] == NODES
@@ -184,11 +243,27 @@ def test_a_halted_lab_starts_and_is_verified(lab: Reader) -> None:
     assert "kept" in lab.kubectl("get", "configmaps", "-o", "name")
 
 
+def test_mounts_and_ports_are_there_after_the_pause(lab: Reader) -> None:
+    (lab.home / "course" / "index.html").write_text("chapter 4\n")
+    poll("the NodePort answers on this host", lambda: answer(lab) == "chapter 4\n")
+
+
+def test_mounts_and_ports_of_an_existing_lab_are_refused_with_the_way_out(lab: Reader) -> None:
+    before = (lab.home / "lab.yml").read_text()
+    (lab.home / "lab.yml").write_text(before.replace("host: ./results", "host: ./course"))
+    done = lab.run("provision", "--yes")
+    (lab.home / "lab.yml").write_text(before)
+    assert done.returncode == 2
+    assert "lab.yml:6 mounts: the lab exists with" in done.stderr
+    assert "change it back, or `labctl destroy --yes` first" in done.stderr
+
+
 def test_a_worker_joins_and_leaves_and_the_others_stay_as_they_are(lab: Reader) -> None:
     booted = lab.everywhere("cat /proc/1/stat | cut -d' ' -f22; systemctl show -p ExecMainPID kubelet")
     assert lab.json("scale", "--workers", "2")["verify"]["ok"]
     assert "count: 2}   # changed by scale" in (lab.home / "lab.yml").read_text()
     assert "w2-k8s" in lab.everywhere("cat /etc/hosts")["w1-k8s"]
+    assert lab.everywhere("cat /course/index.html", on="w2-k8s") == {"w2-k8s": "chapter 4"}
     assert lab.run("provision", "--workers", "1", "--yes").returncode == 2
     assert lab.json("scale", "--workers", "1", "--yes")["verify"]["ok"]
     assert not any("w2-k8s" in text for text in lab.everywhere("cat /etc/hosts").values())

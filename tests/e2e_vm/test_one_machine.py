@@ -21,6 +21,7 @@ provider: libvirt
 network: {subnet: auto}
 control_plane: {cpus: 2, memory: 1024}
 workers: {count: 0}
+mounts: [{host: ./course, node: /srv/course}]
 """
 
 pytestmark = [
@@ -37,6 +38,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, host_before: dict[str, list[str]]) -> Iterator[User]:
     user = User(tmp_path_factory.mktemp("one-vm"))
+    (user.home / "course").mkdir()
+    (user.home / "course" / "notes").write_text("chapter 1\n", encoding="utf-8")
     (user.home / "lab.yml").write_text(LAB, encoding="utf-8")
     try:
         done = user.run("provision", "--yes", "--output", "json", "--progress", "plain")
@@ -57,6 +60,13 @@ def test_a_machine_is_prepared_and_its_own_kernel_proves_it(lab: User) -> None:
     assert {check["status"] for check in kernel} == {"ok"}
     assert "swap" in on(lab, NODE, "lsblk", "-no", "LABEL,FSTYPE")
     machines.assert_prepared(lab, NODE)
+
+
+def test_a_mounted_folder_is_a_copy_on_the_machine_that_provision_refreshes(lab: User) -> None:
+    assert on(lab, NODE, "cat", "/srv/course/notes") == "chapter 1"
+    (lab.home / "course" / "notes").write_text("chapter 2\n", encoding="utf-8")
+    assert lab.json("provision", "--yes", "--progress", "plain")["verify"]["ok"]
+    assert on(lab, NODE, "cat", "/srv/course/notes") == "chapter 2"
 
 
 def test_swap_that_somebody_turned_on_is_found_and_turned_off(lab: User) -> None:

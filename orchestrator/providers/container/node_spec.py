@@ -110,6 +110,9 @@ def host_config(plan: Plan, node: NodePlan, capabilities: Sequence[str]) -> dict
     if plan.kubernetes and node.role == "control_plane":
         key = f"{API_SERVER_PORT}/tcp"
         ports[key] = [{"HostIp": "127.0.0.1", "HostPort": str(plan.kubernetes.api_port)}]
+    for forward in plan.forwards_of(node.name):
+        binding = {"HostIp": forward.address, "HostPort": str(forward.host_port)}
+        ports.setdefault(f"{forward.port}/tcp", []).append(binding)
     return {
         **limits(node),
         "NetworkMode": network_name(plan),
@@ -127,6 +130,10 @@ def host_config(plan: Plan, node: NodePlan, capabilities: Sequence[str]) -> dict
         "Mounts": [
             {"Type": "volume", "Source": volume_name(plan, node.name, volume), "Target": target}
             for volume, target in VOLUMES.items()
+        ]
+        + [
+            {"Type": "bind", "Source": mount.host, "Target": mount.target, "ReadOnly": not mount.writable}
+            for mount in plan.mounts_of(node.name)
         ],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}},
     }
@@ -164,7 +171,10 @@ def is_on_network(plan: Plan, node: NodePlan, found: Mapping[str, Any]) -> bool:
 def fixed_digest(plan: Plan, node: NodePlan) -> str:
     """A digest of what cannot be changed in a living container; another one means that it must be recreated."""
     ports = host_config(plan, node, ())["PortBindings"]
-    fixed = (node.address, plan.network.subnet, plan.network.gateway, sorted(map(str, ports.items())))
+    fixed: tuple[object, ...] = (node.address, plan.network.subnet, plan.network.gateway)
+    mounts = [(mount.host, mount.target, mount.writable) for mount in plan.mounts_of(node.name)]
+    # Without mounts what it was before there were any: existing nodes stay.
+    fixed += (sorted(map(str, ports.items())), *([sorted(mounts)] if mounts else []))
     return hashlib.sha256(repr(fixed).encode()).hexdigest()[:12]
 
 

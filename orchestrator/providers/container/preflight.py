@@ -10,7 +10,7 @@ from orchestrator import host, paths
 from orchestrator.errors import Problem
 from orchestrator.model import Plan
 from orchestrator.providers.base import LabIdentity
-from orchestrator.providers.conflicts import overlap_problems, port_problems
+from orchestrator.providers.conflicts import folder_problems, overlap_problems, port_problems
 from orchestrator.providers.container import engine, node_image
 from orchestrator.providers.container import node_spec as spec
 
@@ -38,6 +38,7 @@ def problems(plan: Plan, api: APIClient | None) -> list[Problem]:
     missing = len(plan.nodes) - existing
     if missing and (api is None or not node_image.is_present(api)):
         found += node_image.problems(source=node_image.source_of(plan.source.bundle_id))
+    found += folder_problems(plan)
     found += port_problems(plan, own, host.port_is_free, holders)
     found += overlap_problems(plan, host.networks(), own=spec.bridge(plan.uuid))
     found += size_problems(

@@ -58,7 +58,7 @@ class ContainerProvider(Provider):
     """
 
     name: ProviderName = "container"
-    traits = ProviderTraits(SIZING, shares_kernel=True, loopback_resolver=True)
+    traits = ProviderTraits(SIZING, shares_kernel=True, loopback_resolver=True, mounts="bind", forwards=True)
 
     def __init__(self, flavours: Mapping[str, node_image.Flavour] | None = None) -> None:
         self._flavours = dict(flavours or {})

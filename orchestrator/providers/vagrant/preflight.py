@@ -7,7 +7,7 @@ import shutil
 from orchestrator import host, proc
 from orchestrator.errors import Problem
 from orchestrator.model import Plan
-from orchestrator.providers.conflicts import overlap_problems, port_problems
+from orchestrator.providers.conflicts import folder_problems, overlap_problems, port_problems
 from orchestrator.providers.vagrant import box_build, boxes
 from orchestrator.providers.vagrant.hypervisor import Hypervisor
 
@@ -23,13 +23,17 @@ def problems(plan: Plan, hypervisor: Hypervisor) -> list[Problem]:
     if hypervisor.plugin and not has_plugin(hypervisor.plugin):
         fix = f"{fix}   (or: vagrant plugin install {hypervisor.plugin})"
         found.append(Problem(f"Vagrant has no plugin for {hypervisor.name}", "Vagrant", fix))
+    if plan.mounts and shutil.which("rsync") is None:
+        fix = host.install_command(host.package_manager(), ["rsync"])
+        found.append(Problem("rsync, which copies the mounts into virtual machines, is not installed", "mounts", fix))
+    found += folder_problems(plan)
     found += hypervisor.problems(plan)
     found += box_problems(plan)
     existing = hypervisor.machines(plan.uuid)
     if hypervisor.forwards:
         own = {machine.ssh_port for machine in existing}
-        if existing and plan.kubernetes:
-            own.add(plan.kubernetes.api_port)
+        if existing:
+            own |= {*plan.host_ports} - {node.ssh_port for node in plan.nodes}
         found += port_problems(plan, own, host.port_is_free)
     if not existing and not hypervisor.owns_subnet(plan):
         found += overlap_problems(plan, host.networks())

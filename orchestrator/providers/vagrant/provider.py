@@ -31,7 +31,13 @@ class VagrantProvider(Provider):
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._hypervisor = hypervisor
         self.name = hypervisor.name
-        self.traits = ProviderTraits(hypervisor.sizing, adapters=hypervisor.adapters, has_boxes=True)
+        self.traits = ProviderTraits(
+            hypervisor.sizing,
+            adapters=hypervisor.adapters,
+            has_boxes=True,
+            mounts="copy",
+            forwards=hypervisor.forwards,
+        )
 
     def obstacle(self) -> Problem | None:
         """The first program of the hypervisor's that is not installed, or what else no machine starts without."""
@@ -91,6 +97,8 @@ class VagrantProvider(Provider):
         if resized:
             emit(Note(phase=phase, text=f"restarting {', '.join(resized)}: CPUs or memory changed"))
             self._vagrant(plan, lab, emit, phase).run("reload", "--no-provision", *resized)
+        if copied := [name for name in running if plan.mounts_of(name) and name not in resized]:
+            self._vagrant(plan, lab, emit, phase).run("rsync", *copied)
         if absent := [node.name for node in plan.nodes if node.name not in running]:
             self._up(plan, lab, absent, emit, phase)
             self._replace_keyless(plan, lab, absent, emit, phase)

@@ -95,6 +95,8 @@ def _values(plan: Plan, box: Box, settings: LibvirtSettings) -> Mapping[str, Any
         "gateway": plan.network.gateway,
         "control_plane": plan.control_plane.name,
         "api_port": plan.kubernetes.api_port if plan.kubernetes else None,
+        "mounts": plan.mounts,
+        "forwards": plan.forwards,
         "group": plan.group,
         "uri": SYSTEM_URI,
         "prefix": domain_prefix(plan.name, plan.uuid),

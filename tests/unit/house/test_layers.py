@@ -45,6 +45,7 @@ LAYERS = {
     "operating_system": -1,
     "macos": -1,
     "capabilities": -1,
+    "host_access": -1,
 }
 
 # A library -> the only place that may import it.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths
+from orchestrator.host_access import Forward, Mount
 from orchestrator.lab import baking
 from orchestrator.model import Plan, SourcePlan
 from orchestrator.providers.base import container_capabilities
@@ -39,6 +40,17 @@ def test_another_lab_of_the_same_kind_has_the_same_key(plan: Plan) -> None:
 
 def test_a_proxy_and_a_certificate_are_in_no_key(plan: Plan) -> None:
     assert key_of(replace(plan, http_proxy="http://user:secret@proxy:3128", ca="ca.pem")) == key_of(plan)
+
+
+def test_the_machine_that_is_baked_has_nothing_of_this_host(plan: Plan) -> None:
+    shared = replace(
+        plan,
+        mounts=(Mount("/home/reader/data", "/data", ("m-k8s",)),),
+        forwards=(Forward("m-k8s", 80, 8080, "127.0.0.1"),),
+    )
+    baked = baking._baking_plan(shared, Path("/"))
+    assert (baked.mounts, baked.forwards) == ((), ())
+    assert key_of(shared) == key_of(plan)
 
 
 def test_another_version_runtime_machine_image_or_bundle_has_another_key(plan: Plan, tmp_path: Path) -> None:

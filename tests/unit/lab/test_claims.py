@@ -68,6 +68,19 @@ def test_an_explicit_subnet_of_another_lab_is_refused(tmp_path: Path, observe: C
     assert "network.subnet: auto" in str(refused.value.problems[0].fix)
 
 
+def test_a_port_that_another_lab_has_claimed_is_refused_with_its_name(
+    tmp_path: Path, observe: Callable[..., Observed]
+) -> None:
+    one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
+    first = planned("ports: [{port: 80, host: 8080}]", one, observe)
+    claims.claim(first, one, keep=False)
+    save_plan(one, first)
+    with pytest.raises(HostError) as refused:
+        planned("ports: [{port: 443, host: 8080}]", two, observe)
+    (problem,) = refused.value.problems
+    assert problem.what == f"port 8080 is held by lab k8s-lab of {tmp_path}/one"
+
+
 def test_a_claim_ends_with_the_state_of_its_lab(tmp_path: Path, observe: Callable[..., Observed]) -> None:
     one, two = directory(tmp_path / "one"), directory(tmp_path / "two")
     first = planned("", one, observe)

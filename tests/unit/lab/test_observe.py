@@ -41,3 +41,20 @@ def test_a_named_origin_is_asked_also_for_a_lab_without_kubernetes(asked: list[s
 def test_a_cluster_asks_for_every_version_it_may_take(asked: list[str]) -> None:
     observe._buildable(spec.parse(""), set(), None)
     assert asked == [one.kubernetes for one in bundle.available() if one.kubernetes]
+
+
+def test_a_mounted_folder_counts_from_lab_yml_and_links_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "data"))
+    names = ("./data", "link", "~", "file", "gone", "loop")
+    entries = ", ".join(f"{{host: {name!r}, node: /m{index}}}" for index, name in enumerate(names))
+    (tmp_path / "lab.yml").write_text(f"mounts: [{entries}]\n", encoding="utf-8")
+    found = observe._folders(spec.load(tmp_path / "lab.yml"))
+    data = str(tmp_path / "data")
+    assert [(one.path, one.is_folder, one.exists) for one in found[:3]] == [(data, True, True)] * 3
+    assert [(one.is_folder, one.exists) for one in found[3:]] == [(False, True), (False, False), (False, False)]

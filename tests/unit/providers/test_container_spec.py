@@ -12,11 +12,12 @@ import pytest
 
 from orchestrator.capabilities import CAPABILITIES
 from orchestrator.host import HostNetwork
+from orchestrator.host_access import Forward, Mount
 from orchestrator.model import KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourcePlan
 from orchestrator.paths import LabDir
 from orchestrator.providers import ssh_access
 from orchestrator.providers.base import LabIdentity, identity
-from orchestrator.providers.conflicts import overlap_problems
+from orchestrator.providers.conflicts import folder_problems, overlap_problems
 from orchestrator.providers.container import node_spec as spec
 from orchestrator.providers.container import preflight
 from orchestrator.providers.container import reach as container_reach
@@ -57,6 +58,7 @@ PLAN = Plan(
     kubernetes=KUBERNETES,
     base_packages=(),
 )
+OLD_DIGEST = "676b3fd36e6d"
 
 
 def test_every_object_carries_the_labs_identity() -> None:
@@ -138,20 +140,67 @@ def test_a_node_is_reported_as_docker_lists_it(state: str, told: str) -> None:
     assert container_reach.reported(PLAN.nodes[0], listed).state == "missing"
 
 
+def test_folders_are_bound_read_only_unless_they_are_writable_and_on_their_nodes_alone() -> None:
+    mounts = (Mount("/home/r/data", "/data", ("m-k8s", "w1-k8s")), Mount("/home/r/out", "/out", ("w1-k8s",), True))
+    plan = replace(PLAN, mounts=mounts)
+    bound = [
+        [one for one in spec.host_config(plan, node, ())["Mounts"] if one["Type"] == "bind"] for node in plan.nodes
+    ]
+    data = {"Type": "bind", "Source": "/home/r/data", "Target": "/data", "ReadOnly": True}
+    assert bound == [[data], [data, {"Type": "bind", "Source": "/home/r/out", "Target": "/out", "ReadOnly": False}]]
+
+
+def test_ports_are_published_beside_ssh_and_the_api_server() -> None:
+    forwards = (Forward("w1-k8s", 22, 2222, "0.0.0.0"), Forward("w1-k8s", 30080, 8080, "127.0.0.1"))
+    ports = spec.host_config(replace(PLAN, forwards=forwards), PLAN.nodes[1], ())["PortBindings"]
+    assert ports == {
+        "22/tcp": [{"HostIp": "127.0.0.1", "HostPort": "60101"}, {"HostIp": "0.0.0.0", "HostPort": "2222"}],
+        "30080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+    }
+
+
+def test_nodes_that_were_made_before_there_were_mounts_stay_and_a_mount_makes_another_node() -> None:
+    # The value of a labctl without mounts: another one would make every existing node anew.
+    assert spec.fixed_digest(PLAN, PLAN.nodes[1]) == OLD_DIGEST
+    mounted = replace(PLAN, mounts=(Mount("/home/r/data", "/data", ("w1-k8s",)),))
+    assert spec.fixed_digest(mounted, PLAN.nodes[1]) != OLD_DIGEST
+
+
+def test_a_port_of_lab_yml_that_somebody_holds_is_named_with_its_address() -> None:
+    plan = replace(PLAN, forwards=(Forward("w1-k8s", 30080, 8080, "127.0.0.1"),))
+    (problem,) = preflight.port_problems(plan, set(), lambda port, address: port != 8080)
+    assert problem.what == "port 8080 on 127.0.0.1, the forward to port 30080 of w1-k8s, is in use"
+    assert problem.where == "ports"
+
+
+def test_an_address_of_another_host_is_refused() -> None:
+    plan = replace(PLAN, forwards=(Forward("w1-k8s", 30080, 8080, "198.51.100.7"),))
+    (problem,) = preflight.port_problems(plan, set(), lambda port, address: address == "127.0.0.1")
+    assert problem.what == "198.51.100.7 is no address of this host"
+    assert "0.0.0.0" in problem.fix
+
+
+def test_a_mounted_folder_that_is_gone_is_named_before_a_machine_starts(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    plan = replace(PLAN, mounts=tuple(Mount(str(path), "/data", ("w1-k8s",)) for path in (tmp_path, gone)))
+    (problem,) = folder_problems(plan)
+    assert (problem.what, problem.fix) == (f"{gone}, which is /data in nodes, is not there", f"mkdir -p {gone}")
+
+
 def test_the_containers_configuration_is_json() -> None:
     assert json.dumps(spec.container_config(PLAN, PLAN.nodes[0], "image", ["CHOWN"], "ssh-ed25519 AAAA"))
 
 
 def test_a_busy_port_is_named_with_its_holder_and_the_labs_own_is_not_busy() -> None:
     other = LabIdentity("other", "99", "/home/other")
-    found = preflight.port_problems(PLAN, {60010}, lambda port: port == 6443, {60101: other})
+    found = preflight.port_problems(PLAN, {60010}, lambda port, address: port == 6443, {60101: other})
     assert [problem.where for problem in found] == ["network.ssh_port_base"]
     assert "lab other of /home/other" in found[0].what
     assert "60101" in found[0].what
 
 
 def test_every_busy_port_is_told_at_once() -> None:
-    assert len(preflight.port_problems(PLAN, set(), lambda port: False, {})) == 3
+    assert len(preflight.port_problems(PLAN, set(), lambda port, address: False, {})) == 3
 
 
 def test_a_network_of_the_host_in_the_way_is_named_and_the_labs_own_bridge_is_not() -> None:

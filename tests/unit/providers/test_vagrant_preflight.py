@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from orchestrator import catalog, host, proc, spec
 from orchestrator.events import Event
+from orchestrator.host_access import Mount
 from orchestrator.model import Plan
 from orchestrator.observed import Observed, Sizing
 from orchestrator.paths import LabDir
@@ -92,7 +94,7 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(proc, "run", run)
     monkeypatch.setattr(shutil, "which", lambda name, **options: None if name in says else f"/usr/bin/{name}")
     monkeypatch.setattr(host, "networks", lambda: ())
-    monkeypatch.setattr(host, "port_is_free", lambda port: True)
+    monkeypatch.setattr(host, "port_is_free", lambda port, address: True)
     monkeypatch.setattr(host, "package_manager", lambda: "apt")
     return says
 
@@ -171,7 +173,7 @@ def test_a_box_that_changed_in_the_cache_is_refused(make: Callable[..., Plan], t
 def test_a_forward_that_somebody_holds_is_named_with_its_use(
     make: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "port_is_free", lambda port: port != 61443)
+    monkeypatch.setattr(host, "port_is_free", lambda port, address: port != 61443)
     (problem,) = vagrant_preflight.problems(
         make("virtualbox", "kubernetes: {api_port: 61443}\n"), Hypervisor(forwards=True)
     )
@@ -206,3 +208,12 @@ def test_a_machine_that_kept_the_key_of_its_box_is_known_by_vagrants_notes(tmp_p
     own.parent.mkdir(parents=True)
     own.touch()
     assert command.without_own_key("virtualbox", lab, ["m-k8s", "w1-k8s"]) == ["w1-k8s"]
+
+
+def test_mounts_need_rsync_and_their_folder(make: Callable[..., Plan], ready: dict[str, str], tmp_path: Path) -> None:
+    plan = replace(make("libvirt"), mounts=(Mount(str(tmp_path / "gone"), "/data", ("m-k8s",)),))
+    ready["rsync"] = ""
+    no_rsync, no_folder = vagrant_preflight.problems(plan, Hypervisor())
+    assert no_rsync.what == "rsync, which copies the mounts into virtual machines, is not installed"
+    assert "apt-get install" in no_rsync.fix
+    assert f"{tmp_path}/gone, which is /data in nodes, is not there" in no_folder.what

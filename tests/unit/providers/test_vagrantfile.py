@@ -12,7 +12,7 @@ import pytest
 from orchestrator import catalog, spec
 from orchestrator.box import Box
 from orchestrator.model import Plan
-from orchestrator.observed import Observed
+from orchestrator.observed import HostFolder, Observed
 from orchestrator.plan import plan as make_plan
 from orchestrator.providers.vagrant import vagrantfile
 from orchestrator.providers.vagrant.vagrantfile import LibvirtSettings, render, ruby
@@ -29,6 +29,12 @@ LABS = {
     "workers-1": "version: 1\nworkers: {count: 1}\n",
     "workers-12": "version: 1\nworkers: {count: 12}\n",
     "other-subnet": "version: 1\nnetwork: {subnet: 10.77.4.0/22, control_plane_offset: 20, worker_offset: 301}\n",
+    # Vagrant accepts no folder that does not exist; these do everywhere.
+    "mounts-and-ports": (
+        "version: 1\nworkers: {count: 2}\n"
+        "mounts: [{host: /usr/share, node: /data}, {host: /usr/lib, node: /srv/lib, nodes: [w1-k8s, w2-k8s]}]\n"
+        "ports: [{port: 30080, host: 8080}, {node: w2-k8s, port: 30443, host: 8443, address: 0.0.0.0}]\n"
+    ),
     "odd-names": (
         "version: 1\nname: a-1\nnames: {control_plane: 0, worker: 'x-{i}', suffix: ' #{1} @home; |&<ü>'}\n"
         "virtualbox: {group: '/한국어 #@x'}\n"
@@ -41,7 +47,9 @@ def planned(observe: Callable[..., Observed], tmp_path: Path) -> Callable[..., P
     def make(lab: str, provider: str = "virtualbox", owner: str = "/home/reader/lab") -> Plan:
         file = tmp_path / "lab.yml"
         file.write_text(f"{lab}provider: {provider}\n", encoding="utf-8")
-        return make_plan(spec.load(file), catalog.load(), observe(owner=owner), "render")
+        loaded = spec.load(file)
+        folders = tuple(HostFolder(mount.host) for mount in loaded.lab.mounts)
+        return make_plan(loaded, catalog.load(), observe(owner=owner, folders=folders), "render")
 
     return make
 
@@ -66,6 +74,13 @@ def test_the_libvirt_file_is_the_one_a_person_read(
 ) -> None:
     text = render(planned(LABS["workers-1"], "libvirt"), BUILT, LibvirtSettings(emulated=emulated))
     golden(text, GOLDEN / f"libvirt-workers-1-{'emulated' if emulated else 'kvm'}.rb")
+
+
+def test_libvirt_gets_the_mounts_alone_as_copies(
+    planned: Callable[..., Plan], golden: Callable[[str, Path], None]
+) -> None:
+    lab = LABS["mounts-and-ports"].partition("ports:")[0]
+    golden(render(planned(lab, "libvirt"), BUILT), GOLDEN / "libvirt-mounts.rb")
 
 
 def test_the_book_gets_the_machines_of_its_table(planned: Callable[..., Plan]) -> None:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.spec import json_schema
 from orchestrator.spec.reference import render
-from orchestrator.spec.schema import Lab
+from orchestrator.spec.schema import Forward, Lab, Mount
 from orchestrator.spec.values import KUBEADM_MEMORY, WORKER_MEMORY
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +37,7 @@ def test_the_reference_is_current(golden: Golden) -> None:
     golden(render(), ROOT / "docs" / "reference" / "lab-yml.md")
 
 
-@pytest.mark.parametrize("key", list(keys(Lab)))
+@pytest.mark.parametrize("key", [*keys(Lab), *keys(Mount, "mounts[]."), *keys(Forward, "ports[].")])
 def test_the_reference_explains_every_key(key: str) -> None:
     row = next(line for line in render().splitlines() if line.startswith(f"| `{key}` |"))
     assert row.split(" | ")[-1].strip(" |")

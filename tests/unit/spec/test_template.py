@@ -31,6 +31,14 @@ def test_every_key_may_lose_its_number_sign(chosen: dict[str, object]) -> None:
     assert parse(whole).lab == parse(text).lab
 
 
+def test_the_keys_of_list_entries_stand_below_their_list() -> None:
+    lines = template.render({}).splitlines()
+    start = lines.index("# mounts: []")
+    assert [line.split(":")[0] for line in lines[start + 1 : start + 5]] == [
+        f"#   {key}" for key in ("host", "node", "nodes", "writable")
+    ]
+
+
 def test_no_line_is_wider_than_a_page() -> None:
     longest = max(template.render({}).splitlines(), key=len)
     assert len(longest) <= 140, longest
