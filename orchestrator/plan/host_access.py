@@ -40,6 +40,7 @@ def _mounts(state: ProviderState, nodes: Sequence[NodePlan], diagnostics: Diagno
             fix = "remove `writable`; labctl cp NODE:PATH . brings files back"
             diagnostics.refuse(f"{field}.writable", what, fix)
         names = mount.nodes if mount.nodes is not None else tuple(node.name for node in nodes)
+        _refuse_unknown(field, names, nodes, diagnostics)
         planned.append(Mount(folder.path, mount.node, tuple(dict.fromkeys(names)), mount.writable))
         copied = f"{diagnostics.spec.why(field)}; a copy, which `labctl provision` refreshes" if is_copy else ""
         diagnostics.decide(field, planned[-1], copied)
@@ -61,6 +62,14 @@ def _check_folder(field: str, name: str, index: int, diagnostics: Diagnostics) -
     elif place.is_relative_to(state) or state.is_relative_to(place):
         what = f"{name} holds {state}, where the lab's keys are"
         diagnostics.refuse(field, what, "put what the nodes are to see into a folder of its own, such as ./data")
+
+
+def _refuse_unknown(field: str, names: Iterable[str], nodes: Sequence[NodePlan], diagnostics: Diagnostics) -> None:
+    known = [node.name for node in nodes]
+    for name in dict.fromkeys(names):
+        if name not in known:
+            fix = f"the lab has {', '.join(known)}; remove the entry when you remove the machine"
+            diagnostics.refuse(field, f"{name} is no machine of the lab", fix)
 
 
 def _forwards(
@@ -85,6 +94,7 @@ def _forwards(
         elif one.host in busy:
             what, fix = f"port {one.host} is held by {busy[one.host]}", "write another port, or end that program"
             diagnostics.lack(what, fix, f"{field}.host")
+        _refuse_unknown(field, [one.node] if one.node else [], nodes, diagnostics)
         planned.append(Forward(one.node or nodes[0].name, one.port, one.host, one.address))
         is_open = not one.address.startswith(LOOPBACK)
         everybody = f"{diagnostics.spec.why(field)}; other machines that reach this host reach it too"

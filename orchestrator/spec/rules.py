@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -212,20 +212,10 @@ def _overlap(one: str, other: str) -> bool:
     return PurePosixPath(one).is_relative_to(other) or PurePosixPath(other).is_relative_to(one)
 
 
-def _unknown_nodes(lab: Lab, field: str, names: Iterable[str]) -> Iterator[Violation]:
-    known = offsets(lab)
-    for name in names:
-        if name not in known:
-            what = f"{name} is no machine of the lab"
-            fix = f"the lab has {', '.join(known)}; remove the entry with the machine"
-            yield Violation(field, what, fix, ("workers.count", "names"))
-
-
 def _mounts(lab: Lab) -> Iterator[Violation]:
-    """Every mount is on machines of the lab, away from what the machines are made of, and from the others."""
+    """Every mount is away from what the machines are made of, and from the others."""
     for index, mount in enumerate(lab.mounts):
         field = f"mounts.{index}"
-        yield from _unknown_nodes(lab, field, mount.nodes or ())
         if managed := next((place for place in MANAGED if _overlap(mount.node, place)), None):
             what = f"{mount.node} would hide {managed} ({MANAGED[managed]})"
             yield Violation(f"{field}.node", what, "choose a folder of its own, such as /data or /srv/data")
@@ -238,10 +228,9 @@ def _mounts(lab: Lab) -> Iterator[Violation]:
 
 
 def _forwards(lab: Lab) -> Iterator[Violation]:
-    """Every port is on a machine of the lab, and no port of this host leads to two of them."""
+    """No port of this host leads to two places."""
     first: dict[int, int] = {}
     for index, forward in enumerate(lab.ports):
-        yield from _unknown_nodes(lab, f"ports.{index}", [forward.node] if forward.node else [])
         earlier = first.setdefault(forward.host, index)
         if earlier != index:
             what = f"{forward.host} is the port of ports.{earlier} already"

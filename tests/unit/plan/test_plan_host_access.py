@@ -96,6 +96,22 @@ WRONG = [
         for path in ("/home/reader/lab", "/home/reader/lab/.labctl/k8s-lab")
     ),
     pytest.param(
+        "workers: {count: 2}\nmounts:\n  - {host: d, node: /data, nodes: [w3-k8s, w2-k8s]}",
+        {"folders": (DATA,)},
+        "lab.yml:3 mounts.0",
+        "w3-k8s is no machine of the lab",
+        "the lab has m-k8s, w1-k8s, w2-k8s;",
+        id="mount-on-no-machine",
+    ),
+    pytest.param(
+        "workers: {count: 0}\nports: [{node: w1-k8s, port: 80, host: 8080}]",
+        {},
+        "lab.yml:2 ports.0",
+        "w1-k8s is no machine of the lab",
+        "the lab has m-k8s;",
+        id="port-of-no-machine",
+    ),
+    pytest.param(
         "provider: virtualbox\nmounts: [{host: d, node: /data, writable: true}]",
         {"folders": (DATA,), **VIRTUAL},
         "lab.yml:2 mounts.0.writable",
@@ -207,6 +223,11 @@ class TestAnExistingLab:
     def test_gives_a_new_worker_those_of_all_machines(self, observe: Observe) -> None:
         made = planned(f"{MOUNT}\n{PORT}", self.existing(observe), Override("workers.count", 2, "--workers"))
         assert made.mounts[0].nodes == ("m-k8s", "w1-k8s", "w2-k8s")
+
+    def test_takes_those_of_a_worker_that_only_an_option_adds(self, observe: Observe) -> None:
+        port = "ports: [{node: w4-k8s, port: 80, host: 8080}]"
+        made = planned(port, observe(), Override("workers.count", 4, "--workers"))
+        assert made.forwards[0].node == "w4-k8s"
 
     def test_lets_those_of_a_worker_go_with_it(self, observe: Observe) -> None:
         extra = f"{MOUNT}\nports: [{{port: 30080, host: 8080}}, {{node: w1-k8s, port: 80, host: 8081}}]"
