@@ -35,6 +35,8 @@ RULES = """\
 - Workers fit into the subnet: in a /24 from offset 101 on there is room for 154.
 - With Kubernetes the control plane has at least 2 CPUs and 1700 MB (kubeadm's minimum), a worker 768 MB.
 - SSH ports lie between 1024 and 65535; host names differ.
+- Mounts hide nothing that a node is made of, and do not meet; a port of this host leads to one place
+  ([mounts and ports](../how-to/mounts-and-ports.md)).
 - Version numbers stand in quotes: YAML reads 1.20 as the number 1.2.
 """
 

@@ -210,7 +210,7 @@ def test_nodes_read_a_mounted_folder_and_write_into_one_that_says_so(lab: Reader
     assert set(lab.everywhere("cat /course/index.html").values()) == {"chapter 3"}
     done = lab.run("exec", "--", "sudo touch /course/mine")
     assert done.returncode == 1
-    assert done.stdout.count("Read-only file system") == 2
+    assert done.stderr.count("Read-only file system") == 2
     assert lab.everywhere("echo done | sudo tee /srv/results/w1", on="w1-k8s") == {"w1-k8s": "done"}
     assert (lab.home / "results" / "w1").read_text() == "done\n"
     assert lab.run("exec", "--on", "m-k8s", "--", "test -e /srv/results").returncode == 1
