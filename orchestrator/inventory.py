@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator import inventory_users as users
 from orchestrator.model import Capabilities, Cni, KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourceAccess
 from orchestrator.ssh_options import for_ansible
 
@@ -20,13 +21,14 @@ def build(
     known_hosts: Path,
     control_dir: Path,
     node_key: Path | None = None,
+    root_password: Path | None = None,
 ) -> dict[str, Any]:
     """The inventory in the form that `--list` of a dynamic inventory prints, `_meta.hostvars` included.
 
     Variables that are the same on every node stand at the group `cluster`, so that no host repeats them.
     A node that the provider does not report is left out: a role cannot reach it anyway. `access` is None
     while nobody serves packages (status, verify); the roles that need a source are not run then. `node_key` is the
-    private key that leads from one node to the others.
+    private key that leads from one node to the others, `root_password` the file with the hash of root's password.
     """
     reported = {node.name: node for node in nodes}
     present = [node for node in plan.nodes if node.name in reported]
@@ -40,7 +42,8 @@ def build(
             "vars": {
                 **_connection(private_key, known_hosts, control_dir),
                 **_machine_variables(plan, capabilities),
-                **(_between_nodes(present, reported, node_key) if node_key else {}),
+                **(users.between_nodes(present, reported, node_key) if node_key else {}),
+                **users.root_login(plan, private_key, root_password),
                 **(_source_variables(access) if access else {}),
                 **(_kubernetes_variables(plan, plan.kubernetes, capabilities) if plan.kubernetes else {}),
                 **(_for_a_slow_processor(plan) if capabilities.emulated else {}),
@@ -86,18 +89,6 @@ def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict
     }
 
 
-def _between_nodes(present: Sequence[NodePlan], reported: Mapping[str, Node], key: Path) -> dict[str, Any]:
-    """What lets root and the login user of one node reach the others: a key of the lab's own, host keys pinned."""
-    keys = {node.name: list(reported[node.name].host_keys) for node in present}
-    return {
-        "node_base_ssh_users": sorted({"root", *(reported[node.name].ssh_user for node in present)}),
-        "node_base_ssh_key_file": str(key),
-        "node_base_ssh_nodes": [
-            {"name": node.name, "address": node.address, "keys": keys[node.name]} for node in present
-        ],
-    }
-
-
 def _for_a_slow_processor(plan: Plan) -> dict[str, Any]:
     """Longer limits (seconds) and less idle work for emulated machines, where `sudo true` alone may take two seconds.
 
@@ -126,6 +117,8 @@ def _host_variables(plan: Plan, node: NodePlan, reported: Node, capabilities: Ca
         "node_base_hostname": node.name,
     }
     kubernetes = plan.kubernetes
+    if node.role == "control_plane":
+        variables |= users.exercises(plan, reported.ssh_user)
     if kubernetes is None:
         return variables
     if node.role == "control_plane":
@@ -135,7 +128,6 @@ def _host_variables(plan: Plan, node: NodePlan, reported: Node, capabilities: Ca
             # Every name under which the API server is reached: on the lab network, and through the forward on the host.
             "kubeadm_init_cert_sans": [node.name, node.address, "localhost", "127.0.0.1", plan.network.gateway],
             "kubeconfig_users": ["root", reported.ssh_user],
-            "lab_materials_users": ["root", reported.ssh_user],
         }
     else:
         variables |= {"kubeadm_join_node_name": node.name, "kubeadm_join_node_ip": node.address}

@@ -162,6 +162,7 @@ class Plan:
     time, `static_shared_kernel` says that they are containers. `uuid` and `owner` (the directory of lab.yml) are the
     identity that all it makes carries. `kubernetes` is None in the `bare` profile, `box` where lab.yml names none.
     `forwards` are those of lab.yml, besides SSH and the API server.
+    `root_login` says how people log in as root from this host (`key`), and from a node (`password`).
     """
 
     name: str
@@ -185,6 +186,7 @@ class Plan:
     box: Box | None = None
     mounts: tuple[Mount, ...] = ()
     forwards: tuple[Forward, ...] = ()
+    root_login: Literal["no", "key", "password"] = "no"
 
     @property
     def control_plane(self) -> NodePlan:
@@ -248,8 +250,7 @@ class Capabilities:
 
     A False means that the thing belongs to the user's host: the roles leave it alone and the checks say
     "not applicable" with `reasons[<field>]`. `oci_runtime` is the path, on the node, of the OCI runtime that
-    container runtimes there must use; empty when any will do. `emulated` machines have a processor made of software,
-    which needs about ten times as long for everything.
+    container runtimes there must use; empty when any will do. `emulated`: a processor of software, ten times as slow.
     """
 
     own_kernel: bool = True

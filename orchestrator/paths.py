@@ -91,6 +91,8 @@ class LabDir:
     public_key = _Part("ssh", "id_ed25519.pub")
     # For SSH from one node to another; the nodes refuse it from anywhere else.
     node_key = _Part("ssh", "nodes_ed25519")
+    # The hash of root's password, where lab.yml gives one.
+    root_password = _Part("ssh", "root_password")
     known_hosts = _Part("ssh", "known_hosts")
     kubeconfig = _Part("kubeconfig")
     runs = _Part("runs")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--lab", type=click.Path(path_type=Path, dir_okay=False), default="lab.yml", show_default=True)
 @click.option("--name", metavar="NAME", help="Name of the lab.")
-@click.option("--profile", metavar="NAME", help="book, bare, modern, teaching or offline.")
+@click.option("--profile", metavar="NAME", help="book, book-2, bare, modern, teaching or offline.")
 @click.option("--workers", type=int, metavar="N", help="Number of workers; 0 is a single-node lab.")
 @click.option("--kubernetes", metavar="VERSION", help="Kubernetes version, such as 1.37, or auto.")
 @click.option("--provider", metavar="NAME", help="virtualbox, libvirt, container, static or auto.")
@@ -65,7 +65,7 @@ def _ask(given: dict[str, Any]) -> dict[str, Any]:
         click.echo(f"  {profile.name:<10}{profile.description}", err=True)
     question("profile", "What kind of lab", "modern", list(spec.profiles()))
     question("workers", "How many workers", 3)
-    if chosen["profile"] not in ("bare", "book"):
+    if chosen["profile"] not in ("bare", "book", "book-2"):
         question("kubernetes", "Which Kubernetes version", "auto")
     question("provider", "What makes the machines", "auto", ["auto", *get_args(ProviderName)])
     question("name", "Name of the lab", "k8s-lab")

@@ -83,7 +83,7 @@ _SPEC_OPTIONS = (
     click.option("--provider", metavar="NAME", help="virtualbox, libvirt, container, static or auto."),
     click.option("--workers", type=int, metavar="N", help="Number of workers; 0 is a single-node lab."),
     click.option("--kubernetes", metavar="VERSION", help="Kubernetes version, such as 1.20.2, or auto."),
-    click.option("--profile", metavar="NAME", help="book, bare, modern, teaching or offline."),
+    click.option("--profile", metavar="NAME", help="book, book-2, bare, modern, teaching or offline."),
     click.option("--packages", metavar="SOURCE", help="auto, bundle, community, mirror, modules or debian."),
 )
 

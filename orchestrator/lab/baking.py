@@ -175,6 +175,7 @@ def _baking_plan(plan: Plan, home: Path) -> Plan:
         ca=None,
         mounts=(),
         forwards=(),
+        root_login="no",
     )
 
 

@@ -56,7 +56,7 @@ def _digest(observed: ObservedLab) -> str:
     plan, directory = observed.lab.plan, observed.lab.directory
     bundle = planned_bundle(plan)
     files = [bundle.path / "manifest.json", bundle.key_file, *files_of(*map(paths.data, _TREES))]
-    files += [directory.node_key] if directory.node_key.exists() else []
+    files += [file for file in (directory.node_key, directory.root_password) if file.exists()]
     files += [Path(plan.owner) / plan.ca] if plan.ca else []
     digest = hashlib.sha256("".join(map(sum_of, files)).encode())
     digest.update(json.dumps(inventory_document(observed), sort_keys=True).encode())

@@ -30,6 +30,7 @@ from orchestrator.lab.phases import ALL_PHASES, PhaseRange, playbook
 from orchestrator.lab.planning import decide_and_claim, refuse_fewer, refuse_orphans
 from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.pod_network import phrase
+from orchestrator.lab.root_password import keep_root_password
 from orchestrator.lab.state import Lab, save_plan, save_source_access
 from orchestrator.lab.verification import SETTLE_SECONDS, left_to_roles, verify_lab, wait_until_healthy
 from orchestrator.model import Plan
@@ -118,6 +119,9 @@ def build_lab(
             refuse_orphans(plan, directory, provider.find_labs())
             refuse_problems(provider.preflight(plan))
             save_plan(directory, plan)
+            keep_root_password(
+                directory, secret.get_secret_value() if (secret := spec.lab.book.root_password) else None
+            )
         journal.record_inputs(directory, "plan", _inputs(plan))
         lab = Lab(directory, plan)
         if phases == ALL_PHASES and shortcuts.unchanged and (report := _still_healthy(provider, lab, emit)):

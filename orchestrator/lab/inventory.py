@@ -22,6 +22,7 @@ def inventory_document(observed: ObservedLab) -> dict[str, Any]:
         known_hosts=directory.known_hosts,
         control_dir=paths.runtime_dir() / plan.uuid[:8],
         node_key=directory.node_key if directory.node_key.exists() else None,
+        root_password=directory.root_password if directory.root_password.exists() else None,
     )
 
 

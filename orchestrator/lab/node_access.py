@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from orchestrator.errors import ProviderError, SpecError
 from orchestrator.events import Emit, discard
@@ -25,9 +26,12 @@ def open_provider(name: ProviderName, emit: Emit = discard) -> Iterator[Provider
 
 
 def reported_nodes(lab: Lab) -> tuple[Node, ...]:
-    """The lab's nodes as its provider reports them now."""
+    """The lab's nodes as its provider reports them now, with the user that people are there."""
     with open_provider(lab.plan.provider) as provider:
-        return tuple(provider.nodes(lab.plan))
+        nodes = tuple(provider.nodes(lab.plan))
+    # Before the roles have begun, no node lets root in.
+    is_root = lab.plan.root_login != "no" and lab.directory.source_access.exists()
+    return tuple(replace(node, ssh_user="root") for node in nodes) if is_root else nodes
 
 
 def running_node(lab: Lab, name: str) -> Node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Literal, get_args
 
 from orchestrator.box import Box
 from orchestrator.catalog import Catalog, Request
@@ -38,13 +38,12 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
     networks = network.network(state.traits, diagnostics)
     nodes = network.nodes(networks.subnet, diagnostics)
     _sizes(diagnostics)
-
     selection, packages, kubernetes = _software(state, purpose, networks, nodes, diagnostics)
     if purpose != "render":
         check_capacity(state, nodes, selection.build_disk if selection else 0, diagnostics)
     mounts, forwards = host_access.host_access(state, nodes, kubernetes, diagnostics)
+    root_login = _root_login(diagnostics)
     _others(diagnostics)
-
     result = Plan(
         name=lab.name,
         uuid=observed.uuid,
@@ -67,6 +66,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         box=_box(state, diagnostics),
         mounts=mounts,
         forwards=forwards,
+        root_login=root_login,
     )
     if observed.existing:
         _refuse_changes(observed.existing, result, diagnostics)
@@ -92,6 +92,17 @@ def _box(state: ProviderState, diagnostics: Diagnostics) -> Box | None:
     registry = "by version from a Vagrant registry, without a sum; the public one stops downloads on 2026-12-31"
     diagnostics.decide("box.name", box.name, "lab.yml, with its sha256" if box.sha256 else f"lab.yml: {registry}")
     return Box(box.name, box.url or "", box.sha256 or "", box.version or "")
+
+
+def _root_login(diagnostics: Diagnostics) -> Literal["no", "key", "password"]:
+    """How root logs in; the password itself is in no plan."""
+    lab = diagnostics.spec.lab
+    diagnostics.decide("login", lab.login)
+    if lab.book.root_password:
+        where = f"{diagnostics.spec.why('book.root_password')}: root's, let in from the lab's own nodes only"
+        diagnostics.decide("book.root_password", "***", where)
+        return "password"
+    return "key" if lab.login == "root" else "no"
 
 
 def _as_if_ready(observed: Observed) -> Observed:

@@ -83,10 +83,10 @@ def control_path() -> Path:
 
 
 def end_shared(user: str, port: int, address: str = "127.0.0.1") -> None:
-    """End the shared connection to a node, if there is one, so that no ssh process outlives its machine."""
+    """End the shared connections to a node, if there are any, so that no ssh process outlives its machine."""
     directory = paths.runtime_dir() / "ssh"
-    if directory.is_dir() and any(directory.iterdir()):
-        _end(control_path(), "-p", str(port), f"{user}@{address}")
+    for name in {user, "root"} if directory.is_dir() and any(directory.iterdir()) else ():
+        _end(control_path(), "-p", str(port), f"{name}@{address}")
 
 
 def end_connections(uuid: str) -> None:

@@ -180,6 +180,9 @@ def _validate(fields: Fields) -> tuple[Lab, dict[FieldPath, dict[str, Any]]]:
 def _translate(path: FieldPath, item: dict[str, Any], origins: _Origins) -> Problem:
     """pydantic's error as a Problem in the words of lab.yml."""
     raw = origins.document.raw.get(path, str(item.get("input")))[:60]
+    if path[-1:] == ("root_password",):
+        # Nobody's screen is the place for it, even if it is none.
+        raw = "***"
     what, fix = _explain(path, item, raw)
     return Problem(what, origins.where(path[:-1] if item["type"] == "missing" else path), fix)
 

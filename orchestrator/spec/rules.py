@@ -72,6 +72,11 @@ def violations(lab: Lab) -> Iterator[Violation]:
     yield from _names(lab)
     yield from _mounts(lab)
     yield from _forwards(lab)
+    if lab.book.root_password and (lab.profile != "book" or lab.listed):
+        what, fix = f"root has no password in the profile `{lab.profile}`", "write profile: book, or remove it"
+        if lab.profile == "book":
+            what, fix = "machines of the provider `static` keep the passwords that they have", "remove it"
+        yield Violation("book.root_password", what, fix, ("profile", "provider"))
     if lab.packages.source == "mirror" and not (lab.packages.mirror.url or lab.packages.mirror.hosts):
         what = "the package source `mirror` needs the URL of the mirror"
         yield Violation("packages.mirror.url", what, MIRROR_EXAMPLE, ("packages.source", "packages.mirror"))

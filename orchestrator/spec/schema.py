@@ -24,6 +24,7 @@ from orchestrator.spec.values import (
     NodePath,
     NodePort,
     Package,
+    Password,
     Plain,
     Port,
     Registry,
@@ -123,6 +124,13 @@ class Names(Section):
     """name of worker i = 1..N, with {i} in the place of the number"""
     suffix: Plain = ""
     """appended to the name that VirtualBox shows"""
+
+
+class Book(Section):
+    """What only the profile `book` knows."""
+
+    root_password: Password | None = None
+    """root's password, with which a node asks another (`scp root@192.168.1.10:...`); not let in from anywhere else"""
 
 
 class VagrantBox(Section):
@@ -232,12 +240,14 @@ class Lab(Section):
     """version of this format"""
     name: Label = "k8s-lab"
     """the lab's name, a DNS label"""
-    profile: Literal["book", "bare", "modern", "teaching", "offline"] = "modern"
+    profile: Literal["book", "book-2", "bare", "modern", "teaching", "offline"] = "modern"
     """a named set of values that lab.yml then changes"""
     provider: Literal["auto", ProviderName] = "auto"
     """what makes the machines; `auto` is the first that this host has"""
     guest: str = Field("debian-12", max_length=60)
     """system of the machines; `labctl catalog` lists them"""
+    login: Literal["user", "root"] = "user"
+    """who `labctl ssh`, `exec`, `cp`, `console` and `export` are on the nodes; `user` may become root by sudo"""
     kubernetes: Kubernetes = Kubernetes()
     """the cluster"""
     network: LabNetwork = LabNetwork()
@@ -248,6 +258,8 @@ class Lab(Section):
     """the workers"""
     names: Names = Names()
     """names of the machines"""
+    book: Book = Book()
+    """what only the profile `book` knows"""
     box: VagrantBox = VagrantBox()
     """the Vagrant box of virtual machines"""
     virtualbox: VirtualBox = VirtualBox()

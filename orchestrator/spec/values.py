@@ -7,7 +7,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 # kubeadm refuses a control plane with less (its preflight checks NumCPU and Mem).
@@ -135,6 +135,16 @@ def _node_path(value: str) -> str:
     return value
 
 
+def _password(value: SecretStr) -> SecretStr:
+    # Said without the value. The characters are those that YAML, and what redacts a support archive, take as one word.
+    if not 6 <= len(value) <= 64:
+        raise refusal("is shorter than 6 or longer than 64 characters", "write another password, in quotes")
+    if not re.fullmatch(r"[A-Za-z0-9!#%&()*+./:;<=>?@^_~-]+", value.get_secret_value()):
+        what = "has a character that a password here may not have"
+        raise refusal(what, "write letters, digits and !#%&()*+./:;<=>?@^_~- only, in quotes")
+    return value
+
+
 _is_label = _matching(
     _DNS_LABEL, "a DNS label (lower-case letters, digits and hyphens, at most 40)", "for example `k8s-lab`", longest=40
 )
@@ -166,6 +176,7 @@ _is_box_version = _matching(
 )
 
 Label = Annotated[str, _is_label]
+Password = Annotated[SecretStr, AfterValidator(_password)]
 Domain = Annotated[str, _is_domain]
 Registry = Annotated[str, _is_registry]
 Package = Annotated[str, _is_package]

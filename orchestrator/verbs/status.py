@@ -44,7 +44,7 @@ class StatusResult(Result):
     """The state of a lab; `trouble` says why the cluster did not answer, `pod_network` what it means to have none yet.
 
     `certificate_days` are left to the certificate that expires first, `drift` is what changed on each node since
-    `verified`, `unfinished` is the command that has to come before any other.
+    `verified`, `unfinished` is the command that has to come before any other. `root_login` is the plan's.
     """
 
     name: str
@@ -63,6 +63,7 @@ class StatusResult(Result):
     unfinished: str
     mounts: tuple[Mount, ...]
     forwards: tuple[Forward, ...]
+    root_login: str
     schema = "labctl/status/v1"
 
     def lines(self) -> list[str]:
@@ -75,6 +76,8 @@ class StatusResult(Result):
         lines += [f"port: {forward}" for forward in self.forwards]
         lines += self._verify_lines()
         lines += [f"snapshots: {', '.join(self.snapshots)}"] if self.snapshots else []
+        if self.root_login == "password":
+            lines.append("login: root, by the lab's key; from one node to another by the password in lab.yml")
         if self.last_run:
             lines.append(f"last change: {self.last_run.verb}, {_local(self.last_run.began)}, {self.last_run.result}")
         return lines
@@ -121,6 +124,7 @@ def status(lab: Lab) -> StatusResult:
         unfinished=pending.command if pending else "",
         mounts=lab.plan.mounts,
         forwards=lab.plan.forwards,
+        root_login=lab.plan.root_login,
     )
 
 

@@ -137,7 +137,7 @@ def _output(run: Callable[[], proc.Result]) -> str:
 def _known_secrets(lab: Lab) -> list[str]:
     """The secrets that labctl keeps for this lab: the lines of its keys, and the long words of its kubeconfig."""
     words: list[str] = []
-    for key in (lab.directory.private_key, lab.directory.node_key):
+    for key in (lab.directory.private_key, lab.directory.node_key, lab.directory.root_password):
         if key.exists():
             words += [line for line in key.read_text(encoding="ascii").splitlines() if "---" not in line]
     if lab.directory.kubeconfig.exists():

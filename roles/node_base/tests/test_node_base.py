@@ -54,3 +54,23 @@ def test_the_users_of_a_node_can_reach_the_others_by_ssh(host, lab_vars):
     )
     missing = host.check_output(script)
     assert not missing, "; ".join(missing.splitlines())
+
+
+def test_root_logs_in_as_lab_yml_says(host, lab_vars):
+    if not lab_vars.get("node_base_root_key_file"):
+        pytest.skip("not applicable: people log in as the machine's own user")
+    by_password = lab_vars.get("node_base_root_password_file")
+    node = lab_vars["node_base_ssh_nodes"][0]["address"]
+    # A node of the lab, and who is none: the host's forwarded ports come from neither's address.
+    asked = f"user=root,host=a,addr={node}", "user=root,host=a,addr=203.0.113.1"
+    shown = "grep -E '^(permitrootlogin|passwordauthentication) ' | sort | cut -d' ' -f2 | tr '\\n' ' '"
+    answers = host.check_output("; ".join(f"sshd -T -C {one} | {shown}; echo" for one in asked)).splitlines()
+    key_only = {"no without-password", "no prohibit-password"}
+    from_node, from_elsewhere = (" ".join(answer.split()) for answer in answers)
+    assert from_elsewhere in key_only, f"from elsewhere root logs in by: {from_elsewhere}"
+    locked = host.check_output("getent shadow root | cut -d: -f2 | cut -c1") in ("*", "!")
+    if by_password and not locked:
+        assert from_node == "yes yes", f"from a node root logs in by: {from_node}"
+    else:
+        assert from_node in key_only, f"from a node root logs in by: {from_node}"
+    assert host.run("grep -q '^ssh-' /root/.ssh/authorized_keys").succeeded, "root lets the lab's key not in"

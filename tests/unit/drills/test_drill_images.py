@@ -131,7 +131,8 @@ def exercise_images() -> set[str]:
     """The images of ~/labs as the role's own defaults write it."""
     defaults = yaml.safe_load((EXERCISES / "defaults" / "main.yml").read_text())
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    files = sorted((EXERCISES / "templates").glob("*.j2"))
+    # The book's own images stand in its manifests, and its script has none.
+    files = [path for path in sorted((EXERCISES / "templates").glob("*.yaml.j2")) if not path.name.startswith("book-")]
     rendered = {
         path.name: environment.from_string(path.read_text(encoding="utf-8")).render(**defaults) for path in files
     }

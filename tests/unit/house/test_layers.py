@@ -24,6 +24,8 @@ LAYERS = {
     "doctor": 3,
     "drills": 3,
     "bundle": 3,
+    # A part of the inventory that found no room in its module.
+    "inventory_users": 2,
     "plan": 2,
     "checks": 2,
     "spec": 1,

@@ -54,6 +54,14 @@ def test_a_machine_that_was_made_anew_is_a_change(observed: ObservedLab) -> None
     assert not converged.is_unchanged(replace(observed, nodes=nodes))
 
 
+def test_another_password_of_root_is_a_change(observed: ObservedLab) -> None:
+    observed.lab.directory.root_password.write_text("$6$a$b", encoding="ascii")
+    converged.remember(observed)
+    assert converged.is_unchanged(observed)
+    observed.lab.directory.root_password.write_text("$6$a$c", encoding="ascii")
+    assert not converged.is_unchanged(observed)
+
+
 def test_a_bundle_that_was_made_again_is_a_change(observed: ObservedLab) -> None:
     (paths.bundle_dir("b") / "key.asc").write_text("another key", encoding="ascii")
     assert not converged.is_unchanged(observed)

@@ -39,6 +39,7 @@ def reason(of: Plan, field: str) -> str:
         ("modern-offline", "", {}),
         ("modern-connected", "", {"buildable": published(), "cgroup": "v2"}),
         ("book", "profile: book", {}),
+        ("book-2", "profile: book-2", {}),
         ("bare", "profile: bare", {}),
         ("offline", "profile: offline", {"bundles": (SourceContent("imported-1.22.17", "1.22.17"),)}),
         ("workers-0", "workers: {count: 0}", {}),
@@ -62,6 +63,23 @@ def test_every_decision_has_a_reason_and_stands_once(observe: Observe) -> None:
     decisions = planned("profile: book", observe()).decisions
     assert all(decision.reason and decision.value for decision in decisions)
     assert len({decision.field for decision in decisions}) == len(decisions)
+
+
+@pytest.mark.parametrize(
+    ("text", "login"),
+    [
+        ("", "no"),
+        ("login: root", "key"),
+        ("profile: book", "key"),
+        ("profile: book\nbook: {root_password: canary-1}", "password"),
+    ],
+)
+def test_the_plan_says_how_root_logs_in_and_never_the_password(text: str, login: str, observe: Observe) -> None:
+    lab = planned(text, observe())
+    assert lab.root_login == login
+    assert "canary" not in lab.as_json()
+    if login == "password":
+        assert reason(lab, "book.root_password") == "lab.yml:2: root's, let in from the lab's own nodes only"
 
 
 def test_addresses_names_and_ports_follow_the_book(observe: Observe) -> None:

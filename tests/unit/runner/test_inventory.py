@@ -45,3 +45,32 @@ def test_calico_takes_vxlan_where_no_module_can_be_loaded(
 ) -> None:
     given = variables(plan("kubernetes: {cni: calico}"), Capabilities(own_modules=own_modules))
     assert given.get("calico_encapsulation") == encapsulation
+
+
+def of_control_plane(plan: Plan) -> dict[str, Any]:
+    nodes = [Node(node.name, "running") for node in plan.nodes]
+    place = Path("/nowhere")
+    built = inventory.build(plan, nodes, Capabilities(), None, private_key=place, known_hosts=place, control_dir=place)
+    return inventory.variables_of(built, plan.control_plane.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "pinged"),
+    [
+        ("", None, None),
+        ("profile: book", ["labs", "book"], None),
+        ("profile: book-2", ["ping"], ["192.168.1.101", "192.168.1.102", "192.168.1.103"]),
+        ("profile: bare\nworkers: {count: 1}", ["ping"], ["192.168.56.101"]),
+    ],
+)
+def test_the_control_plane_has_the_exercises_of_its_profile(
+    plan: Callable[..., Plan], text: str, sets: list[str] | None, pinged: list[str] | None
+) -> None:
+    given = of_control_plane(plan(text))
+    assert given["lab_materials_users"] == ["root", "vagrant"]
+    assert (given.get("lab_materials_sets"), given.get("lab_materials_ping_addresses")) == (sets, pinged)
+
+
+@pytest.mark.parametrize(("text", "key"), [("", None), ("profile: book", "/nowhere/k.pub")])
+def test_root_lets_the_labs_key_in_where_people_are_root(plan: Callable[..., Plan], text: str, key: str | None) -> None:
+    assert variables(plan(text), Capabilities()).get("node_base_root_key_file") == key

@@ -195,6 +195,59 @@ def test_a_refused_value_does_not_cause_follow_up_problems() -> None:
     assert len(refused("network: {subnet: 172.16.0.0/99}").problems) == 1
 
 
+SUM = "A" * 43
+
+# a value of book.root_password with SECRET in it, what is said, the fix
+BAD_PASSWORDS = [
+    pytest.param("SECRE", "shorter than 6 or longer than 64", "another password", id="short"),
+    pytest.param("SECRET" * 11, "shorter than 6 or longer than 64", "another password", id="long"),
+    pytest.param("my SECRET", "a character that a password here may not have", "letters, digits", id="blank"),
+    pytest.param("'SECRET\\n'", "a character that", "letters, digits", id="backslash"),
+    pytest.param("[SECRET]", "must be text, not a list", "write a text", id="list"),
+    pytest.param("{SECRET: 1}", "must be text, not a block of keys", "write a text", id="block"),
+]
+
+
+@pytest.mark.parametrize(("value", "what", "fix"), BAD_PASSWORDS)
+def test_a_bad_root_password_is_refused_and_not_repeated(value: str, what: str, fix: str) -> None:
+    (problem,) = refused(f"profile: book\nbook:\n  root_password: {value}").problems
+    assert problem.where == "lab.yml:3 book.root_password"
+    assert what in problem.what
+    assert fix in problem.fix
+    assert "SECRE" not in str(problem)
+
+
+def test_a_number_as_root_password_is_refused_and_not_repeated() -> None:
+    (problem,) = refused("profile: book\nbook: {root_password: 123456}").problems
+    assert problem.fix == 'put it in quotes: "***"'
+    assert "123456" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ("profile: book-2", "root has no password in the profile `book-2`", "write profile: book, or remove it"),
+        ("", "root has no password in the profile `modern`", "write profile: book, or remove it"),
+        (
+            f"profile: book\nprovider: static\nworkers: {{count: 0}}\nstatic: {{hosts: [u@192.168.1.10 SHA256:{SUM}]}}",
+            "machines of the provider `static` keep the passwords that they have",
+            "remove it",
+        ),
+    ],
+    ids=["book-2", "modern", "static"],
+)
+def test_root_has_a_password_in_the_profile_book_alone(text: str, what: str, fix: str) -> None:
+    (problem,) = refused(f"book: {{root_password: vagrant}}\n{text}").problems
+    assert (problem.where, problem.what, problem.fix) == ("lab.yml:1 book.root_password", what, fix)
+
+
+def test_a_root_password_is_not_shown_with_the_lab() -> None:
+    lab = parse("profile: book\nbook: {root_password: vagrant}").lab
+    assert lab.book.root_password
+    assert lab.book.root_password.get_secret_value() == "vagrant"
+    assert "vagrant" not in f"{lab} {lab!r}"
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "{}", "\ufeff"])
 def test_an_empty_file_is_all_defaults(text: str, tmp_path: Path) -> None:
     file = tmp_path / "lab.yml"
@@ -281,6 +334,13 @@ class TestProfile:
     def test_bare_has_chapter_twos_sizes_and_no_kubernetes(self) -> None:
         lab = parse("profile: bare").lab
         assert (lab.control_plane.memory, lab.workers.memory, lab.kubernetes.enabled) == (2048, 1024, False)
+
+    def test_book_2_is_bare_with_the_books_names_addresses_and_login(self) -> None:
+        lab, book, bare = (parse(f"profile: {name}").lab for name in ("book-2", "book", "bare"))
+        assert (lab.network, lab.names, lab.virtualbox, lab.login) == (
+            book.network, book.names, book.virtualbox, "root"
+        )  # fmt: skip
+        assert (lab.kubernetes, lab.control_plane, lab.workers) == (bare.kubernetes, bare.control_plane, bare.workers)
 
     def test_its_values_are_not_the_users(self) -> None:
         spec = parse("profile: book\nworkers: {count: 1}")
