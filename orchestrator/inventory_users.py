@@ -23,7 +23,7 @@ def between_nodes(present: Sequence[NodePlan], reported: Mapping[str, Node], key
 
 def root_login(plan: Plan, private_key: Path, password: Path | None) -> dict[str, Any]:
     """What lets root in: the public half of the lab's key, and the file with the hash of root's password."""
-    variables = {} if plan.root_login == "no" else {"node_base_root_key_file": str(private_key.with_suffix(".pub"))}
+    variables = {} if plan.root_login == "no" else {"node_base_root_key_file": f"{private_key}.pub"}
     return variables | ({"node_base_root_password_file": str(password)} if password else {})
 
 

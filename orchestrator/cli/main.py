@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "list": "Show every lab on this host",
     "kubeconfig": "Print the path of the lab's kubeconfig, or merge it into yours",
     "kubectl": "Run kubectl on the lab",
+    "watch": "Watch the steps of a pod's life as they happen",
     "ssh": "Open a shell on a node, or run one command there",
     "exec": "Run one command on all nodes at once",
     "watch": "Show the steps of a pod's life as they happen",

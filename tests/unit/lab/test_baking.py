@@ -79,6 +79,10 @@ def test_a_clone_skips_every_role_that_found_the_same_variables(plan: Plan) -> N
     assert baking.skippable(plan, CAPABILITIES) == baking.SHARED_ROLES
 
 
+def test_a_clone_that_lets_root_in_skips_as_much(plan: Plan) -> None:
+    assert baking.skippable(replace(plan, root_login="key"), CAPABILITIES) == baking.SHARED_ROLES
+
+
 def test_a_clone_behind_a_proxy_sets_up_its_runtime(plan: Plan) -> None:
     behind = replace(plan, http_proxy="http://proxy:3128")
     assert set(baking.SHARED_ROLES) - set(baking.skippable(behind, CAPABILITIES)) == {"containerd"}
