@@ -66,10 +66,8 @@ class TestSection:
 
     def test_it_links_to_the_same_pages(self, korean: str, english: str) -> None:
         def links(part: str) -> set[str]:
-            return set(re.findall(r"\]\(([^)]+)\)", part)) - {
-                "README.md",
-                "README.ko.md",
-                "docs/tutorials/drills.ko.md",
-            }
+            """The pages linked to, a page and its translation being one."""
+            found = {link.replace(".ko.md", ".md") for link in re.findall(r"\]\(([^)]+)\)", part)}
+            return found - {"README.md", "docs/tutorials/drills.md"}
 
         assert links(korean) == links(english)
