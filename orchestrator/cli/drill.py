@@ -62,8 +62,11 @@ def drill() -> None:
 @_path_option
 @_lang_option
 @click.option("--untested", "--unproved", is_flag=True, help="Also those whose test has not passed on a lab yet.")
+@click.option(
+    "--book", is_flag=False, flag_value="", metavar="[SECTION]", help="The exercises of the course book, in its order."
+)
 @options.output_option
-def list_(lab: Path | None, given: Path | None, lang: str | None, untested: bool, output: str) -> int:
+def list_(lab: Path | None, given: Path | None, lang: str | None, untested: bool, book: str | None, output: str) -> int:
     """Show every drill: done, open, or not possible here and why."""
     from orchestrator.lab.state import open_lab
     from orchestrator.verbs.drill.listing import list_drills
@@ -73,8 +76,8 @@ def list_(lab: Path | None, given: Path | None, lang: str | None, untested: bool
     except SpecError:
         opened = None
     wording = _wording(lang, opened)
-    listed = list_drills(opened, given, wording, untested=untested)
-    return show(listed, output, lambda listed: drill_views.list_lines(listed, wording))
+    listed = list_drills(opened, given, wording, untested=untested, book=book)
+    return show(listed, output, lambda listed: drill_views.list_lines(listed, wording, by_book=book is not None))
 
 
 @drill.command()
@@ -86,7 +89,10 @@ def start(
     lab: Lab, wording: Wording, given: Path | None, no_wait: bool,
     yes: bool, dry_run: bool, output: str, progress: str, name: str,
 ) -> int:  # fmt: skip
-    """Break the lab as the drill NAME says, and show the task. A start that was interrupted is continued."""
+    """Break the lab as the drill NAME says, and show the task. A start that was interrupted is continued.
+
+    NAME is a drill, or a section of the course book that has one exercise.
+    """
     from orchestrator.verbs.drill import exercise
 
     if dry_run:

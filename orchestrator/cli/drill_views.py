@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from orchestrator.verbs.drill.progress import Hints, Task
 
 
-def list_lines(listed: DrillList, wording: Wording) -> Iterator[str]:
-    """A row for each drill, its state below it, then what the list leaves out."""
-    width = max((len(one.name) for one in listed.drills), default=0)
-    for one in listed.drills:
+def list_lines(listed: DrillList, wording: Wording, *, by_book: bool = False) -> Iterator[str]:
+    """A row for each drill, its state below it, then what the list leaves out; `by_book` is a table of contents."""
+    rows = [
+        (", ".join(one.book) if by_book else one.name, one.name if by_book else one.section) for one in listed.drills
+    ]
+    width, second = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    for one, row in zip(listed.drills, rows, strict=True):
         minutes = wording.say("minutes", one.minutes)
-        yield f"{one.name:<{width}}  {one.section:<8} {'*' * one.level:<3} {minutes:>6}  {one.title}"
+        yield f"{row[0]:<{width}}  {row[1]:<{second}}  {'*' * one.level:<3} {minutes:>6}  {one.title}"
         if one.state != "new":
             yield f"{'':<{width}}  {wording.say(one.state, one.why)}"
     if listed.drills:

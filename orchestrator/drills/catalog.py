@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +43,28 @@ def load_all(roots: Sequence[Path], known_checks: Collection[str] = ()) -> Catal
 
 
 def load_one(roots: Sequence[Path], slug: str) -> Drill:
-    """The drill of this name, no other file read. Raises SpecError with its problems, or with the nearest names."""
+    """The drill of this name, no other file read, or the only one of this section of the book.
+
+    Raises SpecError with its problems, or with the nearest names.
+    """
     known = {directory.name: directory for root in reversed(roots) for directory in directories(root)}
     if slug in known:
         return load(known[slug])
+    if re.fullmatch(r"[\d.]+", slug):
+        return _only_of_section(roots, slug)
     near = difflib.get_close_matches(slug, known, 3, 0.4)
     hint = f"did you mean: {', '.join(near)}?   (labctl drill list)" if near else "labctl drill list"
     raise SpecError(f"no drill is called {slug!r}", fix=hint)
+
+
+def _only_of_section(roots: Sequence[Path], section: str) -> Drill:
+    found = of_book(load_all(roots).drills.values(), section)
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(drill.slug for drill in found)
+    raise SpecError(
+        f"the book's section {section} has {len(found)} exercises: {names}", fix=f"labctl drill start {found[0].slug}"
+    )
 
 
 def directories(root: Path) -> list[Path]:
@@ -60,8 +76,29 @@ def directories(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
 
 
-def _rank(drill: Drill) -> tuple[bool, str, int, str]:
-    return (not drill.section, drill.section, drill.level, drill.slug)
+def _rank(drill: Drill) -> tuple[bool, list[tuple[int, str]], int, str]:
+    return (not drill.section, _numbered(drill.section), drill.level, drill.slug)
+
+
+def _numbered(section: str) -> list[tuple[int, str]]:
+    """A section for sorting: 3.2.10 comes after 3.2.9."""
+    return [(int(number or 0), text) for number, text in re.findall(r"(\d+)|(\D+)", section)]
+
+
+def of_book(drills: Iterable[Drill], section: str = "") -> list[Drill]:
+    """The exercises of the course book in its order; with a section those in and below it.
+
+    Raises SpecError, naming the sections that have exercises, when that one has none.
+    """
+    every = [drill for drill in drills if drill.book]
+    found = [drill for drill in every if any(f"{one}.".startswith(f"{section}.") for one in drill.book)]
+    if section and not found:
+        known = sorted({one for drill in every for one in drill.book}, key=_numbered)
+        raise SpecError(
+            f"no drill is an exercise of the book's section {section}",
+            fix=f"labctl drill list --book   (sections: {', '.join(known)})",
+        )
+    return sorted(found if section else every, key=lambda drill: (_numbered(drill.book[0]), _rank(drill)))
 
 
 def reason_impossible(drill: Drill, plan: Plan) -> str:

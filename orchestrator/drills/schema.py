@@ -51,6 +51,12 @@ def _minors(value: str) -> str:
     return value
 
 
+def _book_section(value: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)+", value):
+        raise refuse(f"{value[:60]!r} is not a section of the book", 'for example "3.1.6"')
+    return value
+
+
 def _expression(value: str) -> str:
     try:
         re.compile(value)
@@ -161,6 +167,9 @@ class Drill(Section):
     tested: tuple[Tested, ...] = Field((), description="profiles on whose labs its test passed; without any not listed")
     title: Text
     section: str = Field("", max_length=40, description="section of the course, such as 3.1.6")
+    book: tuple[Annotated[str, AfterValidator(_book_section)], ...] = Field(
+        (), description="sections of the course book whose exercise this is, such as 3.2.4 and 3.2.5"
+    )
     level: int = Field(ge=1, le=3, description="1 first steps, 2 needs some knowledge, 3 hard")
     minutes: int = Field(ge=1, le=120, description="time that a student may need")
     teaches: Text

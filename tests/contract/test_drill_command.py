@@ -30,6 +30,52 @@ def test_the_list_is_one_document(tmp_path: Path) -> None:
     assert {"name", "state", "why", "title", "level", "minutes"} <= set(document["drills"][0])
 
 
+def test_the_table_of_contents_is_in_the_order_of_the_book(tmp_path: Path) -> None:
+    document = json.loads(labctl("drill", "list", "--book", "--untested", "--output", "json", cwd=tmp_path).stdout)
+    sections = [tuple(map(int, one["book"][0].split("."))) for one in document["drills"]]
+    assert sections == sorted(sections)
+    assert {section for one in document["drills"] for section in one["book"]} == {
+        "3.1.6", *(f"3.2.{number}" for number in range(1, 11))
+    }  # fmt: skip
+    shown = labctl("drill", "list", "--book", "--lang", "ko", cwd=tmp_path).stdout.splitlines()
+    assert shown[0].startswith("3.1.6 ")
+    assert "kubectl-anywhere" in shown[0]
+    assert any(line.startswith("3.2.4, 3.2.5  apply-not-create") for line in shown)
+
+
+def test_a_section_of_the_book_has_its_own_exercises_and_those_below_it(tmp_path: Path) -> None:
+    def names(section: str) -> list[str]:
+        done = labctl("drill", "list", f"--book={section}", "--output", "json", cwd=tmp_path)
+        return [one["name"] for one in json.loads(done.stdout)["drills"]]
+
+    assert names("3.1.6") == ["kubectl-anywhere", "kubelet-down", "bridge-filter-off"]
+    assert names("3.2.5") == ["apply-not-create"]
+    assert names("3.1") == names("3.1.6")
+
+
+@pytest.mark.parametrize("section", ["3.9.9", "4", "drain", "3.2.1.1"])
+def test_an_unknown_section_of_the_book_is_answered_with_those_that_have_exercises(
+    tmp_path: Path, section: str
+) -> None:
+    done = labctl("drill", "list", f"--book={section}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"no drill is an exercise of the book's section {section}" in done.stderr
+    assert "labctl drill list --book" in done.stderr
+    assert "3.1.6, 3.2.1" in done.stderr
+
+
+def test_a_section_with_one_exercise_names_a_drill_and_others_are_refused(tmp_path: Path) -> None:
+    planned(tmp_path)
+    assert labctl("drill", "start", "3.2.8", "--dry-run", cwd=tmp_path).returncode == 0
+    several = labctl("drill", "start", "3.1.6", "--dry-run", cwd=tmp_path)
+    assert several.returncode == 2
+    assert "has 3 exercises: kubectl-anywhere, kubelet-down, bridge-filter-off" in several.stderr
+    assert "fix: labctl drill start kubectl-anywhere" in several.stderr
+    unknown = labctl("drill", "start", "9.9", "--dry-run", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "section 9.9" in unknown.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [("start", "kubelet-down"), ("hint",), ("check",), ("solve",), ("reset",), ("status",), ("observe",),
@@ -76,6 +122,7 @@ def test_a_drill_that_this_lab_does_not_allow_is_refused_with_the_reason(tmp_pat
     done = labctl("drill", "start", "drain", cwd=tmp_path)
     assert done.returncode == 2
     assert "needs 2 workers, the lab has 1" in done.stderr
+    assert "fix: labctl scale --workers 2" in done.stderr
     listed = json.loads(labctl("drill", "list", "--output", "json", cwd=tmp_path).stdout)["drills"]
     drain = next(one for one in listed if one["name"] == "drain")
     assert drain["state"] == "impossible"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import paths, verify
-from orchestrator.drills.catalog import directories, load_all, load_one, reason_impossible
+from orchestrator.drills.catalog import directories, load_all, load_one, of_book, reason_impossible
 from orchestrator.drills.messages import Wording
 from orchestrator.drills.progress import Progress, Record
 from orchestrator.drills.schema import Drill
@@ -51,11 +51,17 @@ def drill_roots(given: Path | None) -> tuple[Path, ...]:
     return (given, paths.data("drills")) if given is not None else (paths.data("drills"),)
 
 
-def list_drills(lab: Lab | None, given: Path | None, wording: Wording, *, untested: bool) -> DrillList:
-    """Every drill with its state in this lab; those that are not tested only when they are asked for or open."""
+def list_drills(
+    lab: Lab | None, given: Path | None, wording: Wording, *, untested: bool, book: str | None = None
+) -> DrillList:
+    """Every drill with its state in this lab; those that are not tested only when they are asked for or open.
+
+    With `book` those that are exercises of the course book, in its order: of one section, or of all when it is empty.
+    """
     progress = read_progress(lab) if lab else Progress()
     catalog = load_all(drill_roots(given))
-    every = [(drill, *_state(drill, lab, progress)) for drill in catalog.drills.values()]
+    drills = list(catalog.drills.values()) if book is None else of_book(catalog.drills.values(), book)
+    every = [(drill, *_state(drill, lab, progress)) for drill in drills]
     listed = [
         ListedDrill(**drill_facts(drill, wording), state=state, why=why)
         for drill, state, why in every
@@ -78,9 +84,11 @@ def allowed_drill(lab: Lab, slug: str, given: Path | None) -> Drill:
     """The drill of this name. Raises SpecError when there is none, or the lab does not allow it."""
     drill = load_one(drill_roots(given), slug)
     if reason := reason_impossible(drill, lab.plan):
-        raise SpecError(f"{slug} is not possible here: {reason}", fix="labctl drill list")
+        missing = drill.needs.workers - len(lab.plan.workers)
+        fix = f"labctl scale --workers {drill.needs.workers}" if missing > 0 else "labctl drill list"
+        raise SpecError(f"{drill.slug} is not possible here: {reason}", fix=fix)
     if drill.needs.pods:
-        require_pod_network(lab, f"{slug} needs pods that run")
+        require_pod_network(lab, f"{drill.slug} needs pods that run")
     return drill
 
 

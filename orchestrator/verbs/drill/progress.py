@@ -26,6 +26,7 @@ class DrillFacts:
     name: str
     title: str
     section: str
+    book: tuple[str, ...]
     level: int
     minutes: int
     tested: tuple[str, ...]
@@ -63,7 +64,7 @@ class DrillStatus(Result):
 
 def drill_facts(drill: Drill, wording: Wording) -> dict[str, Any]:
     """The fields of a drill's facts."""
-    same = {name: getattr(drill, name) for name in ("section", "level", "minutes", "tested")}
+    same = {name: getattr(drill, name) for name in ("section", "book", "level", "minutes", "tested")}
     texts = {name: wording.text(getattr(drill, name)) for name in ("title", "teaches")}
     return {"name": drill.slug, "directory": str(drill.directory), **same, **texts}
 
