@@ -77,6 +77,7 @@ class Step(Section):
     sysctl: dict[str, int] = Field({}, description="settings of the kernel, 0 or 1; undo turns them over")
     apply: tuple[dict[str, Any], ...] = Field((), description="Kubernetes objects for `kubectl -n drill apply`")
     shell: str = Field("", description="lines for bash, for what no module does")
+    reboot: bool = Field(False, description="switches the machine off and on again, before `shell`; for drills alone")
     until: Annotated[str, AfterValidator(_condition)] | None = Field(None, description="what is waited for afterwards")
     become: bool = Field(True, description="as root; false is the login user")
     result: str = Field("", description="variable that Ansible registers the result of the module under")
@@ -99,11 +100,12 @@ class Step(Section):
 
     @model_validator(mode="after")
     def _do_something(self) -> Self:
-        if not (self.module or self.use or self.script):
+        if not (self.module or self.use or self.script or self.reboot):
             raise refuse(
-                "the step does nothing", "name a module, or one of: keep, away, move, sysctl, apply, shell, until"
+                "the step does nothing",
+                "name a module, or one of: keep, away, move, sysctl, apply, reboot, shell, until",
             )
-        if (self.module or self.use) and (self.shell or self.apply):
+        if (self.module or self.use) and (self.shell or self.apply or self.reboot):
             raise refuse("a step does one thing", "write two steps")
         return self
 

@@ -41,7 +41,7 @@ network: {subnet: auto}
 kubernetes: {version: "%s", runtime: %s}
 """
 # An exercise in the cluster, a file of a node, a setting of its kernel.
-SAMPLE = ("run-or-create", "kubectl-anywhere", "bridge-filter-off")
+SAMPLE = ("run-or-create", "kubectl-anywhere", "forwarding-off")
 
 
 def catalog() -> Catalog:
@@ -58,7 +58,7 @@ def user(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     given = [
         value for item in request.session.items if hasattr(item, "callspec") for value in item.callspec.params.values()
     ]
-    workers = max(one.needs.workers for one in given if isinstance(one, Drill))
+    workers = max((one.needs.workers for one in given if isinstance(one, Drill)), default=2)
     (user.home / "lab.yml").write_text(LAB % (PROFILE, workers, VERSION, RUNTIME))
     try:
         done = user.run("provision", "--yes", "--progress", "plain", timeout=3000)

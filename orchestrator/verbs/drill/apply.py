@@ -8,15 +8,17 @@ import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import groupby
 
 from orchestrator.drills.catalog import lab_names
 from orchestrator.drills.steps import ADMIN_KUBECONFIG, KEPT, Step, playbook
-from orchestrator.errors import ConvergeError, ProviderError
+from orchestrator.errors import ConvergeError, Problem, ProviderError, SpecError
 from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted
 from orchestrator.events import Step as StepEvent
-from orchestrator.lab.node_commands import run_on_nodes
-from orchestrator.lab.observed_lab import ObservedLab
+from orchestrator.lab.node_commands import NodeResults, run_on_nodes
+from orchestrator.lab.observed_lab import ObservedLab, observe_lab
 from orchestrator.lab.playbooks import run_playbook
+from orchestrator.lab.power import power_off, power_on
 from orchestrator.paths import write_private
 
 NAMESPACE = "drill"
@@ -32,6 +34,13 @@ export KUBECONFIG={ADMIN_KUBECONFIG}
 kubectl create namespace {NAMESPACE} 2>/dev/null || true
 for i in $(seq 100); do kubectl -n {NAMESPACE} get serviceaccount default >/dev/null 2>&1 && exit 0; sleep 0.2; done
 exit 1
+"""
+# Where no drill has its directory, a namespace or files of these names are the reader's own: a reset would remove them.
+_FOREIGN = f"""\
+[ ! -d {KEPT} ] || exit 0
+[ ! -e {WORK_DIRECTORY} ] || echo {WORK_DIRECTORY}
+[ -e {ADMIN_KUBECONFIG} ] || exit 0
+kubectl --kubeconfig={ADMIN_KUBECONFIG} get namespace {NAMESPACE} --ignore-not-found -o name
 """
 # Kubernetes lets a deleted namespace lie for 5 seconds: the sooner it is told, the less is waited for in the end.
 _BEGIN_CLEANUP = f"""\
@@ -78,10 +87,17 @@ def apply_steps(
 
 def apply_drill_steps(
     observed: ObservedLab, steps: Iterable[Step], *, slug: str, part: str, title: str, emit: Emit
-) -> None:
-    """Do a part of a drill; what breaks or resets a lab is not shown, for a student to find. Raises ConvergeError."""
+) -> ObservedLab:
+    """Do a part of a drill; what breaks or resets a lab is not shown, for a student to find. Raises ConvergeError.
+
+    Returns the lab as it is then: its machines have other ports or addresses after a reboot.
+    """
     try:
-        apply_steps(observed, steps, title=title, emit=emit, hidden=part in ("break", "reset"))
+        for reboots, group in groupby(steps, key=lambda step: step.node if step.reboot else ""):
+            if reboots:
+                observed = _reboot(observed, reboots, _as_one_phase(emit, title))
+            apply_steps(observed, group, title=title, emit=emit, hidden=part in ("break", "reset"))
+        return observed
     except ConvergeError as problem:
         again = {"break": f"labctl drill start {slug}", "reset": "labctl drill reset"}.get(
             part, "the same command again"
@@ -91,6 +107,30 @@ def apply_drill_steps(
             fix=f"{again}; or labctl drill reset, then labctl provision",
             log=problem.log,
         ) from None
+
+
+def _reboot(observed: ObservedLab, place: str, emit: Emit) -> ObservedLab:
+    power_off(observed.lab, lab_names(observed.lab.plan)[place], emit)
+    power_on(observed.lab, emit)
+    return observe_lab(observed.lab)
+
+
+def refuse_foreign_objects(observed: ObservedLab, slug: str) -> None:
+    """Raise SpecError when the reader has a namespace or files of the names that a drill makes and removes."""
+    answers = _run_everywhere(observed, _FOREIGN, "look for objects of the drill's names")
+    found = [(answer.node, line) for answer in answers.nodes for line in answer.stdout.split()]
+    if not found:
+        return
+    fixes = {
+        WORK_DIRECTORY: f"labctl ssh {{}} -- sudo mv {WORK_DIRECTORY} {WORK_DIRECTORY}-mine",
+        f"namespace/{NAMESPACE}": f"labctl kubectl -- delete namespace {NAMESPACE}, after moving what you need",
+    }
+    problems = [Problem(f"{what} exists already", node, fixes[what].format(node)) for node, what in found]
+    raise SpecError(
+        f"{slug} would use, and its reset remove, what is yours already; nothing was changed",
+        fix=f"put it away, then: labctl drill start {slug}",
+        problems=problems,
+    )
 
 
 def prepare(observed: ObservedLab) -> None:
@@ -120,10 +160,11 @@ def _as_one_phase(emit: Emit, title: str) -> Emit:
     return emit_step
 
 
-def _run_everywhere(observed: ObservedLab, script: str, what: str) -> None:
+def _run_everywhere(observed: ObservedLab, script: str, what: str) -> NodeResults:
     answers = run_on_nodes(
         observed.lab, "all", f"sudo -H sh -c {shlex.quote(script)}", timeout=120, nodes=observed.nodes
     )
     if bad := [answer for answer in answers.nodes if answer.code != 0]:
         words = (bad[0].error or bad[0].stderr or bad[0].stdout).strip().splitlines() or ["it printed nothing"]
         raise ProviderError(f"{bad[0].node}: cannot {what}: {words[-1]}", fix="labctl verify")
+    return answers

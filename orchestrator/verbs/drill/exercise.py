@@ -21,13 +21,14 @@ from orchestrator.lab.power import power_off, power_on
 from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 from orchestrator.lab.verification import verify_lab, wait_until_healthy
-from orchestrator.verbs.drill.apply import apply_drill_steps, prepare, put_back
+from orchestrator.verbs.drill.apply import apply_drill_steps, prepare, put_back, refuse_foreign_objects
 from orchestrator.verbs.drill.listing import allowed_drill
 from orchestrator.verbs.drill.observe import kubectl_answer
 from orchestrator.verbs.drill.progress import Task, open_drill, task_of
 
 POLL_SECONDS = 1.0
 SHOWN_PROBLEMS = 4
+GONE = ("missing", "broken")  # states of a machine that cannot be started
 FRESH_SECONDS = 60.0  # a lab that was verified so shortly ago, as by a reset, is not verified again
 
 
@@ -43,7 +44,7 @@ class ResetDrill(Result):
 def preview(lab: Lab, slug: str, given: Path | None) -> list[str]:
     """What `start` would do. Raises as it does when this lab does not allow the drill or another is open."""
     drill = allowed_drill(lab, slug, given)
-    read_progress(lab).begin(slug, str(drill.directory), time.time())
+    read_progress(lab).begin(drill.slug, str(drill.directory), time.time())
     return [
         "verify that the lab is healthy",
         f"break it: {drill.title.en}",
@@ -54,6 +55,7 @@ def preview(lab: Lab, slug: str, given: Path | None) -> list[str]:
 def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, wording: Wording, emit: Emit) -> Task:
     """Break the lab. Raises SpecError, ProviderError or VerifyError, the lab untouched, when that cannot be."""
     drill = allowed_drill(lab, slug, given)
+    slug = drill.slug
     with exclusive_lock(lab.directory, "drill start"):
         before = read_progress(lab)
         progress = before.begin(slug, str(drill.directory), time.time())
@@ -63,6 +65,7 @@ def start(lab: Lab, slug: str, *, given: Path | None, wait: bool, wording: Wordi
             emit(Note(phase="drill", text=f"{slug} is {untested}; `labctl drill reset` undoes it"))
         if not is_continued:
             _refuse_unhealthy(observed, emit)
+            refuse_foreign_objects(observed, drill.slug)
         save_progress(lab, progress)
         title = wording.say("breaking", slug)
         with phase(emit, "drill", title):
@@ -80,7 +83,7 @@ def reset(lab: Lab, *, emit: Emit, wording: Wording, given: Path | None = None) 
     """Put everything back and verify the lab. Raises VerifyError when the lab is not as before."""
     with exclusive_lock(lab.directory, "drill reset"):
         drill, progress = open_drill(lab, given)
-        observed = observe_running(lab, drill)
+        observed = _observe_existing(lab)
         progress = save_progress(lab, progress.working("resetting"))
         if len(observed.running) < len(lab.plan.nodes):
             power_on(lab, emit)
@@ -95,9 +98,17 @@ def reset(lab: Lab, *, emit: Emit, wording: Wording, given: Path | None = None) 
     return ResetDrill(drill.slug)
 
 
+def _observe_existing(lab: Lab) -> ObservedLab:
+    """The lab as it is now. Raises ProviderError when a machine is gone, as after a reader removed it."""
+    observed = observe_lab(lab)
+    gone = [node for node in map(observed.node, (node.name for node in lab.plan.nodes)) if node.state in GONE]
+    require_running(gone, "a drill needs the whole lab", "labctl provision makes it anew; then: labctl drill reset")
+    return observed
+
+
 def observe_running(lab: Lab, drill: Drill | None = None) -> ObservedLab:
     """The lab as it is now. Raises ProviderError unless all machines run, but for one that is switched off."""
-    observed = observe_lab(lab)
+    observed = _observe_existing(lab)
     off = lab_names(lab.plan)["worker"] if drill and drill.power_off else ""
     needed = [observed.node(node.name) for node in lab.plan.nodes if node.name != off]
     require_running(needed, "a drill needs the whole lab")

@@ -64,7 +64,7 @@ def solve(lab: Lab, *, emit: Emit, wording: Wording, given: Path | None = None) 
             observed = observe_lab(lab)
         title = wording.say("repairing", drill.slug)
         with phase(emit, "drill", title):
-            apply_drill_steps(observed, drill.solve, slug=drill.slug, part="solve", title=title, emit=emit)
+            observed = apply_drill_steps(observed, drill.solve, slug=drill.slug, part="solve", title=title, emit=emit)
         findings = _grade_until_solved(observed, drill, wording, emit)
         return _save_verdict(lab, progress, findings, "labctl")
 
