@@ -23,6 +23,7 @@ EXERCISES = ROOT / "roles" / "lab_materials"
 # Images that no lab has, on purpose: drill, image, reason.
 MISSING_ON_PURPOSE = {
     ("image-pull", "labctl/nginx:1.99"): "the exercise is a tag that nobody can pull",
+    ("rollout-undo", "labctl/nginx:1.99"): "the update to a tag that nobody can pull is taken back",
 }
 # An image where a command line names it, and anything that looks like NAME/NAME:TAG wherever it stands.
 _IN_TEXT = re.compile(
