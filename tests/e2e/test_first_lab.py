@@ -10,6 +10,8 @@ import subprocess
 import pytest
 
 from tests import host_state
+from tests.book.reader import minor_of, type_book
+from tests.book.rows import read_rows
 from tests.e2e.conftest import CHECKOUT, User, poll
 from tests.e2e.network_policy import require_enforcement
 from tests.selection.labs import record_lab
@@ -141,6 +143,10 @@ def test_the_state_is_readable_by_its_owner_alone(first_lab: User) -> None:
 def test_no_bootstrap_token_is_left_in_the_cluster(first_lab: User) -> None:
     secrets = first_lab.kubectl("-n", "kube-system", "get", "secrets", "-o", "name")
     assert "bootstrap-token" not in secrets
+
+
+def test_the_book_is_typed_and_shows_what_the_book_shows(first_lab: User) -> None:
+    type_book(first_lab, minor_of(first_lab), [row for row in read_rows() if row.run == "test"])
 
 
 def test_verify_finds_a_stopped_kubelet_and_provision_heals_it(first_lab: User) -> None:

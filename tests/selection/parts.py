@@ -48,7 +48,7 @@ class Part:
 PARTS = (
     Part(
         "book",
-        ("tests/drills/",),
+        ("tests/drills/", "tests/book/"),
         marker="book",
         environment=(("LABCTL_TEST_KUBERNETES", "1.20.2"), ("LABCTL_TEST_RUNTIME", "docker")),
     ),
