@@ -78,6 +78,12 @@ class Terminal:
             return self.unread
         return PROMPT.sub("\n", self.unread).lstrip("\n")
 
+    def forget(self) -> None:
+        """Look away from all that was printed so far."""
+        while self.read(0):
+            pass
+        self.unread = ""
+
     def interrupt(self) -> str:
         """Press Ctrl+C and return all that was printed."""
         self.send("\x03")
@@ -139,8 +145,10 @@ class Reader:
     def observe(self, row: Row) -> tuple[str, list[str]]:
         """The answer to a row, and what of it is not as expected; typed again for as long as the row allows."""
         deadline = time.monotonic() + row.within
+        is_typed = False
         while True:
-            answer = self.answer(row)
+            answer = self.answer(row, again=is_typed)
+            is_typed = True
             problems = row.problems(answer, self.minor, self.kept)
             if not problems or time.monotonic() >= deadline:
                 return answer, problems
@@ -148,25 +156,24 @@ class Reader:
                 # At once again would keep the API server from what is waited for.
                 select.select([], [], [], 0.5)
 
-    def answer(self, row: Row) -> str:
-        """Type a row's command once and return what is seen."""
+    def answer(self, row: Row, *, again: bool = False) -> str:
+        """Type a row's command once and return what is seen; again, what goes on is only looked at."""
         command = fill(row.command, self.kept)
         for printed, typed in images().items():
             command = re.sub(rf"{re.escape(printed)}(?=\s|$)", typed, command)
         if row.where == "host":
             return self.on_host(command)
         window = self.window(row)
-        if row.look or (row.leave and window.unread):
-            window.read(1.0)
-        elif row.leave:
-            window.send(command + "\n")
-            window.read(1.0)
-        elif row.interrupt:
-            window.type(command, HANGS_SECONDS)
-        else:
-            return window.type(command)
         if row.interrupt:
+            if not row.look:
+                window.type(command, HANGS_SECONDS)
             return window.interrupt()
+        if not (row.leave or row.look):
+            return window.type(command)
+        if not again:
+            window.forget()
+            window.send(f"{command}\n" if row.leave else "")
+        window.read(1.0)
         return window.unread
 
     def window(self, row: Row) -> Terminal:
