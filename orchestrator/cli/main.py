@@ -35,7 +35,6 @@ COMMANDS: dict[str, str] = {
     "watch": "Watch the steps of a pod's life as they happen",
     "ssh": "Open a shell on a node, or run one command there",
     "exec": "Run one command on all nodes at once",
-    "watch": "Show the steps of a pod's life as they happen",
     "cp": "Copy files between this host and nodes",
     "halt": "Stop the machines and keep them",
     "start": "Start the machines and wait until the lab is verified",
