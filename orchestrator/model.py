@@ -16,7 +16,7 @@ Cni = Literal["calico", "bridge_cni", "none"]
 Dns = Literal["coredns", "dnsmasq"]
 # What the bundle of a lab can be made from, as lab.yml names it.
 LabOrigin = Literal["community", "mirror", "modules", "debian", "system"]
-BundleOrigin = Literal[LabOrigin, "conformance"]
+BundleOrigin = Literal[LabOrigin, "conformance", "registry"]
 # What each origin is called in sentences.
 ORIGINS: dict[BundleOrigin, str] = {
     "debian": "Debian's source package",
@@ -25,6 +25,7 @@ ORIGINS: dict[BundleOrigin, str] = {
     "community": "the community's repositories",
     "mirror": "the mirror",
     "conformance": "the Go module proxy",
+    "registry": "the Go module proxy",
 }
 # The registry of providers, in the order of preference: a name is the folder of the provider.
 ProviderName = Literal["virtualbox", "libvirt", "container", "static"]
@@ -98,12 +99,11 @@ class KubernetesPlan:
 
     `etcd_tag` and `dns_tag` are None where kubeadm's own are right. `containerd` is the version the source brings,
     empty for the guest's own. `network_policy_image` enforces NetworkPolicy where the pod network does not.
-    `kubelet_gates_off` are features of the kubelet that the runtime does not stand.
-    `allow_cgroup_v1`: the kubelet has to be told that version 1 is meant. `pod_resolvers` are the DNS servers that pods
-    inherit where the nodes' own would be of no use to them. `endpoint` is the API server's name on the nodes, None in a
-    lab that was made when the address was used. `docker_ce`: Docker is Docker's own, not the distribution's.
-    A silent node is NotReady after `node_grace_period` seconds, and its pods go elsewhere `eviction_period` later;
-    `grace_periods` says whether these are Kubernetes' own or set.
+    `kubelet_gates_off` are features of the kubelet that the runtime does not stand. `allow_cgroup_v1`: the kubelet has
+    to be told that version 1 is meant. `pod_resolvers` are the DNS servers that pods inherit where the nodes' own would
+    be of no use. `endpoint` is the API server's name on the nodes, None in a lab made when the address was used.
+    `docker_ce`: Docker is Docker's own. A silent node is NotReady after `node_grace_period` seconds, and its pods go
+    elsewhere `eviction_period` later; `grace_periods` says whether these are Kubernetes' own or set.
     """
 
     version: str
@@ -141,9 +141,8 @@ class SourcePlan:
     """The bundle that the nodes install from.
 
     `bundle_id` names an entry of the cache (`build_bundle` says it is yet to be made, from `origin`), served to the
-    nodes from the host under `url` while needed. It is None in plans of earlier versions, whose nodes read the
-    community's repositories or a mirror themselves. `addresses` are those of a mirror. `signed_by` is the file with
-    the public key that must have signed the bundle, empty where none is required.
+    nodes under `url` while needed. It is None in plans of earlier versions, whose nodes read repositories themselves.
+    `addresses` are those of a mirror. `signed_by` is the file with the required key, empty for none.
     """
 
     bundle_id: str | None = None
@@ -161,7 +160,7 @@ class Plan:
     `static_hosts` are the machines of the provider `static`, as in `nodes`; `static_key` lets this host in the first
     time, `static_shared_kernel` says that they are containers. `uuid` and `owner` (the directory of lab.yml) are the
     identity that all it makes carries. `kubernetes` is None in the `bare` profile, `box` where lab.yml names none.
-    `forwards` are those of lab.yml, besides SSH and the API server.
+    `forwards` are those of lab.yml, besides SSH and the API server; with `registry` the control plane runs one.
     `root_login` says how people log in as root from this host (`key`), and from a node (`password`).
     """
 
@@ -187,6 +186,7 @@ class Plan:
     mounts: tuple[Mount, ...] = ()
     forwards: tuple[Forward, ...] = ()
     root_login: Literal["no", "key", "password"] = "no"
+    registry: bool = False
 
     @property
     def control_plane(self) -> NodePlan:
@@ -215,6 +215,7 @@ class Plan:
         from pydantic import TypeAdapter
 
         body: dict[str, Any] = TypeAdapter(Plan).dump_python(self, mode="json")
+        body |= {"registry": True} if body.pop("registry") else {}
         return json.dumps({"schema": PLAN_SCHEMA, **body}, indent=2) + "\n"
 
     @classmethod
@@ -267,7 +268,7 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class SourceAccess:
-    """How nodes reach the bundle right now; `key_file` and `calico_manifest` are paths on this host.
+    """How nodes reach the bundle now; `key_file`, `calico_manifest` and `registry_program` are paths on this host.
 
     `worker_archive_url` is the part of the image archive that workers need. An empty string: the bundle has none.
     """
@@ -281,3 +282,4 @@ class SourceAccess:
     worker_archive_sha256: str = ""
     calico_manifest: str = ""
     calico_manifest_sha256: str = ""
+    registry_program: str = ""

@@ -11,6 +11,9 @@ from orchestrator.bundle.pin import Pinned, add_to_catalog, pin, pin_suite
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.recipes import available, suites
 from orchestrator.bundle.root import required_host_tools, system_problem, user_problem
+from orchestrator.bundle.registry_program import build as build_registry
+from orchestrator.bundle.registry_program import find as find_registry
+from orchestrator.bundle.registry_program import recipe as registry_recipe
 from orchestrator.bundle.server import Served, serve
 from orchestrator.bundle.signature import find_flaw, sign
 from orchestrator.bundle.signature import require as require_signature
@@ -29,10 +32,12 @@ __all__ = [
     "add_to_catalog",
     "available",
     "build",
+    "build_registry",
     "community",
     "export_bundle",
     "find",
     "find_flaw",
+    "find_registry",
     "find_suite",
     "import_bundle",
     "list_bundles",
@@ -42,6 +47,7 @@ __all__ = [
     "pin_suite",
     "preflight",
     "probe",
+    "registry_recipe",
     "require_signature",
     "required_host_tools",
     "seconds",

@@ -48,7 +48,7 @@ class Background:
         while (code := self.process.poll()) is None:
             if time.monotonic() - self.started > limit:
                 self.end()
-                message = f"compiling Kubernetes took more than {limit / 60:.0f} minutes"
+                message = f"compiling took more than {limit / 60:.0f} minutes"
                 raise HostError(message, fix=f"tail {self.log}", log=self.log)
             detail.append(stage())
             time.sleep(_POLL)
@@ -56,7 +56,7 @@ class Background:
         if code != 0:
             lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
             cause = lines[-1] if lines else "no output"
-            raise HostError(f"compiling Kubernetes failed: {cause}", fix=f"tail -n 40 {self.log}", log=self.log)
+            raise HostError(f"compiling failed: {cause}", fix=f"tail -n 40 {self.log}", log=self.log)
 
     def end(self) -> None:
         """End it and all it started; without effect when it has ended."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from orchestrator.errors import HostError, LabError, Problem
 
@@ -23,7 +23,7 @@ SIGNATURE = f"{MANIFEST}.sig"
 CALICO = "calico.yaml"
 
 
-Kind = Literal["lab", "conformance"]
+Kind = Literal["lab", "conformance", "registry"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class BundleInfo:
     `images` are references in images.tar; worker-images.tar, which a bundle may lack, holds those of them that a
     worker needs. `components` has the versions of what came with Kubernetes, where they are not the guest's or
     kubeadm's own. `digests` maps images that were fetched to the sha256 of what their tags named. `guest` is the one
-    system whose packages it has, empty where it serves all. `kind`: what labs install from, or a conformance suite,
-    which has images and programs for the host and nothing else.
+    system whose packages it has, empty where it serves all. `kind`: what labs install from, a conformance suite,
+    which has images and programs for the host and nothing else, or the program of a lab's registry.
     """
 
     id: str
@@ -67,6 +67,8 @@ class BundleInfo:
         """What it is a bundle of."""
         if self.kind == "conformance":
             return f"the conformance suite of Kubernetes {self.kubernetes}"
+        if self.kind == "registry":
+            return f"the registry of labs, distribution {self.components.get('registry', '')}"
         return f"Kubernetes {self.kubernetes}" if self.kubernetes else "system packages"
 
     @property
@@ -177,7 +179,7 @@ def load(directory: Path) -> BundleInfo:
             digests={str(name): str(digest) for name, digest in body.get("digests", {}).items()},
             guest=str(body.get("guest", "")),
             architecture=str(body.get("architecture", "amd64")),
-            kind="conformance" if body.get("kind") == "conformance" else "lab",
+            kind=body["kind"] if body.get("kind") in get_args(Kind) else "lab",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenBundleError(f"{manifest} is not a bundle's manifest: {error}", fix=REBUILD) from error

@@ -38,6 +38,7 @@ def bundle() -> None:
 )
 @click.option("--system", is_flag=True, help="The operating system's packages alone, for labs without Kubernetes.")
 @click.option("--conformance", is_flag=True, help="The version's conformance suite, for `labctl conformance`.")
+@click.option("--registry", is_flag=True, help="The program of a lab's registry, for `registry: true` in lab.yml.")
 @options.accept_option
 @options.change_options
 def build(accept: Mapping[str, str], yes: bool, dry_run: bool, output: str, progress: str, **wanted: Any) -> int:

@@ -70,7 +70,7 @@ class Wanted:
     """What a bundle is asked for: version or minor (empty: the newest), where from, and for which lab.
 
     Without `source` it is compiled here; `system` is a bundle without Kubernetes, `conformance` the suite of the
-    version. `guest`, `runtime` and `cni` matter where it is fetched.
+    version, `registry` the program of a lab's registry. `guest`, `runtime` and `cni` matter where it is fetched.
     """
 
     version: str = ""
@@ -80,6 +80,7 @@ class Wanted:
     runtime: Runtime = "containerd"
     cni: Cni | None = None
     conformance: bool = False
+    registry: bool = False
 
 
 def build(wanted: Wanted, *, agree: Agree, emit: Emit, sums: Confirmation = UNCONFIRMED) -> BundleSummary:
@@ -87,6 +88,9 @@ def build(wanted: Wanted, *, agree: Agree, emit: Emit, sums: Confirmation = UNCO
 
     `sums` is what the user confirms of what is fetched. Raises SpecError, HostError.
     """
+    if wanted.registry:
+        with phase(emit, "bundle", "Compile the registry"):
+            return BundleSummary(bundle.build_registry(paths.cache_dir(), emit, "bundle"))
     recipe = _recipe(wanted)
     if problem := bundle.system_problem():
         raise HostError(problem.what, fix=problem.fix)
@@ -103,6 +107,8 @@ def build(wanted: Wanted, *, agree: Agree, emit: Emit, sums: Confirmation = UNCO
 def _recipe(wanted: Wanted) -> bundle.Recipe:
     """The recipe of a version or minor, without one the newest. Raises SpecError with those that there are."""
     version = wanted.version
+    if wanted.registry:
+        return bundle.registry_recipe()
     if wanted.system and version:
         raise SpecError("a bundle of system packages has no Kubernetes", fix="--system or --kubernetes, not both")
     if wanted.conformance and (wanted.system or wanted.source not in (None, "modules")):
@@ -152,6 +158,8 @@ def preview_build(wanted: Wanted) -> list[str]:
     name = f"the bundle {recipe.id} in {cache}"
     if bundle.find(cache, recipe.id):
         return [f"keep {name}"]
+    if wanted.registry:
+        return [f"build {name} from {ORIGINS[recipe.origin]}, about 2 min"]
     minutes = max(round(bundle.seconds(cache, recipe) / 60), 1)
     return [f"build {name} from {ORIGINS[recipe.origin]}, about {minutes} min"]
 

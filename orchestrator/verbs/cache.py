@@ -105,7 +105,7 @@ def _bundles(directory: Path) -> Iterator[Entry]:
     users = _users()
     known = bundle.list_bundles(directory)
     last = {(info.kind, info.kubernetes): info.id for info in known}
-    current = {recipe.id for recipe in (*bundle.available(), *bundle.suites())}
+    current = {recipe.id for recipe in (*bundle.available(), *bundle.suites(), bundle.registry_recipe())}
     for info in known:
         kept = "the last of its version" if last[info.kind, info.kubernetes] == info.id else ""
         kept = "what this labctl makes" if info.id in current else kept
