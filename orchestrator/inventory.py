@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import inventory_users as users
+from orchestrator import registry
 from orchestrator.model import Capabilities, Cni, KubernetesPlan, NetworkPlan, Node, NodePlan, Plan, SourceAccess
 from orchestrator.ssh_options import for_ansible
 
@@ -92,8 +93,7 @@ def _connection(private_key: Path, known_hosts: Path, control_dir: Path) -> dict
 def _for_a_slow_processor(plan: Plan) -> dict[str, Any]:
     """Longer limits (seconds) and less idle work for emulated machines, where `sudo true` alone may take two seconds.
 
-    An RSA handshake takes such a processor longer than the period of some probes, and leases and node status at
-    their usual pace keep it busy without end.
+    An RSA handshake outlasts the period of some probes there, and leases at their usual pace keep it busy without end.
     """
     variables: dict[str, Any] = {"ansible_timeout": 180}
     if plan.kubernetes:
@@ -184,6 +184,7 @@ def _source_variables(access: SourceAccess) -> dict[str, Any]:
         "kubernetes_repo_apt_url": access.apt_url,
         "kubernetes_repo_rpm_url": access.rpm_url,
         "kubernetes_repo_key_file": access.key_file,
+        **({"registry_program": access.registry_program} if access.registry_program else {}),
     }
     if access.calico_manifest:
         variables["calico_manifest"] = access.calico_manifest
@@ -211,6 +212,7 @@ def _kubernetes_variables(plan: Plan, kubernetes: KubernetesPlan, capabilities: 
         f"{kubernetes.runtime}_http_proxy": plan.http_proxy or "",
         f"{kubernetes.runtime}_ca_file": _ca_file(plan),
         f"{kubernetes.runtime}_no_proxy": [network.subnet, network.pod_cidr, network.service_cidr],
+        **registry.variables(plan, kubernetes),
         "kubernetes_packages_version": kubernetes.version,
         "kubeadm_init_version": kubernetes.version,
         "kubeadm_init_config_api": config_api,

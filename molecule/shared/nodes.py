@@ -27,7 +27,7 @@ from orchestrator.lab.host_setup import install_missing_packages, refuse_problem
 from orchestrator.lab.inventory import inventory_document
 from orchestrator.lab.observe import observe
 from orchestrator.lab.observed_lab import observe_lab
-from orchestrator.lab.package_source import ensure_source, serve_source
+from orchestrator.lab.package_source import ensure_registry, ensure_source, serve_source
 from orchestrator.lab.state import open_lab, save_plan, save_source_access
 from orchestrator.model import NodePlan, Plan
 from orchestrator.paths import LabDir
@@ -60,7 +60,7 @@ def plan_lab(configuration: dict[str, Any]) -> Plan:
     platforms = configuration["platforms"]
     keys = {**DEFAULTS, "workers": {"count": len(platforms) - 1, "cpus": 2, "memory": 1536}}
     for name, value in configuration["driver"].get("lab", {}).items():
-        keys[name] = {**keys.get(name, {}), **value}
+        keys[name] = {**keys.get(name, {}), **value} if isinstance(value, dict) else value
     (EPHEMERAL / "lab.yml").write_text(yaml.safe_dump(keys), encoding="utf-8")
     lab_spec = spec.load(EPHEMERAL / "lab.yml")
     install_missing_packages(lab_spec, lambda _: os.geteuid() == 0, emit)
@@ -89,6 +89,7 @@ def create() -> None:
             refuse_problems(provider.preflight(plan))
             save_plan(DIRECTORY, plan)
             ensure_source(plan, emit)
+            ensure_registry(plan, emit, may_build=True)
             ssh_access.ensure_node_key(DIRECTORY)
             provider.create(plan, DIRECTORY, emit, "create")
         finally:

@@ -176,6 +176,7 @@ def _baking_plan(plan: Plan, home: Path) -> Plan:
         mounts=(),
         forwards=(),
         root_login="no",
+        registry=False,
     )
 
 

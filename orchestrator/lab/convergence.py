@@ -25,7 +25,14 @@ from orchestrator.lab.kubeconfigs import refresh
 from orchestrator.lab.kubectl import fetch_kubeconfig, install_kubectl
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.observed_lab import ObservedLab, observe_with, require_running
-from orchestrator.lab.package_source import UNCONFIRMED, Confirmation, ensure_source, known_sums, serve_source
+from orchestrator.lab.package_source import (
+    UNCONFIRMED,
+    Confirmation,
+    ensure_registry,
+    ensure_source,
+    known_sums,
+    serve_source,
+)
 from orchestrator.lab.phases import ALL_PHASES, PhaseRange, playbook
 from orchestrator.lab.planning import decide_and_claim, refuse_fewer, refuse_orphans
 from orchestrator.lab.playbooks import run_playbook
@@ -129,6 +136,7 @@ def build_lab(
             return ConvergeResult("", lab, nothing, report, time.monotonic() - began, phases)
         if phases.playbooks:
             ensure_source(plan, emit, known_sums(spec, sums))
+            ensure_registry(plan, emit, may_build=spec.lab.packages.source != "bundle")
         observed, origin = _machines(provider, lab, emit, phases, bake=shortcuts.bake)
         changed, report = _converge_and_verify(observed, emit, agree, phases, origin)
         journal.record_result(directory, "converge", {"changed": changed, "baked": origin.key})

@@ -101,8 +101,36 @@ def source_access(plan: Plan, directory: LabDir) -> SourceAccess:
         key_file=str(_bundle_key(directory)),
         calico_manifest=str(planned.path / manifest.CALICO) if calico else "",
         calico_manifest_sha256=calico,
+        registry_program=str(_registry_program(plan)) if plan.registry else "",
         **_archives(url, planned),
     )
+
+
+def ensure_registry(plan: Plan, emit: Emit, *, may_build: bool) -> None:
+    """Have the program of the lab's registry, compiled now when the cache lacks it; nothing for a lab without one.
+
+    Raises HostError when it is missing and nothing may be fetched, or when it cannot be compiled.
+    """
+    if not plan.registry or bundle.find_registry(paths.cache_dir()):
+        return
+    if not may_build:
+        raise HostError(
+            "the program of the registry is not in the cache, and lab.yml takes everything from there",
+            fix="labctl bundle import FILE   (made by labctl bundle build --registry, then bundle export)",
+        )
+    with phase(emit, "bundle", "Compile the registry (once)"):
+        bundle.build_registry(paths.cache_dir(), emit, "bundle")
+
+
+def _registry_program(plan: Plan) -> Path:
+    """The program of the registry on this host. Raises HostError when it is not in the cache any more."""
+    found = bundle.find_registry(paths.cache_dir())
+    if found is None:
+        raise HostError(
+            f"the program of the registry of {plan.name} is not in {paths.cache_dir()} any more",
+            fix="labctl bundle build --registry",
+        )
+    return found.program("registry")
 
 
 def known_bundle(lab: Lab) -> BundleInfo:

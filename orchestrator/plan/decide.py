@@ -67,6 +67,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         mounts=mounts,
         forwards=forwards,
         root_login=root_login,
+        registry=_registry(nodes, diagnostics),
     )
     if observed.existing:
         _refuse_changes(observed.existing, result, diagnostics)
@@ -103,6 +104,17 @@ def _root_login(diagnostics: Diagnostics) -> Literal["no", "key", "password"]:
         diagnostics.decide("book.root_password", "***", where)
         return "password"
     return "key" if lab.login == "root" else "no"
+
+
+def _registry(nodes: Sequence[NodePlan], diagnostics: Diagnostics) -> bool:
+    """Whether the control plane runs a registry of images."""
+    lab = diagnostics.spec.lab
+    if lab.registry and not lab.kubernetes.enabled:
+        diagnostics.refuse("registry", "a lab without Kubernetes has no container runtime", "remove `registry`")
+    elif lab.registry:
+        control_plane = next(node for node in nodes if node.role == "control_plane")
+        diagnostics.decide("registry", f"on {control_plane.name}", "for every node of the lab's network, no password")
+    return lab.registry
 
 
 def _as_if_ready(observed: Observed) -> Observed:

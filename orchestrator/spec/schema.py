@@ -268,6 +268,8 @@ class Lab(Section):
     """machines that are there already"""
     packages: Packages = Packages()
     """package source"""
+    registry: bool = False
+    """whether the control plane runs an image registry that all nodes ask first (`labctl image`)"""
     http_proxy: Url | None = None
     """HTTP proxy that the machines use"""
     ca: File | None = None

@@ -34,6 +34,7 @@ LAYERS = {
     "debian_mirror": 1,
     "ssh_options": 1,
     "observed": 1,
+    "registry": 1,
     "timeline": 1,
     "model": 0,
     "events": 0,

@@ -53,6 +53,14 @@ def test_the_machine_that_is_baked_has_nothing_of_this_host(plan: Plan) -> None:
     assert key_of(shared) == key_of(plan)
 
 
+def test_a_registry_is_in_no_key_and_its_runtime_is_configured_on_each_clone(plan: Plan) -> None:
+    with_registry = replace(plan, registry=True)
+    assert key_of(with_registry) == key_of(plan)
+    assert set(baking.skippable(plan, CAPABILITIES)) - set(baking.skippable(with_registry, CAPABILITIES)) == {
+        "containerd"
+    }
+
+
 def test_another_version_runtime_machine_image_or_bundle_has_another_key(plan: Plan, tmp_path: Path) -> None:
     make(paths.bundle_dir("c"), "c", "1.20.2")
     keys = [

@@ -30,6 +30,9 @@ def refused(text: str, observed: Observed, *overrides: Override) -> LabError:
 
 WRONG = [
     pytest.param(
+        "{profile: bare, registry: true}", {}, "registry", "has no container runtime", "remove", id="registry"
+    ),
+    pytest.param(
         "box: {name: a/b, version: '1'}", ONLINE, "box.name", "not made from Vagrant boxes", "remove `box`", id="box"
     ),
     pytest.param('kubernetes: {version: "1.99"}', {}, "kubernetes.version", "is not known", '"1.37.2"', id="future"),
