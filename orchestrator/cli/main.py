@@ -50,6 +50,7 @@ COMMANDS: dict[str, str] = {
     "completion": "Print the completion script for bash, zsh, fish or PowerShell",
     "inventory": "Print the Ansible inventory of the lab",
     "packages": "Install packages of the bundle on the nodes, at any time",
+    "image": "Push your own images into the lab's registry, list, pull and remove them",
     "bundle": "Make, export, import, sign and verify bundles",
     "cache": "Show and prune what is kept between labs",
     "catalog": "Show what can be combined, and what was tested",
