@@ -21,7 +21,7 @@ from orchestrator.providers import ssh_access
 
 # An image of some GB over the SSH of an emulated machine.
 _SECONDS = 3600.0
-_PROGRAM = "sudo labctl-registry-images"
+_PROGRAM = "sudo /usr/local/sbin/labctl-registry-images"
 
 
 @dataclass(frozen=True)

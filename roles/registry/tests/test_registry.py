@@ -28,7 +28,7 @@ def test_the_registry_answers_on_the_labs_network_alone(host, lab_vars):
 
 
 def test_the_registry_has_the_images_of_the_lab(host, lab_vars):
-    listed = json.loads(host.check_output("sudo labctl-registry-images list"))
+    listed = json.loads(host.check_output("sudo /usr/local/sbin/labctl-registry-images list"))
     found = {image["name"] for image in listed}
     wanted = {_full(name) for image in lab_vars.get("registry_images", []) for name in image["names"]}
     assert not wanted - found, f"images gone: {', '.join(sorted(wanted - found))}"
