@@ -23,7 +23,6 @@ name: everyday
 provider: container
 workers: {count: 1}   # changed by scale
 network: {subnet: auto}
-registry: true
 mounts:
   - {host: ./course, node: /course}
   - {host: ./results, node: /srv/results, nodes: [w1-k8s], writable: true}
@@ -141,24 +140,6 @@ def test_exec_runs_on_all_nodes_or_some_and_exits_with_the_worst_code(lab: Reade
     assert done.returncode == 3
     assert "w1-k8s  (exit code 3)" in done.stdout
     assert lab.run("exec", "--", "sh", "-c", "echo 'a  b'").stdout.count("a  b\n") == 2
-
-
-def test_the_names_of_the_book_and_an_image_of_ones_own_run_from_the_labs_registry(lab: Reader) -> None:
-    notes = {image["name"]: image["note"] for image in lab.json("image", "list")["images"]}
-    assert notes["docker.io/library/nginx:latest"].startswith("labctl/nginx:1.22, a teaching image")
-    lab.good("image", "pull", "labctl/whoami:1", "app.tar")
-    pushed = lab.json("image", "push", "app.tar", "--as", "quay.io/mine/app:v1")
-    assert pushed["pushed"] == ["quay.io/mine/app:v1"]
-    images = {"page": "nginx", "hname": "sysnet4admin/echo-hname", "own": "quay.io/mine/app:v1", "lacking": "no/such"}
-    for name, image in images.items():
-        lab.good("kubectl", "--", "run", name, f"--image={image}")
-    lab.kubectl("wait", "--for=condition=Ready", "pod/page", "pod/hname", "pod/own", "--timeout=60s")
-    reason = "{.status.containerStatuses[0].state.waiting.reason}"
-    path = ("get", "pod", "lacking", f"-o=jsonpath={reason}")
-    poll("the image that nobody has", lambda: lab.kubectl(*path) in ("ErrImagePull", "ImagePullBackOff"))
-    lab.kubectl("delete", "pod", *images, "--now")
-    lab.good("image", "remove", "quay.io/mine/app:v1")
-    assert "quay.io/mine/app:v1" not in [image["name"] for image in lab.json("image", "list")["images"]]
 
 
 def test_files_come_back_from_nodes_as_they_went(lab: Reader) -> None:

@@ -71,6 +71,7 @@ PARTS = (
     Part("static", ("tests/life_cycle/test_static_lab.py",)),
     Part("calico", ("tests/life_cycle/test_calico.py",)),
     Part("conformance", ("tests/conformance/",), (*PROVISION, "orchestrator/checks")),
+    Part("registry", ("tests/life_cycle/test_registry.py",)),
     Part("own_network", ("tests/life_cycle/test_own_network.py",)),
     Part("baked", ("tests/e2e/test_baked_nodes.py",)),
     Part("vm", ("tests/e2e_vm/", "tests/molecule/"), (*PROVISION, "molecule/shared_vm"), marker="vm"),
