@@ -163,9 +163,9 @@ class Observed:
     host's, `resolvers` its DNS servers that are not on loopback. `buildable` stands in the order of preference.
     `inotify_limit` is None where the kernel has none; `inotify_in_use` is root's, as far as this user sees it.
     `addresses` are those of the mirror that lab.yml names, `signed_by` the file of the key that must have signed the
-    bundle. `existing` is the saved plan of this lab when it has
-    machines: what it decided stays decided. `busy_ports` and `networks` leave this lab's own out. `folders` are those
-    of lab.yml's mounts, one each.
+    bundle. `existing` is the saved plan of this lab when it has machines: what it decided stays decided. `attached` is
+    its second bundle, empty for most. `busy_ports` and `networks` leave this lab's own out. `folders` are those of
+    lab.yml's mounts, one each.
     """
 
     uuid: str
@@ -188,3 +188,4 @@ class Observed:
     signed_by: str = ""
     existing: Plan | None = None
     folders: tuple[HostFolder, ...] = ()
+    attached: str = ""

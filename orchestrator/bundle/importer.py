@@ -77,11 +77,16 @@ def _derive_worker_images(info: BundleInfo) -> None:
             raise BrokenBundleError(f"{ALL_IMAGES} of {info.id} cannot be read: {error}", fix=_FIX) from error
 
 
-def _require_usable(info: BundleInfo, needed: Sequence[str]) -> None:
-    """Raise BrokenBundleError for a bundle that is whole but of no use here."""
+def require_processor(info: BundleInfo) -> None:
+    """Raise BrokenBundleError for a bundle of another processor than that of a lab's machines."""
     if info.architecture != _ARCHITECTURE:
         what = f"{info.id} is for {info.architecture} machines; those of a lab are {_ARCHITECTURE}"
         raise BrokenBundleError(what, fix="take a bundle that was made on an x86_64 machine")
+
+
+def _require_usable(info: BundleInfo, needed: Sequence[str]) -> None:
+    """Raise BrokenBundleError for a bundle that is whole but of no use here."""
+    require_processor(info)
     missing = [name for name in needed if info.kubernetes and info.kind == "lab" and name not in info.images]
     if missing:
         raise BrokenBundleError(

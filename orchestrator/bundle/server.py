@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from shutil import copyfileobj
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,8 @@ from orchestrator.bundle.manifest import MANIFEST, BundleInfo
 from orchestrator.errors import HostError
 
 _CHUNK = 1 << 20
+# Below it lie the files of a second bundle.
+ALSO = "also"
 
 
 @dataclass
@@ -46,14 +49,14 @@ class Served:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """GET and HEAD of the files the manifest names, with ranges; nothing else exists."""
+    """GET and HEAD of the files the manifests name, with ranges; nothing else exists."""
 
     protocol_version = "HTTP/1.1"
     # A node that vanished must not keep a thread for ever.
     timeout = 60
 
-    def __init__(self, *args: Any, bundle: BundleInfo, served: Served, allowed: frozenset[str]) -> None:
-        self.bundle, self.served, self.allowed = bundle, served, allowed
+    def __init__(self, *args: Any, served: Served, files: Mapping[str, Path]) -> None:
+        self.served, self.files = served, files
         super().__init__(*args)
 
     def do_GET(self) -> None:
@@ -64,10 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         name = unquote(urlsplit(self.path).path).lstrip("/").replace("/./", "/")
-        if name not in self.allowed:
+        if name not in self.files:
             self._empty(HTTPStatus.NOT_FOUND)
             return
-        with (self.bundle.path / name).open("rb") as stream:
+        with self.files[name].open("rb") as stream:
             size = stream.seek(0, 2)
             span = _span(self.headers.get("Range", ""), size)
             if span is None:
@@ -112,6 +115,11 @@ def _span(header: str, size: int) -> tuple[int, int] | None:
     return (start, end) if start < end or (start == end == size == 0) else None
 
 
+def _files(bundle: BundleInfo, below: str) -> dict[str, Path]:
+    """The files of a bundle by the names under which they are asked for."""
+    return {f"{below}{name}": bundle.path / name for name in (MANIFEST, *(file.path for file in bundle.files))}
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
@@ -122,16 +130,17 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(bundle: BundleInfo, host: str, port: int) -> Iterator[Served]:
+def serve(bundle: BundleInfo, host: str, port: int, also: BundleInfo | None = None) -> Iterator[Served]:
     """Serve a bundle on one address of this host; port 0 takes a free one, `Served.url` tells which.
 
-    Raises HostError when the address or port cannot be used. At the end of the block nothing listens any more.
+    `also` is a second bundle, served below `/also`. Raises HostError when the address or port cannot be used. At the
+    end of the block nothing listens any more.
     """
-    allowed = frozenset({MANIFEST} | {file.path for file in bundle.files})
+    files = {**_files(bundle, ""), **(_files(also, f"{ALSO}/") if also else {})}
     served = Served("")
 
     def handler(*args: Any) -> BaseHTTPRequestHandler:
-        return _Handler(*args, bundle=bundle, served=served, allowed=allowed)
+        return _Handler(*args, served=served, files=files)
 
     try:
         server = _Server((host, port), handler)

@@ -14,6 +14,7 @@ from orchestrator.cli.progress import show_progress
 from orchestrator.errors import ExitCode
 
 if TYPE_CHECKING:
+    from orchestrator.lab.state import Lab
     from orchestrator.verbs.bundle import Bundles, Verified
 
 
@@ -23,7 +24,7 @@ _bundle_option = click.option("--bundle", "bundle_id", metavar="ID", help="Defau
 
 @click.group()
 def bundle() -> None:
-    """Make, export, import, sign, show and verify bundles: all that nodes install."""
+    """Make, export, import, sign, show, verify and attach bundles: all that nodes install."""
 
 
 @bundle.command()
@@ -115,6 +116,40 @@ def sign(bundle_id: str | None, key: Path, dry_run: bool, output: str) -> int:
     if dry_run:
         return show_dry_run(verb.preview_sign(bundle_id, key), output)
     return show(verb.sign(bundle_id, key), output, text=fields)
+
+
+@bundle.command()
+@click.argument("name", metavar="VERSION|ID")
+@options.existing_lab
+@options.preview_options
+@options.progress_option
+def attach(name: str, lab: Lab, dry_run: bool, output: str, progress: str) -> int:
+    """Give the nodes of a lab the packages and images of another version, beside those they have.
+
+    Nothing moves by itself: for an upgrade by hand, and for drills that need two versions.
+    """
+    from orchestrator.verbs import bundle_attach as verb
+
+    if dry_run:
+        return show_dry_run(verb.preview_attach(lab, name), output)
+    with show_progress(progress) as emit:
+        attached = verb.attach(lab, name, emit)
+    return show(attached, output, lambda _: [f"{attached.lab}: {attached.bundle} is attached"])
+
+
+@bundle.command()
+@options.existing_lab
+@options.preview_options
+@options.progress_option
+def detach(lab: Lab, dry_run: bool, output: str, progress: str) -> int:
+    """Take the second bundle off the nodes of a lab; what was installed from it stays."""
+    from orchestrator.verbs import bundle_attach as verb
+
+    if dry_run:
+        return show_dry_run(verb.preview_detach(lab), output)
+    with show_progress(progress) as emit:
+        detached = verb.detach(lab, emit)
+    return show(detached, output, lambda _: [f"{detached.lab}: {detached.bundle} is detached"])
 
 
 @bundle.command()

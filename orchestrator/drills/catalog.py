@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.catalog.versions import within
+from orchestrator.catalog.versions import number, within
 from orchestrator.errors import Problem, SpecError
 from orchestrator.model import Plan
 
@@ -101,8 +101,8 @@ def of_book(drills: Iterable[Drill], section: str = "") -> list[Drill]:
     return sorted(found if section else every, key=lambda drill: (_numbered(drill.book[0]), _rank(drill)))
 
 
-def reason_impossible(drill: Drill, plan: Plan) -> str:
-    """Why a lab does not allow the drill; empty when it does."""
+def reason_impossible(drill: Drill, plan: Plan, attached: str = "") -> str:
+    """Why a lab does not allow the drill, empty when it does; `attached` is the version of the lab's second bundle."""
     needs, kubernetes = drill.needs, plan.kubernetes
     if kubernetes is None:
         return f"the lab has no Kubernetes (profile {plan.profile})"
@@ -119,7 +119,23 @@ def reason_impossible(drill: Drill, plan: Plan) -> str:
     ):
         if needed and needed != actual:
             return f"needs the {what} {needed}, the lab has {actual}"
+    if needs.attached and not _is_next(attached, kubernetes.version):
+        return f"needs the packages of an older Kubernetes as well: labctl bundle attach {_before(kubernetes.version)}"
     return ""
+
+
+def _is_next(older: str, newer: str) -> bool:
+    """Whether kubeadm goes from one version to the other in one step."""
+    if not older:
+        return False
+    first, second = number(older), number(newer)
+    return first < second and first[0] == second[0] and second[1] - first[1] <= 1
+
+
+def _before(version: str) -> str:
+    """The minor before that of a version."""
+    major, current = number(version)[:2]
+    return f"{major}.{current - 1}"
 
 
 def untested_on(drill: Drill, plan: Plan) -> str:

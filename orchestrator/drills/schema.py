@@ -95,6 +95,9 @@ class Needs(Section):
     runtime: Literal["docker", "containerd"] | None = Field(None, description="the container runtime, when it matters")
     cni: Cni | None = Field(None, description="the pod network, when it matters")
     dns: Literal["dnsmasq", "coredns"] | None = Field(None, description="the cluster's DNS server, when it matters")
+    attached: Literal["older"] | None = Field(
+        None, description="a second bundle that `labctl bundle attach` put beside the first, at most one minor older"
+    )
     pods: bool = Field(True, description="whether pods have to run; with false it starts without a pod network, too")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator import inventory, paths
 from orchestrator.errors import SpecError
+from orchestrator.lab.attached import inventory_variables
 from orchestrator.lab.observed_lab import ObservedLab
 from orchestrator.lab.state import load_source_access
 
@@ -13,7 +14,7 @@ from orchestrator.lab.state import load_source_access
 def inventory_document(observed: ObservedLab) -> dict[str, Any]:
     """The inventory of the running nodes, as `labctl inventory --list` prints it."""
     plan, directory = observed.lab.plan, observed.lab.directory
-    return inventory.build(
+    document = inventory.build(
         plan,
         observed.running,
         observed.capabilities,
@@ -24,6 +25,8 @@ def inventory_document(observed: ObservedLab) -> dict[str, Any]:
         node_key=directory.node_key if directory.node_key.exists() else None,
         root_password=directory.root_password if directory.root_password.exists() else None,
     )
+    document["cluster"]["vars"] |= inventory_variables(directory)
+    return document
 
 
 def host_variables(document: dict[str, Any], name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from orchestrator.bundle import BundleInfo, manifest, probe
 from orchestrator.catalog.versions import minor, number
 from orchestrator.errors import Problem
 from orchestrator.lab import claims
+from orchestrator.lab.attached import load_attached
 from orchestrator.lab.state import lab_identity, saved_plan
 from orchestrator.model import BundleOrigin, Cni, KubernetesPlan, Plan, Runtime
 from orchestrator.observed import BuildableBundle, BusyPort, HostFolder, Observed, SourceContent, TakenNetwork
@@ -31,6 +32,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
     facts = host.facts(directory.root)
     identity = lab_identity(directory, spec.lab.name)
     existing, others = existing_plan(directory), claims.others(directory)
+    attached = load_attached(directory)
     key = signing_key(spec)
     cached = bundle.list_bundles(paths.cache_dir())
     bundles = tuple(content_of(content, key) for content in cached if content.kind == "lab")
@@ -55,6 +57,7 @@ def observe(spec: Spec, directory: LabDir) -> Observed:
         signed_by=str(key or ""),
         existing=existing,
         folders=_folders(spec),
+        attached=attached.bundle if attached else "",
     )
 
 

@@ -12,7 +12,10 @@ from orchestrator import bundle, catalog, paths
 from orchestrator.bundle import BundleInfo, Served, manifest
 from orchestrator.errors import HostError, SpecError
 from orchestrator.events import Emit, Note, phase
+from orchestrator.lab.attached import attached_bundle, forget_attached
 from orchestrator.lab.host_setup import Agree, decline
+from orchestrator.lab.observed_lab import ObservedLab
+from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.state import Lab
 from orchestrator.model import ORIGINS, Plan, Runtime, SourceAccess
 from orchestrator.paths import LabDir, write_private_copy
@@ -28,6 +31,7 @@ class Confirmation:
 
 
 UNCONFIRMED = Confirmation()
+_DETACH_SECONDS = 300.0
 
 
 def known_sums(spec: Spec, confirmed: Confirmation) -> bundle.Known:
@@ -86,19 +90,23 @@ def serve_source(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAc
     """How the nodes reach packages and images for the length of the block, in which the bundle is served over HTTP."""
     planned = planned_bundle(plan)
     write_private_copy(planned.key_file, _bundle_key(directory))
-    with serve_bundle(planned, plan):
+    with serve_bundle(planned, plan, directory):
         emit(Note(phase="converge", text=f"serving packages to the nodes at {plan.source.url}"))
         yield source_access(plan, directory)
 
 
 def source_access(plan: Plan, directory: LabDir) -> SourceAccess:
     """How the nodes reach packages and images while they are served; raises as `planned_bundle` does."""
-    planned, url = planned_bundle(plan), plan.source.url or ""
+    return access_to(planned_bundle(plan), plan.source.url or "", _bundle_key(directory))
+
+
+def access_to(planned: BundleInfo, url: str, key_file: Path) -> SourceAccess:
+    """How the nodes reach a bundle that is served at `url`."""
     calico = planned.sha256_of(manifest.CALICO)
     return SourceAccess(
         apt_url=f"{url}/apt",
         rpm_url=f"{url}/rpm",
-        key_file=str(_bundle_key(directory)),
+        key_file=str(key_file),
         calico_manifest=str(planned.path / manifest.CALICO) if calico else "",
         calico_manifest_sha256=calico,
         registry_program=str(_registry_program(plan)) if plan.registry else "",
@@ -149,9 +157,21 @@ def known_bundle(lab: Lab) -> BundleInfo:
     return known
 
 
-def serve_bundle(planned: BundleInfo, plan: Plan) -> AbstractContextManager[Served]:
-    """Serve a bundle where the nodes look for it. Raises HostError for a taken port."""
-    return bundle.serve(planned, plan.network.gateway, urlsplit(plan.source.url or "").port or 80)
+def serve_bundle(planned: BundleInfo, plan: Plan, directory: LabDir) -> AbstractContextManager[Served]:
+    """Serve a bundle, and the one attached to the lab, where the nodes look for them.
+
+    Raises HostError for a taken port, and as `attached_bundle` does.
+    """
+    port = urlsplit(plan.source.url or "").port or 80
+    return bundle.serve(planned, plan.network.gateway, port, attached_bundle(directory))
+
+
+def detach_from_nodes(observed: ObservedLab, emit: Emit) -> Mapping[str, int]:
+    """Take the attached bundle's repository off the nodes, and forget it; the changed tasks per node."""
+    again = "labctl bundle detach"
+    done = run_playbook(observed, "detach.yml", emit=emit, deadline=_DETACH_SECONDS, again=again)
+    forget_attached(observed.lab.directory)
+    return done.changed
 
 
 def _bundle_key(directory: LabDir) -> Path:

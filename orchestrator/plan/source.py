@@ -193,6 +193,8 @@ def source_plan(selection: SourceSelection, gateway: str, diagnostics: Diagnosti
     """The source as the nodes use it: the host serves the bundle at its address on the lab's network."""
     to_make = f", to be made from {ORIGINS[selection.origin]}" if selection.build and selection.origin else ""
     diagnostics.decide("packages.source", f"bundle{to_make}", selection.reason)
+    if attached := diagnostics.observed.attached:
+        diagnostics.decide("packages.attached", attached, "`labctl bundle attach` put it beside the first")
     if diagnostics.observed.signed_by:
         _require_signature(selection, diagnostics)
     return SourcePlan(

@@ -13,6 +13,7 @@ from orchestrator import bundle, paths
 from orchestrator.bundle import BundleInfo
 from orchestrator.events import Emit, Note, phase
 from orchestrator.lab import baking, claims
+from orchestrator.lab.attached import load_attached
 from orchestrator.lab.node_access import open_provider
 from orchestrator.lab.state import saved_plan
 
@@ -140,7 +141,9 @@ def _users() -> dict[str, list[str]]:
     for lab in claims.labs():
         with suppress(FileNotFoundError, ValueError):
             plan = saved_plan(lab)
-            users.setdefault(plan.source.bundle_id or "", []).append(f"{plan.name} ({plan.owner})")
+            attached = load_attached(lab)
+            for used in (plan.source.bundle_id or "", *([attached.bundle] if attached else [])):
+                users.setdefault(used, []).append(f"{plan.name} ({plan.owner})")
     return users
 
 

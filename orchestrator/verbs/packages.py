@@ -86,7 +86,11 @@ def serve(lab: Lab, emit: Emit) -> Served:
     with exclusive_lock(lab.directory, "packages serve"):
         running_nodes(lab, "all")
         title = f"Serve {bundle.id} at {lab.plan.source.url} until Ctrl-C"
-        with serve_bundle(bundle, lab.plan) as served, phase(emit, "packages", title), suppress(KeyboardInterrupt):
+        with (
+            serve_bundle(bundle, lab.plan, lab.directory) as served,
+            phase(emit, "packages", title),
+            suppress(KeyboardInterrupt),
+        ):
             by_hand = "apt-get update && sudo apt-get install" if _family(lab) == "debian" else "dnf install"
             emit(Note(phase="packages", text=f"on any node: sudo {by_hand} PACKAGE"))
             threading.Event().wait()
@@ -114,7 +118,7 @@ def install(lab: Lab, pattern: str, names: Sequence[str], emit: Emit) -> Install
         def emit_result(result: NodeResult) -> None:
             emit(Step(phase="packages", node=result.node, name=title, status="failed" if result.code else "ok"))
 
-        with serve_bundle(bundle, lab.plan), phase(emit, "packages", title, steps=len(nodes)):
+        with serve_bundle(bundle, lab.plan, lab.directory), phase(emit, "packages", title, steps=len(nodes)):
             done = run_on_nodes(lab, pattern, command, timeout=TIMEOUT_SECONDS, on_result=emit_result, nodes=nodes)
     return Installed(bundle.id, tuple(names), done.nodes)
 

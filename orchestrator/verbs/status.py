@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.errors import LabError
 from orchestrator.host_access import Forward, Mount
+from orchestrator.lab.attached import load_attached
 from orchestrator.lab.journal import Run, last_run
 from orchestrator.lab.kubectl import read_objects
 from orchestrator.lab.node_status import LastVerify, first_expiry, last_verify, node_statuses
@@ -44,7 +45,8 @@ class StatusResult(Result):
     """The state of a lab; `trouble` says why the cluster did not answer, `pod_network` what it means to have none yet.
 
     `certificate_days` are left to the certificate that expires first, `drift` is what changed on each node since
-    `verified`, `unfinished` is the command that has to come before any other. `root_login` is the plan's.
+    `verified`, `unfinished` is the command that has to come before any other. `root_login` is the plan's, `attached` the
+    second bundle.
     """
 
     name: str
@@ -64,6 +66,7 @@ class StatusResult(Result):
     mounts: tuple[Mount, ...]
     forwards: tuple[Forward, ...]
     root_login: str
+    attached: str = ""
     schema = "labctl/status/v1"
 
     def lines(self) -> list[str]:
@@ -78,6 +81,7 @@ class StatusResult(Result):
         lines += [f"snapshots: {', '.join(self.snapshots)}"] if self.snapshots else []
         if self.root_login == "password":
             lines.append("login: root, by the lab's key; from one node to another by the password in lab.yml")
+        lines += [f"second bundle: {self.attached} (labctl bundle detach)"] if self.attached else []
         if self.last_run:
             lines.append(f"last change: {self.last_run.verb}, {_local(self.last_run.began)}, {self.last_run.result}")
         return lines
@@ -106,7 +110,7 @@ def status(lab: Lab) -> StatusResult:
         items, trouble = answer.result()
     cluster = {item["metadata"]["name"]: _state_and_version(item) for item in items}
     expiry = first_expiry(nodes)
-    pending = pending_operation(lab.directory)
+    pending, attached = pending_operation(lab.directory), load_attached(lab.directory)
     return StatusResult(
         name=lab.plan.name,
         uuid=lab.plan.uuid,
@@ -125,6 +129,7 @@ def status(lab: Lab) -> StatusResult:
         mounts=lab.plan.mounts,
         forwards=lab.plan.forwards,
         root_login=lab.plan.root_login,
+        attached=attached.bundle if attached else "",
     )
 
 

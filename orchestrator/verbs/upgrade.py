@@ -12,6 +12,7 @@ from orchestrator.catalog.versions import minor, number
 from orchestrator.errors import HostError, SpecError, VerifyError
 from orchestrator.events import Emit
 from orchestrator.lab import planning
+from orchestrator.lab.attached import load_attached
 from orchestrator.lab.convergence import ConvergeResult, converge, install_kubeconfig
 from orchestrator.lab.drill_progress import read_progress
 from orchestrator.lab.journal import changing
@@ -19,7 +20,7 @@ from orchestrator.lab.kubectl import read_objects
 from orchestrator.lab.node_commands import run_on_nodes
 from orchestrator.lab.observe import observe
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab, require_running
-from orchestrator.lab.package_source import ensure_source, serve_source
+from orchestrator.lab.package_source import detach_from_nodes, ensure_source, serve_source
 from orchestrator.lab.pending import begin_operation, finish_operation, pending_operation
 from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.pod_network import require_pod_network
@@ -130,6 +131,8 @@ def upgrade(lab: Lab, new: Plan, emit: Emit) -> ConvergeResult:
         finish_operation(directory)
         converged = converge(after, emit)
         install_kubeconfig(after, emit)
+        if (attached := load_attached(directory)) and attached.bundle == new.source.bundle_id:
+            detach_from_nodes(after, emit)
         report = wait_until_healthy(after, emit)
     changed = {name: upgraded.get(name, 0) + converged.get(name, 0) for name in {*upgraded, *converged}}
     return ConvergeResult("labctl/upgrade/v1", after.lab, changed, report, time.monotonic() - began)

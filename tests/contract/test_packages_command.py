@@ -122,6 +122,6 @@ def test_a_taken_port_is_named_with_the_command_that_shows_its_owner(lab: Lab, t
             network=replace(lab.plan.network, gateway="127.0.0.1"),
             source=replace(lab.plan.source, url=other.url),
         )
-        with pytest.raises(HostError, match="cannot be served at") as caught, serve_bundle(info, plan):
+        with pytest.raises(HostError, match="cannot be served at") as caught, serve_bundle(info, plan, lab.directory):
             pass
     assert caught.value.fix.startswith("ss -ltnp")

@@ -7,18 +7,22 @@ import shlex
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import groupby
 
 from orchestrator.drills.catalog import lab_names
 from orchestrator.drills.steps import ADMIN_KUBECONFIG, KEPT, Step, playbook
 from orchestrator.errors import ConvergeError, Problem, ProviderError, SpecError
-from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted
+from orchestrator.events import Emit, Event, PhaseEnded, PhaseStarted, discard
 from orchestrator.events import Step as StepEvent
+from orchestrator.lab.attached import load_attached
 from orchestrator.lab.node_commands import NodeResults, run_on_nodes
 from orchestrator.lab.observed_lab import ObservedLab, observe_lab
+from orchestrator.lab.package_source import serve_source
 from orchestrator.lab.playbooks import run_playbook
 from orchestrator.lab.power import power_off, power_on
+from orchestrator.lab.state import Lab
 from orchestrator.paths import write_private
 
 NAMESPACE = "drill"
@@ -79,10 +83,18 @@ def apply_steps(
     file = observed.lab.directory.root / "steps.json"
     write_private(file, json.dumps(plays))
     try:
-        done = run_playbook(observed, file, emit=_as_one_phase(emit, title if hidden else ""), deadline=STEPS_SECONDS)
+        with _packages(observed.lab):
+            done = run_playbook(
+                observed, file, emit=_as_one_phase(emit, title if hidden else ""), deadline=STEPS_SECONDS
+            )
     finally:
         file.unlink(missing_ok=True)
     shutil.rmtree(done.directory, ignore_errors=True)
+
+
+def _packages(lab: Lab) -> AbstractContextManager[object]:
+    """Both bundles of a lab that has two, served for as long as steps may install from them."""
+    return serve_source(lab.plan, lab.directory, discard) if load_attached(lab.directory) else nullcontext()
 
 
 def apply_drill_steps(

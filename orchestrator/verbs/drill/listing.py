@@ -12,6 +12,7 @@ from orchestrator.drills.messages import Wording
 from orchestrator.drills.progress import Progress, Record
 from orchestrator.drills.schema import Drill
 from orchestrator.errors import Problem, SpecError
+from orchestrator.lab.attached import load_attached
 from orchestrator.lab.drill_progress import read_progress
 from orchestrator.lab.pod_network import require_pod_network
 from orchestrator.lab.result import Result
@@ -75,7 +76,7 @@ def _state(drill: Drill, lab: Lab | None, progress: Progress) -> tuple[str, str]
     record = progress.records.get(drill.slug, Record())
     if progress.current and progress.current.slug == drill.slug:
         return "open", ""
-    if lab and (reason := reason_impossible(drill, lab.plan)):
+    if lab and (reason := reason_impossible(drill, lab.plan, _attached_version(lab))):
         return "impossible", reason
     return "done" if record.solved else "shown" if record.shown else "new", ""
 
@@ -83,13 +84,19 @@ def _state(drill: Drill, lab: Lab | None, progress: Progress) -> tuple[str, str]
 def allowed_drill(lab: Lab, slug: str, given: Path | None) -> Drill:
     """The drill of this name. Raises SpecError when there is none, or the lab does not allow it."""
     drill = load_one(drill_roots(given), slug)
-    if reason := reason_impossible(drill, lab.plan):
+    if reason := reason_impossible(drill, lab.plan, _attached_version(lab)):
         missing = drill.needs.workers - len(lab.plan.workers)
         fix = f"labctl scale --workers {drill.needs.workers}" if missing > 0 else "labctl drill list"
         raise SpecError(f"{drill.slug} is not possible here: {reason}", fix=fix)
     if drill.needs.pods:
         require_pod_network(lab, f"{drill.slug} needs pods that run")
     return drill
+
+
+def _attached_version(lab: Lab) -> str:
+    """The Kubernetes version of the lab's second bundle, empty for most labs."""
+    attached = load_attached(lab.directory)
+    return attached.kubernetes if attached else ""
 
 
 def lint_drills(given: Sequence[Path]) -> LintResult:

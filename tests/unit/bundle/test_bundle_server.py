@@ -52,6 +52,16 @@ def test_nothing_outside_the_manifest_is_served(tmp_path: Path, path: str) -> No
         get(served.url + path)
 
 
+def test_a_second_bundle_lies_below_the_first(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a"), make(tmp_path / "b", "kubernetes-1.36.3-0123456789ab", "1.36.3")
+    with bundle.serve(first, "127.0.0.1", 0, second) as served:
+        assert b"1.36.3" in get(f"{served.url}/{bundle.ALSO}/manifest.json")
+        assert b"1.36.3" not in get(f"{served.url}/manifest.json")
+        assert get(f"{served.url}/also/apt/./Packages") == CONTENT["apt/Packages"]
+    with bundle.serve(first, "127.0.0.1", 0) as served, pytest.raises(urllib.error.HTTPError, match="404"):
+        get(f"{served.url}/also/manifest.json")
+
+
 def test_busy_port_is_refused_with_a_fix(tmp_path: Path) -> None:
     info = make(tmp_path / "b")
     with bundle.serve(info, "127.0.0.1", 0) as served:
