@@ -129,12 +129,11 @@ def _build(cache: Path, inputs: Recipe, known: Known, emit: Emit, phase_name: st
     work.mkdir()
     try:
         staged = _assemble(cache, inputs, known, root, progress)
+        if saved := sharing.share(cache, manifest.load(staged)):
+            progress.note(f"{saved // 10**6} MB lie on the disk once for several bundles")
         final = manifest.store(cache) / inputs.id
         staged.rename(final)
-        info = manifest.load(final)
-        if saved := sharing.share(cache, info):
-            progress.note(f"{saved // 10**6} MB lie on the disk once for several bundles")
-        return info
+        return manifest.load(final)
     except proc.ProcessFailed as error:
         raise HostError(f"building the bundle failed: {error}", fix=f"tail -n 40 {log}", log=log) from error
     except OSError as error:

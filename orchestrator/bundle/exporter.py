@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import tarfile
 import tempfile
 from pathlib import Path
@@ -41,7 +42,7 @@ def export_bundle(bundle: BundleInfo, target: Path, emit: Emit, phase_name: str 
             ):
                 for name in names:
                     detail.append(name)
-                    tar.add(bundle.path / name, f"{bundle.id}/{name}", recursive=False, filter=_anonymous)
+                    _add(tar, bundle, name)
             fresh.replace(target)
     except OSError as error:
         raise HostError(
@@ -51,11 +52,14 @@ def export_bundle(bundle: BundleInfo, target: Path, emit: Emit, phase_name: str 
         fresh.unlink(missing_ok=True)
 
 
-def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """An entry without the name and times of who made it."""
-    info.uid = info.gid = info.mtime = 0
-    info.uname = info.gname = ""
-    return info
+def _add(tar: tarfile.TarFile, bundle: BundleInfo, name: str) -> None:
+    """Add a file of the bundle, without the name and times of who made it."""
+    with bundle.open(name) as stream:
+        info = tarfile.TarInfo(f"{bundle.id}/{name}")
+        info.size = stream.seek(0, io.SEEK_END)
+        info.mode = 0o755 if name.startswith("bin/") else 0o644
+        stream.seek(0)
+        tar.addfile(info, stream)
 
 
 def _derivable(bundle: BundleInfo) -> set[str]:
@@ -65,5 +69,6 @@ def _derivable(bundle: BundleInfo) -> set[str]:
         return set()
     with tempfile.TemporaryDirectory(prefix=".derive-", dir=bundle.path.parent) as place:
         derived = Path(place) / WORKER_IMAGES
-        worker_images.derive(bundle.image_archive, derived)
+        with bundle.open(ALL_IMAGES) as whole:
+            worker_images.derive(whole, derived)
         return {WORKER_IMAGES} if manifest.file_sha256(derived) == wanted else set()

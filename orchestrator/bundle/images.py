@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from orchestrator.bundle import packages, worker_images
 from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES
@@ -241,9 +242,9 @@ def _add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(info, io.BytesIO(content))
 
 
-def references(archive: Path) -> list[str]:
+def references(archive: BinaryIO) -> list[str]:
     """The image references that an archive really holds."""
-    with tarfile.open(archive) as tar:
+    with tarfile.open(fileobj=archive) as tar:
         member = tar.extractfile("manifest.json")
         entries = json.load(member) if member else []
     return [ref for entry in entries for ref in entry["RepoTags"] or ()]
@@ -274,4 +275,5 @@ def build(
         finished.append((image, (layer,) if image.scratch else (base, layer)))
     write_archive(finished, fetched, recipe, target / ALL_IMAGES)
     if not recipe.is_suite:
-        worker_images.derive(target / ALL_IMAGES, target / WORKER_IMAGES)
+        with (target / ALL_IMAGES).open("rb") as whole:
+            worker_images.derive(whole, target / WORKER_IMAGES)

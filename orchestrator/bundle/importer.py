@@ -7,13 +7,14 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.bundle import manifest, sharing, signature, worker_images
+from orchestrator.bundle import manifest, pieces, sharing, signature, worker_images
 from orchestrator.bundle.builder import locked
 from orchestrator.bundle.manifest import ALL_IMAGES, WORKER_IMAGES, BrokenBundleError, BundleInfo
 from orchestrator.bundle.progress import Progress
 from orchestrator.errors import HostError
 from orchestrator.events import Emit
 
+_CHUNK = 1 << 20
 # The processor of every lab's nodes, as Debian calls it (docs/adr/0021-macos-and-arm64.md).
 _ARCHITECTURE = "amd64"
 _FIX = "get the bundle again from where it was made (`labctl bundle verify` there), then labctl bundle import PATH"
@@ -55,6 +56,7 @@ def import_bundle(
                 except BrokenBundleError as error:
                     message = error.message.replace(str(top), str(source))
                     raise BrokenBundleError(message, fix=_FIX, problems=error.problems) from error
+            sharing.share(cache, info)
             final = store / info.id
             shutil.rmtree(final, ignore_errors=True)
             top.rename(final)
@@ -62,9 +64,7 @@ def import_bundle(
             raise HostError(f"importing {source} failed: {error}", fix=f"df -h {store}") from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-        info = manifest.load(final)
-        sharing.share(cache, info)
-        return info
+        return manifest.load(final)
 
 
 def _derive_worker_images(info: BundleInfo) -> None:
@@ -72,7 +72,8 @@ def _derive_worker_images(info: BundleInfo) -> None:
     target = info.path / WORKER_IMAGES
     if info.sha256_of(WORKER_IMAGES) and not target.exists() and info.image_archive.exists():
         try:
-            worker_images.derive(info.image_archive, target)
+            with info.image_archive.open("rb") as whole:
+                worker_images.derive(whole, target)
         except (tarfile.TarError, KeyError, ValueError) as error:
             raise BrokenBundleError(f"{ALL_IMAGES} of {info.id} cannot be read: {error}", fix=_FIX) from error
 
@@ -101,10 +102,14 @@ def _copy(source: Path, staged: Path) -> Path:
     signed = [manifest.SIGNATURE] if (source / manifest.SIGNATURE).is_file() else []
     for name in (manifest.MANIFEST, *signed, *(file.path for file in info.files)):
         origin, target = source / name, staged / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if pieces.is_split(origin):
+            with pieces.open_file(origin) as stream, target.open("wb") as whole:
+                shutil.copyfileobj(stream, whole, _CHUNK)
+            continue
         # A link would bring a file from outside of the bundle into the cache.
         if origin.is_symlink() or not origin.is_file() or not origin.resolve().is_relative_to(source.resolve()):
             raise BrokenBundleError(f"{source} lacks the file {name} of its manifest", fix=_FIX)
-        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(origin, target)
     return staged
 

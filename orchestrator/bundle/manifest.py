@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+from orchestrator.bundle import pieces
 from orchestrator.errors import HostError, LabError, Problem
 
 SCHEMA = "labctl/bundle/v1"
@@ -91,6 +93,10 @@ class BundleInfo:
     @property
     def image_archive(self) -> Path:
         return self.path / ALL_IMAGES
+
+    def open(self, name: str) -> BufferedReader:
+        """One of its files for reading, also one that is kept as pieces. Raises OSError or ValueError."""
+        return pieces.open_file(self.path / name)
 
     @property
     def image_archive_sha256(self) -> str:
@@ -211,18 +217,38 @@ def verify(bundle: BundleInfo) -> list[Problem]:
     for file in bundle.files:
         path = bundle.path / file.path
         where = f"{bundle.path.name}/{file.path}"
-        if path.is_symlink() or not path.is_file():
-            problems.append(Problem("is missing or not a plain file", where, REBUILD))
-        elif path.stat().st_size != file.size:
-            problems.append(Problem(f"is {path.stat().st_size} bytes long, not {file.size}", where, REBUILD))
-        elif file_sha256(path) != file.sha256:
-            problems.append(Problem("has other content than when it was built (sha256 differs)", where, REBUILD))
-    known = {file.path for file in bundle.files} | {MANIFEST, SIGNATURE}
+        if what := _flaw(path, file):
+            problems.append(Problem(what, where, REBUILD))
+    known = {file.path for file in bundle.files} | {MANIFEST, SIGNATURE} | _pieces(bundle)
     for item in sorted(bundle.path.rglob("*")):
         name = item.relative_to(bundle.path).as_posix()
         if (item.is_symlink() or not item.is_dir()) and name not in known:
             problems.append(Problem("is not in the manifest", f"{bundle.path.name}/{name}", REBUILD))
     return problems
+
+
+def _flaw(path: Path, file: BundleFile) -> str:
+    """What is wrong with a file; empty when it is what the manifest says."""
+    try:
+        if path.is_symlink():
+            raise FileNotFoundError
+        size = pieces.size_of(path)
+        if size != file.size:
+            return f"is {size} bytes long, not {file.size}"
+        with pieces.open_file(path) as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
+                return "has other content than when it was built (sha256 differs)"
+    except (OSError, ValueError):
+        return "is missing or not a plain file"
+    return ""
+
+
+def _pieces(bundle: BundleInfo) -> set[str]:
+    """The files that stand for those of the manifest which are kept as pieces."""
+    try:
+        return pieces.names(bundle.path, [file.path for file in bundle.files])
+    except ValueError:
+        return set()
 
 
 def require_intact(bundle: BundleInfo) -> None:

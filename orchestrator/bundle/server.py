@@ -13,6 +13,7 @@ from shutil import copyfileobj
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from orchestrator.bundle import pieces
 from orchestrator.bundle.manifest import MANIFEST, BundleInfo
 from orchestrator.errors import HostError
 
@@ -70,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in self.files:
             self._empty(HTTPStatus.NOT_FOUND)
             return
-        with self.files[name].open("rb") as stream:
+        with pieces.open_file(self.files[name]) as stream:
             size = stream.seek(0, 2)
             span = _span(self.headers.get("Range", ""), size)
             if span is None:

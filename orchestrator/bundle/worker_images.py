@@ -7,14 +7,15 @@ import json
 import re
 import tarfile
 from pathlib import Path
+from typing import BinaryIO
 
 _CONTROL_PLANE = re.compile("/(kube-apiserver|kube-controller-manager|kube-scheduler|etcd):")
 _LISTING = "manifest.json"
 
 
-def derive(whole: Path, target: Path) -> None:
+def derive(whole: BinaryIO, target: Path) -> None:
     """Write the workers' archive; the same input gives the same bytes, so that it need not travel with the whole."""
-    with tarfile.open(whole) as source, tarfile.open(target, mode="w", format=tarfile.GNU_FORMAT) as part:
+    with tarfile.open(fileobj=whole) as source, tarfile.open(target, mode="w", format=tarfile.GNU_FORMAT) as part:
         stream = source.extractfile(_LISTING)
         assert stream is not None
         kept = [image for image in json.load(stream) if not _CONTROL_PLANE.search(image["RepoTags"][0])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,7 +103,8 @@ def prune(emit: Emit, *, everything: bool = False) -> Cache:
 
 
 def _bundles(directory: Path) -> Iterator[Entry]:
-    """The bundles: those that labs use stay, and of each version the last."""
+    """The bundles: those that labs use stay, and of each version the last. What several have counts for the first."""
+    seen: set[int] = set()
     users = _users()
     known = bundle.list_bundles(directory)
     last = {(info.kind, info.kubernetes): info.id for info in known}
@@ -110,7 +112,7 @@ def _bundles(directory: Path) -> Iterator[Entry]:
     for info in known:
         kept = "the last of its version" if last[info.kind, info.kubernetes] == info.id else ""
         kept = "what this labctl makes" if info.id in current else kept
-        yield Entry(info.path, _title(info), _size(info.path), tuple(users.get(info.id, ())), kept)
+        yield Entry(info.path, _title(info), _size(info.path, seen), tuple(users.get(info.id, ())), kept)
 
 
 def _baked(directory: Path) -> Iterator[Entry]:
@@ -157,10 +159,13 @@ def _others(directory: Path) -> Iterator[Entry]:
             yield Entry(place, what, size, (), "" if removable else "saves the time to make it again")
 
 
-def _size(place: Path) -> int:
-    """Bytes of a folder; what vanishes meanwhile is not counted."""
-    total = 0
+def _size(place: Path, seen: set[int] | None = None) -> int:
+    """Bytes of a folder; what vanishes meanwhile is not counted, nor are files `seen` already, by their inodes."""
+    total, seen = 0, set() if seen is None else seen
     for item in place.rglob("*"):
         with suppress(OSError):
-            total += item.lstat().st_size if not item.is_dir() else 0
+            state = item.lstat()
+            if not stat.S_ISDIR(state.st_mode) and state.st_ino not in seen:
+                seen.add(state.st_ino)
+                total += state.st_size
     return total

@@ -136,11 +136,13 @@ def test_bundle_is_what_its_manifest_says(expected: Expected, built: BundleInfo)
 
 
 def test_archive_holds_every_image_of_the_manifest(expected: Expected, built: BundleInfo) -> None:
-    assert images.references(built.image_archive) == list(built.images) == list(expected.recipe.references)
+    with built.open(manifest.ALL_IMAGES) as archive:
+        assert images.references(archive) == list(built.images) == list(expected.recipe.references)
 
 
 def test_the_workers_archive_leaves_out_what_only_the_control_plane_runs(built: BundleInfo) -> None:
-    left_out = set(built.images) - set(images.references(built.path / manifest.WORKER_IMAGES))
+    with built.open(manifest.WORKER_IMAGES) as archive:
+        left_out = set(built.images) - set(images.references(archive))
     assert {ref.split("/")[-1].split(":")[0] for ref in left_out} == CONTROL_PLANE
     assert built.sha256_of(manifest.WORKER_IMAGES)
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from orchestrator import catalog, debian_mirror
 from orchestrator.bundle import BundleInfo
+from orchestrator.bundle.manifest import ALL_IMAGES
 from orchestrator.bundle.registry import Reference
 from orchestrator.bundle.root import BuildRoot
 from tests.replica.server import RELEASES
@@ -162,7 +163,7 @@ def _cri_dockerd(root: BuildRoot, content: BundleInfo, site: Path) -> None:
 
 def _images(content: BundleInfo, site: Path) -> None:
     """Every image of the bundle as its registry has it: index, manifest, configuration, compressed layers."""
-    with tarfile.open(content.image_archive) as archive:
+    with content.open(ALL_IMAGES) as stream, tarfile.open(fileobj=stream) as archive:
         listing = json.load(_member(archive, "manifest.json"))
         layers: dict[str, dict[str, Any]] = {}
         for entry in listing:

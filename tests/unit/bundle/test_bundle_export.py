@@ -44,7 +44,8 @@ def archive(target: Path, references: Sequence[str]) -> None:
 def whole(tmp_path: Path) -> BundleInfo:
     info = make(tmp_path / "cache" / "bundles" / "kubernetes-1.37.2-0123456789ab", "kubernetes-1.37.2-0123456789ab")
     archive(info.image_archive, IMAGES)
-    worker_images.derive(info.image_archive, info.path / manifest.WORKER_IMAGES)
+    with info.image_archive.open("rb") as stream:
+        worker_images.derive(stream, info.path / manifest.WORKER_IMAGES)
     info = replace(info, images=IMAGES, files=manifest.describe(info.path))
     manifest.write(info)
     return info
@@ -66,7 +67,8 @@ def test_the_workers_archive_stays_behind_and_is_made_again(whole: BundleInfo, e
     with tarfile.open(exported) as tar:
         assert not [name for name in tar.getnames() if name.endswith(manifest.WORKER_IMAGES)]
     taken = bundle.import_bundle(tmp_path / "elsewhere", exported, discard)
-    assert (taken.path / manifest.WORKER_IMAGES).read_bytes() == (whole.path / manifest.WORKER_IMAGES).read_bytes()
+    with taken.open(manifest.WORKER_IMAGES) as stream:
+        assert stream.read() == (whole.path / manifest.WORKER_IMAGES).read_bytes()
 
 
 def test_workers_get_no_image_of_the_control_plane(whole: BundleInfo) -> None:

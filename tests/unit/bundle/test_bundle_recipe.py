@@ -250,4 +250,5 @@ def test_archive_stores_a_shared_layer_once(tmp_path: Path) -> None:
     images.write_archive(packed, images.Fetched(), inputs, tmp_path / "images.tar")
     with tarfile.open(tmp_path / "images.tar") as tar:
         assert sum(name.endswith("/layer.tar") for name in tar.getnames()) == 1
-    assert images.references(tmp_path / "images.tar") == list(inputs.references)
+    with (tmp_path / "images.tar").open("rb") as archive:
+        assert images.references(archive) == list(inputs.references)
