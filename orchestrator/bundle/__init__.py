@@ -10,10 +10,10 @@ from orchestrator.bundle.manifest import BrokenBundleError, BundleInfo, find, fi
 from orchestrator.bundle.pin import Pinned, add_to_catalog, pin, pin_suite
 from orchestrator.bundle.recipe import Recipe
 from orchestrator.bundle.recipes import available, suites
-from orchestrator.bundle.root import required_host_tools, system_problem, user_problem
 from orchestrator.bundle.registry_program import build as build_registry
 from orchestrator.bundle.registry_program import find as find_registry
 from orchestrator.bundle.registry_program import recipe as registry_recipe
+from orchestrator.bundle.root import required_host_tools, system_problem, user_problem
 from orchestrator.bundle.server import ALSO, Served, serve
 from orchestrator.bundle.signature import find_flaw, sign
 from orchestrator.bundle.signature import require as require_signature

@@ -97,7 +97,8 @@ def serve_source(plan: Plan, directory: LabDir, emit: Emit) -> Iterator[SourceAc
 
 def source_access(plan: Plan, directory: LabDir) -> SourceAccess:
     """How the nodes reach packages and images while they are served; raises as `planned_bundle` does."""
-    return access_to(planned_bundle(plan), plan.source.url or "", _bundle_key(directory))
+    access = access_to(planned_bundle(plan), plan.source.url or "", _bundle_key(directory))
+    return replace(access, registry_program=str(_registry_program(plan))) if plan.registry else access
 
 
 def access_to(planned: BundleInfo, url: str, key_file: Path) -> SourceAccess:
@@ -109,7 +110,6 @@ def access_to(planned: BundleInfo, url: str, key_file: Path) -> SourceAccess:
         key_file=str(key_file),
         calico_manifest=str(planned.path / manifest.CALICO) if calico else "",
         calico_manifest_sha256=calico,
-        registry_program=str(_registry_program(plan)) if plan.registry else "",
         **_archives(url, planned),
     )
 

@@ -45,8 +45,8 @@ class StatusResult(Result):
     """The state of a lab; `trouble` says why the cluster did not answer, `pod_network` what it means to have none yet.
 
     `certificate_days` are left to the certificate that expires first, `drift` is what changed on each node since
-    `verified`, `unfinished` is the command that has to come before any other. `root_login` is the plan's, `attached` the
-    second bundle.
+    `verified`, `unfinished` is the command that has to come before any other. `root_login` is the plan's, `attached`
+    the second bundle.
     """
 
     name: str
