@@ -25,9 +25,8 @@ _KERNELS = ("each has a kernel of its own", "containers: swap, modules and SELin
 def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "converge") -> Plan:
     """Every decision about the lab, each with its reason.
 
-    `purpose` is `converge` for a lab that is to run, `create` for machines alone, `render` for files
-    alone (nothing about this host matters then). Raises SpecError with all problems when the lab cannot
-    work as requested, HostError when this host is not ready for it.
+    `purpose` is `converge` for a lab that is to run, `create` for machines alone, `render` for files alone (nothing about
+    this host matters then). Raises SpecError for a lab that cannot work, HostError for a host that is not ready for it.
     """
     lab = spec.lab
     diagnostics = Diagnostics(spec, catalog, _as_if_ready(observed) if purpose == "render" else observed)
@@ -42,7 +41,7 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
     if purpose != "render":
         check_capacity(state, nodes, selection.build_disk if selection else 0, diagnostics)
     mounts, forwards = host_access.host_access(state, nodes, kubernetes, diagnostics)
-    root_login = _root_login(diagnostics)
+    root_login, box, registry = _root_login(diagnostics), _box(state, diagnostics), _registry(nodes, diagnostics)
     _others(diagnostics)
     result = Plan(
         name=lab.name,
@@ -63,11 +62,11 @@ def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "c
         static_hosts=network.static_hosts(lab),
         static_key=lab.listed.key if lab.listed else None,
         static_shared_kernel=bool(lab.listed and lab.listed.shared_kernel),
-        box=_box(state, diagnostics),
+        box=box,
         mounts=mounts,
         forwards=forwards,
         root_login=root_login,
-        registry=_registry(nodes, diagnostics),
+        registry=registry,
     )
     if observed.existing:
         _refuse_changes(observed.existing, result, diagnostics)
