@@ -43,7 +43,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 
 
 def on_worker(lab: Operator, command: str) -> str:
-    return lab.good("exec", "--on", "w1-k8s", "--", "sudo", "sh", "-ec", f"'{command}'")
+    return lab.good("exec", "--on", "w1-k8s", "--", "sudo", "sh", "-ec", command)
 
 
 def test_without_a_second_bundle_the_drill_says_what_it_needs(lab: Operator) -> None:
@@ -58,7 +58,7 @@ def test_an_attached_bundle_is_there_and_moves_nothing(lab: Operator) -> None:
     assert lab.versions() == {f"v{NEXT}"}
     assert f"{PATCH}-" in on_worker(lab, LISTED)
     assert "registry.k8s.io/kube-proxy:v" + PATCH in on_worker(lab, "ctr -n k8s.io images list -q")
-    assert "kube-apiserver" not in on_worker(lab, "ctr -n k8s.io images list -q")
+    assert f"kube-apiserver:v{PATCH}" not in on_worker(lab, "ctr -n k8s.io images list -q")
     simulated = on_worker(lab, "apt-get -s upgrade")
     assert "\nInst " not in simulated, simulated
     assert f"second bundle: kubernetes-{PATCH}" in lab.good("status")
