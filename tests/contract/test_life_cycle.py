@@ -221,7 +221,7 @@ def test_a_look_into_a_node_tells_what_changed_since_the_last_verify() -> None:
 CHANGES_NOTHING = {
     "plan", "verify", "status", "kubectl", "ssh", "exec", "console", "logs", "completion", "inventory", "catalog",
     "doctor", "list", "snapshot list", "bundle info", "bundle verify", "box list", "cache list",
-    "packages list", "packages serve",
+    "image list", "image pull", "watch pod", "packages list", "packages serve",
 }  # fmt: skip
 
 

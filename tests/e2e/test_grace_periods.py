@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import User, poll
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.full_only, pytest.mark.story, pytest.mark.takes(60)]
 
 NODE = "w1-k8s"
 

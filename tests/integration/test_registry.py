@@ -18,7 +18,7 @@ import pytest
 from orchestrator import bundle, paths
 from orchestrator.events import discard
 
-pytestmark = [pytest.mark.real, pytest.mark.takes(120)]
+pytestmark = [pytest.mark.real, pytest.mark.full_only, pytest.mark.takes(120)]
 
 ROOT = Path(__file__).resolve().parents[2]
 Images = Callable[..., subprocess.CompletedProcess[bytes]]

@@ -31,10 +31,10 @@ def of(name: str, directory: Path | None = None) -> recipe.Recipe:
 
 @pytest.mark.parametrize("origin", get_args(BundleOrigin))
 def test_every_origin_has_a_name_and_a_recipe(origin: BundleOrigin) -> None:
-    # What a mirror has is the community's.
-    file = "community" if origin == "mirror" else origin
+    # What a mirror has is the community's; the registry is one program, pinned by its go.mod.
+    file = {"mirror": "community.toml", "registry": "registry/go.mod"}.get(origin, f"{origin}.toml")
     assert ORIGINS[origin]
-    assert paths.data("images", "bundle", f"{file}.toml").exists()
+    assert paths.data("images", "bundle", file).exists()
 
 
 @pytest.mark.parametrize(("name", "version"), [("debian", "1.20.2"), ("modules-1.37", "1.37.2")])
