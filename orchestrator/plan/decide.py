@@ -25,8 +25,8 @@ _KERNELS = ("each has a kernel of its own", "containers: swap, modules and SELin
 def plan(spec: Spec, catalog: Catalog, observed: Observed, purpose: Purpose = "converge") -> Plan:
     """Every decision about the lab, each with its reason.
 
-    `purpose` is `converge` for a lab that is to run, `create` for machines alone, `render` for files alone (nothing about
-    this host matters then). Raises SpecError for a lab that cannot work, HostError for a host that is not ready for it.
+    `purpose` is `converge` for a lab that is to run, `create` for machines alone, `render` for files alone (this host
+    does not matter then). Raises SpecError for a lab that cannot work, HostError for a host that is not ready for it.
     """
     lab = spec.lab
     diagnostics = Diagnostics(spec, catalog, _as_if_ready(observed) if purpose == "render" else observed)
