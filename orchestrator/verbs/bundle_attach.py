@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator import bundle, catalog, paths
 from orchestrator.bundle import ALSO, BundleInfo
+from orchestrator.catalog.versions import minor
 from orchestrator.errors import HostError, SpecError
 from orchestrator.events import Emit, phase
 from orchestrator.lab.attached import Attached, attached_key, load_attached, save_attached
@@ -98,7 +99,7 @@ def _fitting(lab: Lab, name: str) -> BundleInfo:
     if kubernetes is None:
         raise SpecError(f"{plan.name} has no Kubernetes (profile {plan.profile})", fix="labctl status")
     known = [one for one in bundle.list_bundles(paths.cache_dir()) if one.kind == "lab" and one.kubernetes]
-    found = [one for one in known if name.removeprefix("v") in (one.id, one.kubernetes, _minor(one))]
+    found = [one for one in known if name.removeprefix("v") in (one.id, one.kubernetes, minor(one.kubernetes))]
     if not found:
         version = name.removeprefix("v").removeprefix("kubernetes-").partition("-")[0]
         raise SpecError(
@@ -129,10 +130,6 @@ def _require_other(lab: Lab, found: BundleInfo, version: str) -> None:
             f"{lab.plan.name} has Kubernetes {version} from {lab.plan.source.bundle_id} already",
             fix="labctl bundle attach VERSION, with another one; labctl bundle info shows all",
         )
-
-
-def _minor(info: BundleInfo) -> str:
-    return info.kubernetes.rpartition(".")[0]
 
 
 def _require_intact(found: BundleInfo) -> None:

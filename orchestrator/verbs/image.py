@@ -6,11 +6,10 @@ import json
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator import proc
 from orchestrator.errors import HostError, SpecError
@@ -35,15 +34,11 @@ class StoredImage:
 
 
 @dataclass(frozen=True)
-class Images:
+class Images(Result):
     """All images of the registry, by name."""
 
     images: tuple[StoredImage, ...]
     schema = "labctl/image-list/v1"
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The body of the document."""
-        return {"images": [asdict(image) for image in self.images]}
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,6 @@ from orchestrator.lab.result import Result
 from orchestrator.lab.state import Lab
 
 _CHUNK = 1 << 16
-# Who does each step, and what; a function of the pod says that it is done and what there is to see of it.
-_STEPS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("requested", "the API server accepted it", lambda pod: f"uid {pod['metadata']['uid']}"),
-    ("stored", "etcd has it", lambda pod: f"revision {pod['metadata']['resourceVersion']}"),
-    ("scheduled", "the scheduler chose a node", lambda pod: str(pod["spec"].get("nodeName", ""))),
-    ("seen", "the kubelet of that node took it on", lambda pod: str(pod["status"].get("startTime", ""))),
-    ("sandbox", "the runtime made its sandbox", lambda pod: _sandbox(pod)),
-    ("network", "the CNI plugin gave it an address", lambda pod: str(pod["status"].get("podIP", ""))),
-    ("containers", "the runtime started its containers", lambda pod: _started(pod)),
-    ("ready", "it is ready: Services send it requests", lambda pod: _true_since(pod, "Ready")),
-)
 
 
 @dataclass(frozen=True)
@@ -70,6 +59,19 @@ def _started(pod: Mapping[str, Any]) -> str:
     states = pod["status"].get("containerStatuses") or ()
     done = [one for one in states if {"running", "terminated"} & set(one["state"])]
     return ", ".join(one["name"] for one in done) if len(done) == len(pod["spec"]["containers"]) else ""
+
+
+# Who does each step, and what; a function of the pod says that it is done and what there is to see of it.
+_STEPS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("requested", "the API server accepted it", lambda pod: f"uid {pod['metadata']['uid']}"),
+    ("stored", "etcd has it", lambda pod: f"revision {pod['metadata']['resourceVersion']}"),
+    ("scheduled", "the scheduler chose a node", lambda pod: str(pod["spec"].get("nodeName", ""))),
+    ("seen", "the kubelet of that node took it on", lambda pod: str(pod["status"].get("startTime", ""))),
+    ("sandbox", "the runtime made its sandbox", _sandbox),
+    ("network", "the CNI plugin gave it an address", lambda pod: str(pod["status"].get("podIP", ""))),
+    ("containers", "the runtime started its containers", _started),
+    ("ready", "it is ready: Services send it requests", lambda pod: _true_since(pod, "Ready")),
+)
 
 
 def reached(pod: Mapping[str, Any]) -> list[tuple[str, str, str]]:
