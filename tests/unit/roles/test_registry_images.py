@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -53,6 +55,17 @@ def test_what_is_no_name_is_refused(program: ModuleType, name: str) -> None:
 def test_a_digest_is_refused(program: ModuleType) -> None:
     with pytest.raises(program.Refused, match="name a tag"):
         program.parse("nginx@sha256:abc")
+
+
+def test_containerd_asks_in_the_folders_that_the_registry_has(program: ModuleType) -> None:
+    variables = yaml.safe_load((ROOT / "roles/containerd/vars/main.yml").read_text(encoding="utf-8"))
+    asked = {
+        Path(one["path"]).parent.name: re.search(r"'folder': '([^']*)'", one["content"])
+        for one in variables["__containerd_hosts"]
+    }
+    folders = {host: found.group(1) for host, found in asked.items() if found}
+    stored = {host: host for host in program.HOSTS}
+    assert folders == {program.HUB: "", "_default": program.OTHERS, **stored}
 
 
 def archive(program: ModuleType, files: dict[str, Any]) -> Any:
