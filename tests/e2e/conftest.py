@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,17 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+@contextmanager
+def provisioned(user: User, lab_yml: str) -> Iterator[None]:
+    """A lab of this lab.yml in the user's folder, removed at the end of the block whatever happened."""
+    (user.home / "lab.yml").write_text(lab_yml)
+    try:
+        user.good("provision", "--yes", "--progress", "plain")
+        yield
+    finally:
+        user.run("destroy", "--yes", timeout=300)
 
 
 def poll(what: str, condition: Any, seconds: float = 60) -> None:

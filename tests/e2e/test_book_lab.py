@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import User
+from tests.e2e.conftest import User, provisioned
+
+LAB = "version: 1\nprofile: book\nprovider: container\nworkers: {count: 1}\nnetwork: {subnet: auto}\n"
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -15,14 +17,8 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     user = User(tmp_path_factory.mktemp("book"))
-    (user.home / "lab.yml").write_text(
-        "version: 1\nprofile: book\nprovider: container\nworkers: {count: 1}\nnetwork: {subnet: auto}\n"
-    )
-    try:
-        user.good("provision", "--yes", "--progress", "plain")
+    with provisioned(user, LAB):
         yield user
-    finally:
-        user.run("destroy", "--yes", timeout=300)
 
 
 def test_it_is_verified(lab: User) -> None:

@@ -9,24 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import User, poll
+from tests.e2e.conftest import User, poll, provisioned
 
 pytestmark = [pytest.mark.real, pytest.mark.full_only, pytest.mark.story, pytest.mark.takes(60)]
 
 NODE = "w1-k8s"
+LAB = "version: 1\nprofile: teaching\nprovider: container\nworkers: {count: 1}\nnetwork: {subnet: auto}\n"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     user = User(tmp_path_factory.mktemp("teaching"))
-    (user.home / "lab.yml").write_text(
-        "version: 1\nprofile: teaching\nprovider: container\nworkers: {count: 1}\nnetwork: {subnet: auto}\n"
-    )
-    try:
-        user.good("provision", "--yes", "--progress", "plain")
+    with provisioned(user, LAB):
         yield user
-    finally:
-        user.run("destroy", "--yes", timeout=300)
 
 
 def ready(user: User) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import User
+from tests.e2e.conftest import User, provisioned
 
 pytestmark = pytest.mark.real
 
@@ -31,12 +31,8 @@ book: {{root_password: {PASSWORD}}}
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     user = User(tmp_path_factory.mktemp("root"))
-    (user.home / "lab.yml").write_text(LAB)
-    try:
-        user.good("provision", "--yes", "--progress", "plain")
+    with provisioned(user, LAB):
         yield user
-    finally:
-        user.run("destroy", "--yes", timeout=300)
 
 
 def answering(password: str, command: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator import bundle, paths
-from tests.e2e.conftest import User
+from tests.e2e.conftest import User, provisioned
 from tests.e2e.network_policy import require_enforcement
 from tests.selection.labs import record_lab
 
@@ -29,13 +29,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     if not any(info.has_calico for info in bundle.list_bundles(paths.cache_dir())):
         pytest.skip("no bundle of the cache has Calico's images")
     user = User(tmp_path_factory.mktemp("calico"))
-    (user.home / "lab.yml").write_text(LAB)
-    try:
-        done = user.run("provision", "--yes", "--progress", "plain")
-        assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+    with provisioned(user, LAB):
         yield user
-    finally:
-        user.run("destroy", "--yes", timeout=300)
 
 
 def test_every_check_passes(lab: User) -> None:

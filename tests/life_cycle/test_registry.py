@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import User, poll
+from tests.e2e.conftest import User, poll, provisioned
 
 pytestmark = [pytest.mark.real, pytest.mark.story, pytest.mark.full_only, pytest.mark.takes(240)]
 
@@ -26,13 +26,8 @@ REASON = "{.status.containerStatuses[0].state.waiting.reason}"
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     version, runtime = request.param
     user = User(tmp_path_factory.mktemp("registry"))
-    (user.home / "lab.yml").write_text(LAB.format(version=f'"{version}"', runtime=runtime))
-    try:
-        done = user.run("provision", "--yes", "--progress", "plain")
-        assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+    with provisioned(user, LAB.format(version=f'"{version}"', runtime=runtime)):
         yield user
-    finally:
-        user.run("destroy", "--yes", timeout=300)
 
 
 def images(lab: User) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import User
+from tests.e2e.conftest import User, provisioned
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(150)]
 
@@ -59,12 +59,8 @@ class Soaker(User):
 @pytest.fixture(scope="module")
 def soaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soaker]:
     user = Soaker(tmp_path_factory.mktemp("resets"))
-    (user.home / "lab.yml").write_text(LAB)
-    try:
-        user.good("provision", "--yes", "--progress", "plain")
+    with provisioned(user, LAB):
         yield user
-    finally:
-        user.run("destroy", "--yes", timeout=300)
 
 
 @pytest.mark.parametrize("number", range(1, RESETS + 1))
